@@ -1,0 +1,133 @@
+"""What several commands share: options, their types, and the form of help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, final
+
+import click
+from typing_extensions import override
+
+__all__ = [
+    "DEVICE_HELP",
+    "METHODS",
+    "OBJECTIVES",
+    "SAMPLINGS",
+    "Names",
+    "Numbers",
+    "command",
+    "existing_file",
+    "json_option",
+    "limit_options",
+    "method_option",
+    "new_file",
+    "seed_option",
+]
+
+# Written out, because the layers that own these names would bring numpy with them; a test compares.
+METHODS = ("gp", "paper", "paper-scratch", "linear")
+OBJECTIVES = ("time", "energy", "power", "edp")
+SAMPLINGS = ("spread", "random")
+
+DEVICE_HELP = "A device: sim:orin-agx, or replay:FILE.csv (replay:FILE.csv#NAME where it has several)."
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+new_file = click.Path(dir_okay=False, path_type=Path)
+
+
+def command(name: str, *, examples: tuple[str, ...]) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command whose help ends in examples."""
+    lines = "\n".join(f"  powertrain {example}" for example in examples)
+    return click.command(name, epilog=f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}")
+
+
+@final
+class Numbers(click.ParamType):
+    """A comma-separated list of numbers."""
+
+    name = "numbers"
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self._kind = kind
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        what = "whole numbers" if self._kind is int else "numbers"
+        try:
+            numbers = tuple(self._kind(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of {what} such as {self._example}", param, ctx)
+        return numbers
+
+    @property
+    def _example(self) -> str:
+        return "10,20,50" if self._kind is int else "0.05,0.5"
+
+
+@final
+class Names(click.ParamType):
+    """A comma-separated list of names."""
+
+    name = "names"
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def json_option(function: Decorated) -> Decorated:
+    """Add `--json`, a flag."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(function)
+
+
+def seed_option(function: Decorated) -> Decorated:
+    """Add `--seed`."""
+    return click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
+    )(function)
+
+
+def method_option(function: Decorated) -> Decorated:
+    """Add `--method`, one of the predictors."""
+    return click.option(
+        "--method",
+        type=click.Choice(METHODS),
+        default="gp",
+        show_default=True,
+        help="How to predict: gp (Gaussian process), paper (the published network), paper-scratch (that network "
+        "without references), linear.",
+    )(function)
+
+
+def limit_options(function: Decorated) -> Decorated:
+    """Add the limits, the objective and the risk of a choice."""
+    positive = click.FloatRange(min=0, min_open=True)
+    options = (
+        click.option("--max-power", "max_power_w", type=positive, help="Power limit [W]."),
+        click.option("--max-time", "max_time_ms", type=positive, help="Limit on the time of a minibatch [ms]."),
+        click.option("--max-energy", "max_energy_j", type=positive, help="Limit on its energy [J]."),
+        click.option(
+            "--objective",
+            type=click.Choice(OBJECTIVES),
+            default="time",
+            show_default=True,
+            help="What to minimise; edp is energy times time.",
+        ),
+        click.option(
+            "--risk",
+            type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+            default=0.05,
+            show_default=True,
+            help="Accepted probability that a limit is exceeded; 0.5 trusts the prediction as it is.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function

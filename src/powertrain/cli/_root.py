@@ -1,0 +1,184 @@
+"""The root command: finds the others, and turns every expected failure into one line."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import logging
+import os
+import sys
+from typing import Any, final
+
+import click
+from typing_extensions import override
+
+from powertrain.errors import PowerTrainError
+
+__all__ = ["COMMANDS", "Failure", "main", "powertrain"]
+
+COMMANDS = {
+    "devices": "_devices",
+    "modes": "_devices",
+    "import": "_data",
+    "export": "_data",
+    "fit": "_models",
+    "transfer": "_models",
+    "predict": "_predict",
+    "front": "_predict",
+    "choose": "_choose",
+    "evaluate": "_evaluate",
+    "report": "_report",
+    "demo": "_report",
+    "completion": "_completion",
+}
+"""Module of each command, in the order of `--help`; the function there is called `NAME_command`."""
+
+
+@final
+class Failure(click.ClickException):
+    """A failure to be shown as one line on stderr."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code
+
+    @override
+    def show(self, file: Any = None) -> None:
+        click.echo(f"error: {self.message}", file=file, err=file is None)
+
+
+@final
+class _LazyGroup(click.Group):
+    """Imports a command when it is asked for, and is the boundary at which exceptions end."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"powertrain.cli.{COMMANDS[cmd_name]}")
+        return getattr(module, f"{cmd_name}_command")
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(COMMANDS)}"
+            ctx.fail(f"No such command {name!r}: {hint}")
+        return super().resolve_command(ctx, args)
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            with _warnings_on_stderr():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Failure(f"interrupted{_remark(error)}", exit_code=130) from error
+        except BrokenPipeError:
+            raise  # click ends quietly: whoever reads us has seen enough
+        except _expected() as error:
+            if ctx.params.get("debug"):
+                raise
+            raise Failure(_message(error), exit_code=_exit_code(error)) from error
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Return what may end a command with one line: our own refusals, files, the database, wrong arguments."""
+    import sqlite3
+
+    return (PowerTrainError, OSError, sqlite3.Error, ValueError, MemoryError)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return "not enough memory: take fewer modes or profiles"
+    return str(error) or type(error).__name__
+
+
+def _exit_code(error: BaseException) -> int:
+    # A plain ValueError is the library's word for an argument that is wrong in itself: wrong use.
+    return 2 if isinstance(error, ValueError) and not isinstance(error, UnicodeError) else 1
+
+
+def _remark(error: KeyboardInterrupt) -> str:
+    return f": {error}" if str(error) else ""
+
+
+@final
+class _OneLine(logging.Formatter):
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}"
+
+
+@final
+class _Stderr(logging.Handler):
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
+@contextlib.contextmanager
+def _warnings_on_stderr() -> Any:
+    """Show what the library warns of as lines on stderr while a command runs."""
+    handler = _Stderr(level=logging.WARNING)
+    handler.setFormatter(_OneLine())
+    logger = logging.getLogger("powertrain")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from powertrain import __version__
+
+    click.echo(f"powertrain {__version__}")
+    ctx.exit()
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: powertrain demo. Every command explains itself with --help.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+def powertrain(debug: bool) -> None:
+    """Give it a training job and a watt budget; it gives you the clocks.
+
+    Profile a reference workload in many power modes and a new one in a few; PowerTrain predicts time and power of
+    the new one in every mode, and chooses the best mode under your limits.
+    """
+    del debug  # read by the group, which handles failures
+
+
+def main() -> None:
+    """Run the command line and exit: 0 success, 1 failure, 2 wrong use, 130 Ctrl-C."""
+    try:
+        powertrain(prog_name="powertrain")
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

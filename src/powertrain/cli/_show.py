@@ -1,0 +1,111 @@
+"""Printing: tables, JSON, progress, and files that are complete or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from powertrain.cli._root import Failure
+
+if TYPE_CHECKING:
+    from powertrain.report import Table
+
+__all__ = ["plain_json", "print_json", "print_table", "progress_bar", "refuse_unwritable", "write_text"]
+
+PIPED_COLUMNS = 200
+"""Width of tables that go to a file or another program, which have no screen to fit."""
+
+
+def plain_json(value: object) -> str:
+    """Return a value as JSON text; records become mappings, and NaN and infinity null."""
+    from powertrain.evaluation import to_plain
+
+    return json.dumps(to_plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on stdout."""
+    click.echo(plain_json(value))
+
+
+def print_table(table: Table) -> None:
+    """Print a table, its title above it and its note below."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(
+        title=Text(table.title, style="bold"),
+        title_justify="left",
+        caption=Text(table.note) if table.note else None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    cells = table.cells()
+    for j, heading in enumerate(table.headings):
+        number = bool(cells) and all(row[j][:1] in "0123456789-–∞" for row in cells)
+        shown.add_column(Text(heading), justify="right" if number else "left", overflow="fold")
+    for row in cells:
+        shown.add_row(*map(Text, row))
+    console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False)
+    with console.capture() as captured:
+        console.print(shown)
+    lines = captured.get().splitlines()
+    click.echo("\n".join(line.rstrip() for line in lines).strip("\n") + "\n")
+
+
+@contextlib.contextmanager
+def progress_bar() -> Generator[Callable[[int, int, str], None] | None]:
+    """Give a function that moves a bar on stderr: done, total, what comes next. None without a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("")
+
+        def move(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield move
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Fail before the work rather than after it when a result could not be written to `path`."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise Failure(f"cannot write {path}: there is no folder {folder}; create it or choose another")
+    if path.is_dir():
+        raise Failure(f"cannot write {path}: that is a folder; add a file name")
+    if not os.access(folder, os.W_OK):
+        raise Failure(f"cannot write {path}: the folder {folder} is read-only; choose another")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is either complete or not there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

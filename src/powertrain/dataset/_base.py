@@ -1,0 +1,77 @@
+"""The contract of every profile store."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import final
+
+from typing_extensions import Self
+
+from powertrain.errors import UnknownNameError
+from powertrain.records import Profile, ProfileTable
+
+__all__ = ["AbstractStore"]
+
+
+class AbstractStore(ABC):
+    """Keeps profiles; several threads and processes may use one store at once.
+
+    A store only grows by `add` and shrinks by `delete`. `add` is atomic: either all the profiles it was given
+    are kept, or none, and once it has returned they survive the death of the process. Repeated
+    measurements of a mode are all kept, in the order in which they were added; `table` averages them.
+    """
+
+    @abstractmethod
+    def add(self, profiles: Iterable[Profile]) -> int:
+        """Keep profiles and return how many there were; all or none."""
+
+    @abstractmethod
+    def profiles(self, *, device: str | None = None, workload: str | None = None) -> list[Profile]:
+        """Return the profiles of a device and a workload (all by default), in the order of adding."""
+
+    @abstractmethod
+    def delete(self, *, device: str, workload: str) -> int:
+        """Forget the profiles of a workload on a device; return how many there were."""
+
+    @abstractmethod
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return the number of profiles by `(device, workload)`, sorted."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what the store holds open; closing twice is harmless."""
+
+    @final
+    def table(
+        self, *, workload: str, device: str | None = None, knobs: Sequence[str] | None = None
+    ) -> ProfileTable:
+        """Return the unflagged profiles of one workload as columns, repeats averaged.
+
+        `device` may be left out when the workload was profiled on one device only. Unknown names raise
+        `UnknownNameError` with the nearest ones.
+        """
+        counts = self.counts()
+        devices = sorted({d for d, w in counts if w == workload})
+        if not devices:
+            raise UnknownNameError.of("workload", workload, (w for _, w in counts))
+        if device is None and len(devices) > 1:
+            raise UnknownNameError(
+                f"workload {workload!r} was profiled on {', '.join(devices)}: name the device"
+            )
+        device = device if device is not None else devices[0]
+        if device not in devices:
+            raise UnknownNameError.of("device", device, devices)
+        found = self.profiles(device=device, workload=workload)
+        return ProfileTable.of(found, knobs=knobs).averaged()
+
+    @final
+    def __enter__(self) -> Self:
+        return self
+
+    @final
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

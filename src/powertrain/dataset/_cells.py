@@ -1,0 +1,193 @@
+"""The cells of a CSV file: bytes to rows, cells to checked numbers, each refusal with its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+from powertrain.dataset._columns import EXTRA_PREFIX, Column, Role
+from powertrain.errors import CsvError
+from powertrain.space import KNOWN_KNOBS
+
+__all__ = ["Place", "Sheet", "split_rows", "text_of"]
+
+NAN = float("nan")
+_MOST_MHZ, _LEAST_MHZ = 100_000.0, 10.0
+_MOST_W = 10_000.0
+"""Beyond these a clock was given in kHz, Hz or GHz, and a power in mW."""
+_MAY_BE_ZERO = ("loader_workers",)
+
+
+@final
+@dataclass(frozen=True)
+class Place:
+    """The file, for messages."""
+
+    path: Path
+
+    def error(self, message: str, line: int | None = None) -> CsvError:
+        """Return the error that says where (in which line, counted from 1) and what."""
+        return CsvError(f"{self.path}: {message}" if line is None else f"{self.path}, line {line}: {message}")
+
+
+def text_of(place: Place) -> str:
+    """Return the text of a UTF-8 file, without its byte-order mark; a blank file is refused."""
+    try:
+        content = place.path.read_bytes()
+    except OSError as error:
+        raise CsvError(f"cannot read {place.path}: {error.strerror}") from error
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise place.error("the text is UTF-16: save it as UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise place.error(f"byte {content[error.start]:#04x} is not UTF-8: save it as UTF-8", line) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise place.error("there is a NUL byte: give a text file", line)
+    if not text.strip():
+        raise place.error("the file is empty: begin with a line device,workload,KNOBS,time_ms,power_w")
+    return text
+
+
+def split_rows(text: str, place: Place) -> tuple[list[list[str]], list[int]]:
+    """Return the rows that are not blank, the header first, and the line on which each begins."""
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    begin = 1
+    try:
+        # After ", " a quote opens a cell only if the reader is told to skip the blank.
+        padded = any(name.startswith(" ") for name in next(filter(any, _parsed(text)))[1:])
+        reader = _parsed(text, skip_blanks=padded)
+        for row in reader:
+            if any(row) and not (len(row) == 1 and row[0].isspace()):
+                if rows and len(row) != len(rows[0]):
+                    raise place.error(f"the row has {len(row)} cells, the header {len(rows[0])}", begin)
+                rows.append(row)
+                lines.append(begin)
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise place.error(f"the quoting is broken ({error}): close every quote", begin) from None
+    return rows, lines
+
+
+@final
+class Sheet:
+    """The rows of a file by column, read as text or as numbers."""
+
+    def __init__(
+        self, place: Place, columns: Sequence[Column], rows: Sequence[Sequence[str]], lines: Sequence[int]
+    ) -> None:
+        self._place = place
+        self._lines = lines
+        self._cells = dict(zip((c.header for c in columns), zip(*rows, strict=True), strict=True))
+        self.n_rows = len(rows)
+        self.columns = [_settled(column, self._cells[column.header]) for column in columns]
+
+    def of_role(self, role: Role) -> list[Column]:
+        """Return the columns of one role, in the order of the file."""
+        return [column for column in self.columns if column.role is role]
+
+    def text(self, column: Column) -> Sequence[str]:
+        """Return the cells of a column as they are."""
+        return self._cells[column.header]
+
+    def names(self, role: Role) -> list[str]:
+        """Return the names in the one column of `role`, without surrounding blanks, none of them empty."""
+        (column,) = self.of_role(role)
+        names = [cell.strip() for cell in self.text(column)]
+        if not all(names):
+            raise self.error(names.index(""), f"the {column.name} is empty: name it")
+        return names
+
+    def measurements(self, column: Column) -> list[float]:
+        """Return a quantity of the profile in its unit, NaN where the cell is empty."""
+        values = self._floats(column)
+        strict = column.name in ("time_ms", "power_w")
+        most = _MOST_W if column.name == "power_w" else math.inf
+        for row, value in enumerate(values):
+            if value <= 0 and (strict or value < 0):
+                kind = "zero" if value == 0 else "negative"
+                raise self._refused(column, row, f"{kind}: leave the cell empty if it was not measured")
+            if math.isinf(value):
+                raise self._refused(column, row, "infinite: leave the cell empty if it was not measured")
+            if value > most:
+                raise self._refused(column, row, f"more than {most:g} W: if it is in mW, call it power_mw")
+        return values
+
+    def settings(self, column: Column) -> list[float]:
+        """Return the values of a knob in its unit, NaN where the cell is empty."""
+        values = self._floats(column)
+        cells = self.text(column)
+        clock = "_mhz" in column.name
+        least = -math.inf if not clock and column.name not in KNOWN_KNOBS else 0.0
+        most = _MOST_MHZ if clock else math.inf
+        for row, value in enumerate(values):
+            if not math.isfinite(value) and cells[row].strip():
+                raise self._refused(
+                    column, row, "and a knob needs a finite number: correct or delete the row"
+                )
+            if value < least or (value == least and column.name not in _MAY_BE_ZERO):
+                raise self._refused(column, row, "and must be above zero: correct or delete the row")
+            if value > most:
+                raise self._refused(
+                    column, row, f"more than {most:g} MHz: if it is kHz or Hz, name that unit"
+                )
+        if clock and max((v for v in values if v == v), default=math.inf) < _LEAST_MHZ:
+            raise self._refused(column, 0, "and all are too slow for MHz: if they are GHz, name that unit")
+        return values
+
+    def error(self, row: int, message: str) -> CsvError:
+        """Return the error that names the line of a row."""
+        return self._place.error(message, self._lines[row])
+
+    def _refused(self, column: Column, row: int, why: str) -> CsvError:
+        return self.error(row, f"{column.header} is {self.text(column)[row].strip()!r}, {why}")
+
+    def _floats(self, column: Column) -> list[float]:
+        cells = self.text(column)
+        try:
+            values = [float(cell) if cell else NAN for cell in cells]
+        except ValueError:
+            values = [NAN] * len(cells)
+            for row, cell in enumerate(cells):
+                number = _number(cell)
+                if number is None:
+                    advice = f"; if the column is no knob, call it {EXTRA_PREFIX}{column.header}"
+                    more = advice if column.role is Role.KNOB else ""
+                    raise self._refused(column, row, f"which is not a number{more}") from None
+                values[row] = number
+        return values if column.convert is None else [column.convert(value) for value in values]
+
+
+def _number(cell: str) -> float | None:
+    """Return the number in a cell, NaN for a blank one, None for anything else."""
+    try:
+        return float(cell) if cell.strip() else NAN
+    except ValueError:
+        return None
+
+
+def _settled(column: Column, cells: Sequence[str]) -> Column:
+    """Decide by its cells what an open column is for.
+
+    A name like a knob's makes it one, so that text is found as the mistake that it is; under any other name
+    it is one if most cells are numbers.
+    """
+    if column.role is not Role.OPEN:
+        return column
+    filled = [cell for cell in cells if cell.strip()]
+    numbers = sum(_number(cell) is not None for cell in filled)
+    if column.like_a_knob or 2 * numbers > len(filled):
+        return replace(column, role=Role.KNOB)
+    return Column(header=column.header, name=column.header, role=Role.EXTRA)
+
+
+def _parsed(text: str, *, skip_blanks: bool = False):
+    return csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=skip_blanks)

@@ -1,0 +1,149 @@
+"""The schema of the profile database: numbered migrations and the `profiles` view.
+
+A migration is never changed once released; a change is a new one at the end of `MIGRATIONS`. Each runs in one
+transaction with the number it leads to (`PRAGMA user_version`), so a database is always at a whole number.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+
+__all__ = [
+    "APPLICATION_ID",
+    "MIGRATIONS",
+    "Migration",
+    "is_blank",
+    "is_ours",
+    "migrate",
+    "register_knobs",
+    "transaction",
+    "version_of",
+]
+
+APPLICATION_ID = 0x50545231
+"""The bytes "PTR1" at offset 68 of the file, by which `file` and PowerTrain recognise it."""
+
+Migration = Callable[[sqlite3.Connection], None]
+
+_AFTER_KNOBS = (
+    "time_ms",
+    "power_w",
+    "time_ms * power_w / 1000.0 AS energy_j",
+    "time_rel_se",
+    "power_rel_se",
+    "duration_s",
+    "nullif(flags, '[]') AS flags",
+    "nullif(extra, '{}') AS extra",
+    "added_at",
+)
+"""Columns of the view behind those of the knobs."""
+_OWN_COLUMNS = ("id", "device", "workload", *(column.split(" AS ")[-1] for column in _AFTER_KNOBS))
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """1: one row per profile, the knobs seen, and the view."""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("""
+        CREATE TABLE profile (
+            id INTEGER PRIMARY KEY,
+            device TEXT NOT NULL CHECK (device <> ''),
+            workload TEXT NOT NULL CHECK (workload <> ''),
+            mode TEXT NOT NULL,                  -- JSON object: knob -> value, in the mode's order
+            time_ms REAL CHECK (time_ms > 0),    -- NULL: not measured
+            power_w REAL CHECK (power_w > 0),
+            time_rel_se REAL CHECK (time_rel_se >= 0),
+            power_rel_se REAL CHECK (power_rel_se >= 0),
+            duration_s REAL CHECK (duration_s >= 0),
+            flags TEXT NOT NULL DEFAULT '[]',    -- JSON array of text
+            extra TEXT NOT NULL DEFAULT '{}',    -- JSON object: column -> text
+            added_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+            CHECK (time_ms IS NOT NULL OR power_w IS NOT NULL)
+        )""")
+    connection.execute("CREATE INDEX profile_of_workload ON profile (workload, device)")
+    connection.execute("CREATE TABLE knob (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
+    _create_view(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create,)
+"""Migration i leads from schema version i to i + 1."""
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """Hold the write lock; commit at the end, or roll back on any error, Ctrl-C included."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite itself has rolled back after a full disk and the like.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def is_ours(connection: sqlite3.Connection) -> bool:
+    """Return whether the database says that it is PowerTrain's."""
+    return _pragma(connection, "application_id") == APPLICATION_ID
+
+
+def is_blank(connection: sqlite3.Connection) -> bool:
+    """Return whether nobody has made anything of the database yet."""
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return objects == 0 and version_of(connection) == 0 and _pragma(connection, "application_id") == 0
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema version, 0 for a database without any."""
+    return _pragma(connection, "user_version")
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """Bring the database to the newest version, one transaction per step; return that version.
+
+    Another process may do the same at the same time: each looks again once it holds the lock. A database
+    that is newer than `migrations` is left as it is.
+    """
+    while (version := version_of(connection)) < len(migrations):
+        with transaction(connection):
+            if version_of(connection) == version:
+                migrations[version](connection)
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+    return version
+
+
+def register_knobs(connection: sqlite3.Connection, names: Iterable[str]) -> None:
+    """Give every new knob a column in the view; to be called inside the transaction that first uses it."""
+    known = {name for (name,) in connection.execute("SELECT name FROM knob")}
+    new = [name for name in dict.fromkeys(names) if name not in known]
+    if new:
+        connection.executemany("INSERT INTO knob (name) VALUES (?)", ((name,) for name in new))
+        _create_view(connection)
+
+
+def _create_view(connection: sqlite3.Connection) -> None:
+    knobs = [name for (name,) in connection.execute("SELECT name FROM knob ORDER BY position")]
+    columns = ["id", "device", "workload", *map(_knob_column, knobs), *_AFTER_KNOBS]
+    connection.execute("DROP VIEW IF EXISTS profiles")
+    connection.execute(f"CREATE VIEW profiles AS SELECT {', '.join(columns)} FROM profile")
+
+
+def _knob_column(name: str) -> str:
+    column = f"knob:{name}" if name.lower() in _OWN_COLUMNS else name
+    # json_each rather than json_extract, whose paths cannot name a key with a quote in it.
+    return f"(SELECT value FROM json_each(profile.mode) WHERE key = {_text(name)}) AS {_identifier(column)}"
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return value
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

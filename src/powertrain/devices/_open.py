@@ -1,0 +1,71 @@
+"""From the text that a person types to a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from powertrain.devices._base import AbstractDevice
+from powertrain.devices._replay import ReplayDevice
+from powertrain.devices._simulated import SimulatedOrin
+from powertrain.errors import DataError, DeviceError, UnknownNameError
+from powertrain.records import ProfileTable
+
+__all__ = ["DEVICE_SPECS", "open_device"]
+
+TableReader = Callable[[Path], Iterable[ProfileTable]]
+
+DEVICE_SPECS: tuple[str, ...] = ("sim:orin-agx", "replay:FILE.csv", "replay:FILE.csv#DEVICE")
+"""The forms that `open_device` takes."""
+
+LATER_SPECS = ("auto", "jetson", "cpu", "nvml")
+
+
+def open_device(spec: str, *, read_tables: TableReader | None = None) -> AbstractDevice:
+    """Open a device by its spec.
+
+    Args:
+        spec: `"sim:orin-agx"`, or `"replay:FILE.csv"`, with `#DEVICE` after it where the file has several.
+        read_tables: Reads the profiles of a file, one table per device and workload; needed for a replay.
+
+    Raises:
+        UnknownNameError: No such spec, or no such device in the file.
+        DeviceError: A kind of device that a later version brings, a file to replay that holds several devices
+            when none is named, or no `read_tables`.
+    """
+    kind, _, rest = spec.partition(":")
+    if spec == SimulatedOrin.SPEC:
+        return SimulatedOrin()
+    if kind == "replay" and rest:
+        return _open_replay(spec, rest, read_tables)
+    if kind in LATER_SPECS:
+        raise DeviceError(
+            f"device {spec!r} comes with a later version of PowerTrain: "
+            f"this one opens {' and '.join(DEVICE_SPECS[:2])}"
+        )
+    raise UnknownNameError.of("device", spec, DEVICE_SPECS)
+
+
+def _open_replay(spec: str, rest: str, read_tables: TableReader | None) -> ReplayDevice:
+    if read_tables is None:
+        raise DeviceError(f"{spec!r} needs a reader of files, and none was given: pass read_tables")
+    path, device = _path_and_device(rest)
+    tables = list(read_tables(path))
+    if not tables:
+        raise DataError(f"{path} holds no profiles to replay")
+    found = sorted({table.device for table in tables})
+    if device is None and len(found) > 1:
+        raise DeviceError(f"{path} has {len(found)} devices, {', '.join(found)}: add one, as in #{found[0]}")
+    device = found[0] if device is None else device
+    if device not in found:
+        raise UnknownNameError.of(f"device in {path.name}", device, found)
+    return ReplayDevice([table for table in tables if table.device == device], spec=spec)
+
+
+def _path_and_device(text: str) -> tuple[Path, str | None]:
+    """Split `FILE#DEVICE` at the last `#`, unless a file of the whole name exists."""
+    whole = Path(text).expanduser()
+    head, mark, device = text.rpartition("#")
+    if not mark or not head or whole.is_file():
+        return whole, None
+    return Path(head).expanduser(), device or None

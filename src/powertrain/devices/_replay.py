@@ -1,0 +1,137 @@
+"""A device made of profiles that somebody has already measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from powertrain.devices._base import AbstractDevice, is_simulated
+from powertrain.errors import DataError, DeviceError
+from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
+from powertrain.space import ModeSpace
+
+__all__ = ["ReplayDevice"]
+
+
+@final
+class ReplayDevice(AbstractDevice):
+    """Answers from tables of one device; a mode that was not measured is refused.
+
+    Repeated measurements of a mode are averaged. It has no stock modes, because a file does not name them.
+    """
+
+    def __init__(self, tables: Iterable[ProfileTable], *, spec: str = "replay:") -> None:
+        """Build the device from the profiles of its workloads.
+
+        Args:
+            tables: One table per workload, all of one device and over the same knobs (in any order).
+            spec: What opens the device again.
+
+        Raises:
+            DataError: No table, several devices, a workload twice, or knobs that differ.
+        """
+        listed = [table.averaged() for table in tables]
+        if not listed:
+            raise DataError("there is nothing to replay: no profiles were given")
+        devices = sorted({table.device for table in listed})
+        if len(devices) > 1:
+            raise DataError(f"profiles of {len(devices)} devices ({', '.join(devices)}) to replay: give one")
+        self.name = devices[0]
+        self.spec = spec
+        self.simulated = is_simulated(self.name)
+        self._tables = {table.workload: _with_knobs(table, listed[0].modes.knobs) for table in listed}
+        if len(self._tables) < len(listed):
+            raise DataError(f"a workload of {self.name} was given twice: join its profiles into one table")
+        knobs = listed[0].modes.knobs
+        everything = np.concatenate([table.modes.values for table in self._tables.values()])
+        _, first = np.unique(everything, axis=0, return_index=True)
+        self._modes = ModeTable(knobs=knobs, values=everything[np.sort(first)])
+        self.space = ModeSpace.spanned_by(self._modes)
+
+    @override
+    def modes(self, *, workload: str | None = None) -> ModeTable:
+        if workload is None:
+            return self._modes
+        self._check_workload(workload)
+        return self._tables[workload].modes
+
+    @override
+    def workloads(self) -> tuple[str, ...]:
+        return tuple(self._tables)
+
+    @override
+    def stock_modes(self) -> dict[str, PowerMode]:
+        return {}
+
+    @override
+    def measure(self, workload: str, modes: ModeTable, *, seed: int = 0) -> ProfileTable:
+        del seed  # what was measured is not drawn again
+        self._check_workload(workload)
+        own, table = self._in_own_order(modes), self._tables[workload]
+        rows = _rows_of(own.values, table.modes.values)
+        if (rows < 0).any():
+            absent = own[int(np.argmax(rows < 0))]
+            near = table.modes[_nearest(np.array(list(absent.values())), table.modes.values)]
+            raise DeviceError(
+                f"{workload} was not measured on {self.name} at {absent}: the nearest mode measured is {near}"
+            )
+        return table.take(rows)
+
+    @override
+    def notes(self) -> tuple[str, ...]:
+        counts = ", ".join(f"{name} {len(table):,}" for name, table in self._tables.items())
+        lacking = [
+            f"No {quantity} was measured for {name}."
+            for name, table in self._tables.items()
+            for quantity, has in (("time", table.has_time), ("power", table.has_power))
+            if not has
+        ]
+        return (
+            "Replays recorded profiles: only the modes in the file can be measured.",
+            f"Modes measured: {counts}.",
+            *lacking,
+        )
+
+
+def _with_knobs(table: ProfileTable, knobs: tuple[str, ...]) -> ProfileTable:
+    """Return the table with its mode columns in the order of `knobs`, refusing other knobs."""
+    if set(table.modes.knobs) != set(knobs):
+        raise DataError(
+            f"{table.workload} was profiled over {', '.join(table.modes.knobs)}, and the workloads before it "
+            f"over {', '.join(knobs)}: split the file by knobs"
+        )
+    modes = ModeTable(knobs=knobs, values=table.modes.select(knobs))
+    return ProfileTable(
+        device=table.device,
+        workload=table.workload,
+        modes=modes,
+        time_ms=table.time_ms,
+        power_w=table.power_w,
+    )
+
+
+def _rows_of(wanted: FloatArray, known: FloatArray) -> npt.NDArray[np.int64]:
+    """Return for each row of `wanted` `(n, k)` its row in `known` `(m, k)`, -1 where there is none.
+
+    Values are compared to 1 part in 10^9, as a mode may have been through a file.
+    """
+    index = {row.tobytes(): i for i, row in enumerate(_rounded(known))}
+    return np.array([index.get(row.tobytes(), -1) for row in _rounded(wanted)], dtype=np.int64)
+
+
+def _rounded(values: FloatArray) -> FloatArray:
+    """Round to 10 significant digits, so that equal modes are equal byte by byte (also 0 and -0)."""
+    magnitude = np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values)))
+    scale = 10.0 ** (9 - magnitude)
+    return np.round(values * scale) / scale + 0.0
+
+
+def _nearest(wanted: FloatArray, known: FloatArray) -> int:
+    """Return the row of `known` nearest to `wanted`, each knob relative to its span; ties: the first."""
+    span = np.ptp(known, axis=0)
+    distance = ((known - wanted) / np.where(span > 0, span, 1.0)) ** 2
+    return int(np.argmin(distance.sum(axis=1)))

@@ -1,0 +1,118 @@
+"""Every error that PowerTrain raises on purpose.
+
+```
+PowerTrainError
+├── DataError                   what was measured, or a file of it, cannot be used
+│   ├── CsvError                a CSV file breaks the form, with the line it breaks it on
+│   ├── TooFewProfilesError     fewer profiles than the method needs
+│   └── MissingKnobError        modes, profiles or a reference lack a knob
+├── UnknownNameError            a device, workload, method or knob that is not there
+├── StoreError                  the profile database cannot be read or written
+│   ├── CorruptStoreError       it is damaged, or no PowerTrain database
+│   └── NewerStoreError         a later version of PowerTrain wrote it
+├── CheckpointError             a predictor file cannot be read or written
+├── DeviceError                 a device is absent, or refuses
+├── NoFeasibleModeError         no mode keeps the limits
+└── MissingExtraError           an optional dependency is not installed
+```
+
+A message says what was found, what was asked and what to do, in one line. Arguments that are wrong in
+themselves (a negative risk, an unknown keyword) are plain `ValueError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CheckpointError",
+    "CorruptStoreError",
+    "CsvError",
+    "DataError",
+    "DeviceError",
+    "MissingExtraError",
+    "MissingKnobError",
+    "NewerStoreError",
+    "NoFeasibleModeError",
+    "PowerTrainError",
+    "StoreError",
+    "TooFewProfilesError",
+    "UnknownNameError",
+]
+
+
+class PowerTrainError(Exception):
+    """Anything that PowerTrain refuses to do, with the reason in one line."""
+
+
+class DataError(PowerTrainError):
+    """Measurements cannot be used as they are."""
+
+
+class CsvError(DataError):
+    """A CSV file breaks the form that PowerTrain reads."""
+
+
+class TooFewProfilesError(DataError):
+    """A method was given fewer profiles than it can work with."""
+
+
+class MissingKnobError(DataError):
+    """Modes, profiles or a reference lack a knob that the other side has."""
+
+
+class UnknownNameError(PowerTrainError):
+    """A name is not among those that exist; the message lists the nearest."""
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+        """Build the error for a `kind` ("workload", "device", ...) called `name`.
+
+        The message names up to three close matches, else up to eight of the known names.
+        """
+        names = sorted(set(known))
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        lower = [n for n in names if name.lower() in n.lower() and n not in close]
+        nearest = (close + lower)[:3]
+        if nearest:
+            hint = f"did you mean {' or '.join(map(repr, nearest))}?"
+        elif names:
+            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+            hint = f"there are {', '.join(map(repr, names[:8]))}{more}"
+        else:
+            hint = "there are none"
+        return cls(f"unknown {kind} {name!r}: {hint}")
+
+
+class StoreError(PowerTrainError):
+    """The profile database cannot be read or written."""
+
+
+class CorruptStoreError(StoreError):
+    """The file is damaged, or is not a PowerTrain database."""
+
+
+class NewerStoreError(StoreError):
+    """The database was written by a later version of PowerTrain."""
+
+
+class CheckpointError(PowerTrainError):
+    """A predictor file cannot be read or written."""
+
+
+class DeviceError(PowerTrainError):
+    """A device is absent, or refuses what was asked of it."""
+
+
+class NoFeasibleModeError(PowerTrainError):
+    """No mode keeps the limits; the message names the nearest and by how much it misses."""
+
+
+class MissingExtraError(PowerTrainError):
+    """An optional dependency is needed and not installed."""
+
+    @classmethod
+    def of(cls, package: str, *, extra: str, purpose: str) -> MissingExtraError:
+        """Build the error for `package`, which `pip install 'powertrain[extra]'` brings."""
+        return cls(f"{purpose} needs {package}, which is not installed: pip install 'powertrain[{extra}]'")

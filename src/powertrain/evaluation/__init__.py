@@ -1,0 +1,37 @@
+"""Evaluation: methods scored on data whose truth is known."""
+
+from __future__ import annotations
+
+from powertrain.evaluation._plan import ALL, OTHERS, SAME, EvaluationPlan, LimitSweep, Target, resolve
+from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow
+from powertrain.evaluation._run import (
+    Evaluation,
+    EvaluationInterruptedError,
+    Progress,
+    ReferenceFit,
+    evaluate,
+)
+from powertrain.evaluation._summary import ChoiceSummary, ErrorSummary, Spread, Summary, summarise
+
+__all__ = [
+    "ALL",
+    "OTHERS",
+    "SAME",
+    "Case",
+    "ChoiceRow",
+    "ChoiceSummary",
+    "ErrorRow",
+    "ErrorSummary",
+    "Evaluation",
+    "EvaluationInterruptedError",
+    "EvaluationPlan",
+    "LimitSweep",
+    "Progress",
+    "ReferenceFit",
+    "Spread",
+    "Summary",
+    "Target",
+    "evaluate",
+    "resolve",
+    "summarise",
+]

@@ -1,0 +1,106 @@
+"""The rows of an evaluation: one per fitted predictor, and one per choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, final
+
+from powertrain.records import PowerMode
+
+__all__ = ["Case", "ChoiceRow", "ErrorRow", "plain"]
+
+NAN = float("nan")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One draw of profiles of one target: what all methods are given alike."""
+
+    device: str
+    target: str
+    references: tuple[str, ...]
+    """Names of the references; one on another device than the target's as `workload @ device`."""
+    profiles: int
+    seed: int
+    sampling: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ErrorRow:
+    """How well one predictor did on the modes that it was not shown; NaN where there is nothing to score."""
+
+    method: str
+    case: Case
+    time_mape: float
+    """Mean absolute percentage error of the time [%]."""
+    power_mape: float
+    time_p95_ape: float
+    """95 % of the modes have an error below this [%]."""
+    power_p95_ape: float
+    fit_s: float
+    """Time of the transfer [s], the references being fitted already."""
+    predict_s: float
+    """Time to predict all modes of the target [s]."""
+    coverage90_time: float
+    """Share of true times inside the central 90 % interval [%]; NaN for a method without error bars."""
+    coverage90_power: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as one flat mapping that JSON can hold."""
+        return _flat(self.method, self.case, self)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ChoiceRow:
+    """What one method chose under one power limit, and what that cost in truth.
+
+    `method` is a predictor's, or one of the baselines `observed` (the best profiled mode) and `maximum` (every knob at
+    its largest), whose risk is NaN.
+    """
+
+    method: str
+    case: Case
+    risk: float
+    limit_w: float
+    feasible: bool
+    """Whether the method found a mode at all; without, what follows is NaN."""
+    mode: PowerMode | None = None
+    time_ms: float = NAN
+    """True time of the chosen mode [ms]."""
+    power_w: float = NAN
+    """True power of the chosen mode [W]."""
+    best_time_ms: float = NAN
+    """True time of the best mode that keeps the limit [ms]; known without a choice, too."""
+    time_penalty_pct: float = NAN
+    """By how much the chosen mode is slower than the best [%]; negative if it is faster by breaking the limit."""
+    excess_w: float = NAN
+    """True power above the limit [W], 0 if none."""
+    excess_pct: float = NAN
+    """The same, as a share of the limit [%]."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as one flat mapping that JSON can hold."""
+        return _flat(self.method, self.case, self)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: NaN as null, tuples as lists, records and modes as mappings."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if hasattr(value, "__dataclass_fields__"):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def _flat(method: str, case: Case, row: object) -> dict[str, Any]:
+    scores = {key: value for key, value in plain(row).items() if key not in ("method", "case")}
+    return {"method": method, **plain(case), **scores}

@@ -1,0 +1,83 @@
+"""The interface of every predictor, and the registry of methods by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, final
+
+from typing_extensions import Self
+
+from powertrain.models._checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from powertrain.records import ModeTable, Prediction, ProfileTable
+from powertrain.space import ModeSpace
+
+__all__ = ["AbstractPredictor"]
+
+
+class AbstractPredictor(ABC):
+    """Maps modes to time and power for one workload on one device.
+
+    A predictor is made whole by `fit` or `transfer` and never changes afterwards. Where the profiles have no
+    time (or no power) it predicts NaN for that quantity.
+    """
+
+    method: ClassVar[str]
+    """Name of the method on the command line."""
+    uses_references: ClassVar[bool]
+    """Whether `transfer` learns from references; if not, it is `fit`."""
+
+    device: str
+    workload: str
+    knobs: tuple[str, ...]
+    """Knobs that a mode must have, in the order of training."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, profiles: ProfileTable, *, space: ModeSpace | None = None, seed: int = 0) -> Self:
+        """Learn one workload from its own profiles alone.
+
+        `space` tells the device's own knob ranges where the profiles do not reach them; methods that have no
+        use for it ignore it.
+        """
+
+    @classmethod
+    @abstractmethod
+    def transfer(
+        cls,
+        references: Sequence[AbstractPredictor],
+        profiles: ProfileTable,
+        *,
+        space: ModeSpace | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Learn a workload from a few profiles and from predictors of other workloads or devices.
+
+        References of any method are accepted; a reference that lacks a quantity or a knob of the target
+        raises `MissingKnobError` (knob) or is left out (quantity).
+        """
+
+    @abstractmethod
+    def predict(self, modes: ModeTable) -> Prediction:
+        """Predict `modes`, which must have all of `knobs` (others are ignored)."""
+
+    @abstractmethod
+    def _state(self) -> Checkpoint:
+        """Return everything that `_restore` needs."""
+
+    @classmethod
+    @abstractmethod
+    def _restore(cls, checkpoint: Checkpoint) -> Self:
+        """Rebuild a predictor from what `_state` returned."""
+
+    @final
+    def save(self, path: Path | str) -> None:
+        """Write the predictor to one file: arrays and JSON, never pickle; replaced atomically."""
+        write_checkpoint(self._state(), Path(path))
+
+    @final
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a predictor that `save` of the same class wrote."""
+        return cls._restore(read_checkpoint(Path(path), method=cls.method))

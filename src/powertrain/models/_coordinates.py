@@ -1,0 +1,98 @@
+"""Knobs as the Gaussian process sees them: logarithms, measured down from the largest value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from powertrain.records import FloatArray, ModeTable
+
+__all__ = ["Coordinates", "is_speed", "is_relative"]
+
+
+def is_speed(knob: str) -> bool:
+    """Whether raising the knob can only make the work faster and the board hungrier."""
+    return "mhz" in knob or knob.endswith(("_w", "cores", "threads"))
+
+
+def is_relative(knob: str) -> bool:
+    """Whether a value means something only within its device's own range (clocks and watts do, counts not)."""
+    return "mhz" in knob or knob.endswith("_w")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Coordinates:
+    """The knobs that vary, and the range of each on one device.
+
+    A value `v` becomes `log v`, or `log(v - low + 1)` where the range holds values of zero or less (worker
+    counts).
+    """
+
+    knobs: tuple[str, ...]
+    """All knobs of the device; those that never vary are not used."""
+    low: FloatArray
+    """`(n_knobs,)` smallest value of each."""
+    high: FloatArray
+
+    @classmethod
+    def of(cls, modes: ModeTable) -> Coordinates:
+        """Take the ranges from modes, one at least."""
+        return cls(knobs=modes.knobs, low=modes.values.min(axis=0), high=modes.values.max(axis=0))
+
+    def covering(self, modes: ModeTable) -> Coordinates:
+        """Widen the ranges to hold `modes` too."""
+        values = modes.select(self.knobs)
+        return Coordinates(
+            knobs=self.knobs,
+            low=np.minimum(self.low, values.min(axis=0)),
+            high=np.maximum(self.high, values.max(axis=0)),
+        )
+
+    @property
+    def varying(self) -> list[int]:
+        """Positions of the knobs that vary."""
+        return [int(j) for j in np.flatnonzero(self.high > self.low)]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the knobs that vary: the columns of `logs` and `unit`."""
+        return tuple(self.knobs[j] for j in self.varying)
+
+    def _log(self, values: FloatArray) -> FloatArray:
+        shift = np.where(self.low > 0, 0.0, 1.0 - self.low)[self.varying]
+        smallest = np.where(self.low > 0, self.low, 1.0)[self.varying]
+        # Modes far below the range are outside what a predictor can know: stay finite.
+        return np.log(np.maximum(values + shift, smallest * 1e-3))
+
+    @property
+    def span(self) -> FloatArray:
+        """`(n_varying,)` length of each range in logarithms."""
+        low, high = self.low[self.varying], self.high[self.varying]
+        return (self._log(high[None]) - self._log(low[None]))[0]
+
+    def unit(self, modes: ModeTable) -> FloatArray:
+        """Return `(n_modes, n_varying)`: 0 at the largest value of the device, -1 at the smallest."""
+        logs = self._log(modes.select(self.knobs)[:, self.varying])
+        return (logs - self._log(self.high[self.varying][None])) / self.span
+
+    def values(self, unit: FloatArray) -> FloatArray:
+        """Invert `unit`: `(n, n_varying)` coordinates to `(n, n_knobs)` values."""
+        shift = np.where(self.low > 0, 0.0, 1.0 - self.low)[self.varying]
+        top = self._log(self.high[self.varying][None])
+        out = np.broadcast_to(self.high, (len(unit), len(self.knobs))).copy()
+        out[:, self.varying] = np.exp(unit * self.span + top) - shift
+        return out
+
+    def header(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"knobs": list(self.knobs), "low": self.low.tolist(), "high": self.high.tolist()}
+
+    @classmethod
+    def from_header(cls, header: dict[str, Any]) -> Coordinates:
+        """Read the JSON form."""
+        return cls(
+            knobs=tuple(header["knobs"]), low=np.array(header["low"]), high=np.array(header["high"])
+        )

@@ -1,0 +1,149 @@
+"""The physics-shaped mean of the Gaussian process, with its gradient.
+
+Work that passes through several stages, each bound by one knob, takes a time of `sum_k c_k / f_k^e_k` when the
+stages wait for each other and of their maximum when they overlap; a p-norm holds both. Power is a constant
+plus terms that rise with each clock, plus the energy of the work over its time, all cut off by a power cap.
+Both are one expression in logarithms, a softmax sum over terms `j`:
+
+    m(x) = 1/p log sum_j exp(p (a_j + u_j(x)))
+
+with `u` zero for the constant, `-+ e_k z_k` for knob `k` (falling for time, rising for power), minus the
+log time for the energy term, and the log-surface of the closest reference for the reference term. A cap
+`C(x)` on power makes it `-1/q log(exp(-q m) + exp(-q (log C + c)))`. Parameters are `a`, `log e`, `log p`, `c`, `log q`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from powertrain.records import FloatArray
+
+__all__ = ["MeanInputs", "MeanPrior", "MeanShape"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeanInputs:
+    """What the mean needs to know of `n` modes."""
+
+    slopes: FloatArray
+    """`(n, n_terms)` signed log-knob of each knob term: the term grows as `exp(slope * e)`."""
+    fixed: FloatArray
+    """`(n, n_fixed)` log-surfaces that enter as they are: closest reference, inverse time."""
+    log_cap: FloatArray | None
+    """`(n,)` logarithm of the power cap, or None."""
+
+    def take(self, rows: slice) -> MeanInputs:
+        """Return the inputs of some modes."""
+        cap = None if self.log_cap is None else self.log_cap[rows]
+        return MeanInputs(slopes=self.slopes[rows], fixed=self.fixed[rows], log_cap=cap)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MeanPrior:
+    """Normal priors of the mean's parameters: (centre, standard deviation).
+
+    Logarithms of shares of the value at the fastest mode. The figures were chosen by the ablation in
+    `docs/concepts/gaussian-process.md`.
+    """
+
+    constant: tuple[float, float] = (-1.0, 1.5)
+    knob: tuple[float, float] = (-1.0, 1.5)
+    knob_beside_reference: tuple[float, float] = (-2.0, 1.5)
+    """A reference already carries what the knobs do: less is expected of them."""
+    reference: tuple[float, float] = (-0.3, 0.7)
+    inverse_time: tuple[float, float] = (-1.0, 1.5)
+    log_exponent: tuple[float, float] = (0.0, 0.4)
+    learned_exponent_sd: float = 0.25
+    """Where references have shown their exponents, the target's lie this close."""
+    log_sharpness: tuple[float, float] = (0.0, 0.3)
+    cap: tuple[float, float] = (0.0, 0.05)
+    log_cap_sharpness: tuple[float, float] = (2.08, 0.5)
+
+
+@final
+class MeanShape:
+    """The layout of the parameters and the value of the mean.
+
+    Order of parameters: constant, knob terms, fixed terms, log exponents, log sharpness, then cap offset and
+    log cap sharpness where there is a cap.
+    """
+
+    def __init__(
+        self, *, n_terms: int, n_fixed: int, capped: bool, centre: FloatArray, sd: FloatArray
+    ) -> None:
+        self.n_terms = n_terms
+        self.n_fixed = n_fixed
+        self.capped = capped
+        self.centre = centre
+        self.sd = sd
+        if len(centre) != self.size:
+            raise ValueError(f"{len(centre)} prior centres for {self.size} parameters")
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return 2 + 2 * self.n_terms + self.n_fixed + (2 if self.capped else 0)
+
+    @classmethod
+    def of(
+        cls,
+        prior: MeanPrior,
+        *,
+        n_terms: int,
+        has_reference: bool,
+        has_inverse_time: bool,
+        capped: bool,
+        learned_log_exponents: FloatArray | None,
+    ) -> MeanShape:
+        """Lay out the terms and their priors; `learned_log_exponents` is `(n_terms,)`."""
+        knob = prior.knob_beside_reference if has_reference else prior.knob
+        pairs = [prior.constant, *[knob] * n_terms]
+        pairs += [prior.reference] * has_reference + [prior.inverse_time] * has_inverse_time
+        if learned_log_exponents is None:
+            pairs += [prior.log_exponent] * n_terms
+        else:
+            pairs += [(float(e), prior.learned_exponent_sd) for e in learned_log_exponents]
+        pairs += [prior.log_sharpness]
+        pairs += [prior.cap, prior.log_cap_sharpness] * capped
+        centre, sd = np.array(pairs).T
+        fixed = int(has_reference) + int(has_inverse_time)
+        return cls(n_terms=n_terms, n_fixed=fixed, capped=capped, centre=centre, sd=sd)
+
+    def log_exponents(self, theta: FloatArray) -> FloatArray:
+        """Return the `(n_terms,)` log exponents among the parameters."""
+        start = 1 + self.n_terms + self.n_fixed
+        return theta[start : start + self.n_terms]
+
+    def value(self, theta: FloatArray, inputs: MeanInputs) -> tuple[FloatArray, FloatArray]:
+        """Return the mean `(n,)` and its gradient by the parameters `(n, size)`."""
+        k, first = self.n_terms, 1 + self.n_terms + self.n_fixed
+        p = np.exp(theta[first + k])
+        rise = inputs.slopes * np.exp(theta[first : first + k])
+        terms = np.concatenate([np.zeros((len(rise), 1)), rise, inputs.fixed], axis=1) + theta[:first]
+        top = terms.max(axis=1, keepdims=True)
+        weights = np.exp(p * (terms - top))
+        total = weights.sum(axis=1, keepdims=True)
+        mean = (top + np.log(total) / p)[:, 0]
+        weights /= total
+        by_p = (weights * terms).sum(axis=1, keepdims=True) - mean[:, None]
+        jacobian = np.concatenate([weights, rise * weights[:, 1 : 1 + k], by_p], axis=1)
+        if inputs.log_cap is None:
+            return mean, jacobian
+        return self._capped(theta, mean, jacobian, inputs.log_cap)
+
+    def _capped(
+        self, theta: FloatArray, mean: FloatArray, jacobian: FloatArray, log_cap: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        offset, q = theta[-2], np.exp(theta[-1])
+        cap = offset + log_cap
+        log_total = np.logaddexp(-q * mean, -q * cap)
+        below = np.exp(-q * mean - log_total)
+        by_offset = 1.0 - below
+        by_q = log_total / q + below * mean + by_offset * cap
+        columns = [jacobian * below[:, None], by_offset[:, None], by_q[:, None]]
+        return -log_total / q, np.concatenate(columns, axis=1)

@@ -1,0 +1,66 @@
+"""Reports: tables, plots and one self-contained HTML page, each a function of a frozen record.
+
+Only drawing needs matplotlib (`pip install 'powertrain[report]'`); tables and pages do not.
+"""
+
+from __future__ import annotations
+
+from powertrain.report._html import Fact, Illustration, ReportPage, Section, render_html
+from powertrain.report._plot_data import (
+    AgreementPanel,
+    AgreementPlot,
+    Curve,
+    FrontPlot,
+    LearningPlot,
+    Points,
+    agreement_plot,
+    front_plot,
+    learning_plot,
+)
+from powertrain.report._plots import (
+    draw_agreement,
+    draw_front,
+    draw_learning,
+    figure_svg,
+    log_ticks,
+    save_figure,
+)
+from powertrain.report._tables import (
+    Cell,
+    Column,
+    Table,
+    format_number,
+    to_html,
+    to_markdown,
+    to_text,
+)
+
+__all__ = [
+    "AgreementPanel",
+    "AgreementPlot",
+    "Cell",
+    "Column",
+    "Curve",
+    "Fact",
+    "FrontPlot",
+    "Illustration",
+    "LearningPlot",
+    "Points",
+    "ReportPage",
+    "Section",
+    "Table",
+    "agreement_plot",
+    "draw_agreement",
+    "draw_front",
+    "draw_learning",
+    "figure_svg",
+    "format_number",
+    "front_plot",
+    "learning_plot",
+    "log_ticks",
+    "render_html",
+    "save_figure",
+    "to_html",
+    "to_markdown",
+    "to_text",
+]

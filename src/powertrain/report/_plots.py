@@ -1,0 +1,318 @@
+"""Drawing: one function per plot record. matplotlib is only imported here, and only when something is drawn.
+
+Figures are made as objects, never through pyplot, so that no window opens and no global state is left behind.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from powertrain.errors import MissingExtraError, PowerTrainError
+from powertrain.records import Interval
+from powertrain.report._plot_data import (
+    AgreementPanel,
+    AgreementPlot,
+    Curve,
+    FrontPlot,
+    LearningPlot,
+)
+from powertrain.report._tables import format_number
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_agreement", "draw_front", "draw_learning", "figure_svg", "save_figure"]
+
+# Okabe and Ito's palette: told apart also with colour-blind eyes.
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+)
+INK, MUTED, CLOUD = "#222222", "#666666", "#C8CCD0"
+METHOD_STYLES = {
+    "gp": (BLUE, "o"),
+    "paper": (VERMILLION, "s"),
+    "paper-scratch": (ORANGE, "D"),
+    "linear": (GREEN, "^"),
+}
+SPARE_STYLES = ((PURPLE, "v"), (SKY, "P"), (INK, "X"))
+
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E6E8EA",
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "savefig.dpi": 160,
+    "svg.fonttype": "none",  # text stays text: it can be searched and read aloud
+    "svg.hashsalt": "powertrain",  # the same numbers give the same file
+}
+
+
+def draw_agreement(plot: AgreementPlot) -> Figure:
+    """Draw predicted against true, a panel per quantity, on logarithmic axes."""
+    with _styled():
+        figure = _figure(width=4.6 * len(plot.panels), height=5.0)
+        for axes, panel in zip(
+            figure.subplots(1, len(plot.panels), squeeze=False)[0], plot.panels, strict=True
+        ):
+            _draw_agreement_panel(axes, panel)
+        figure.suptitle(_plain(plot.title), fontsize=11, color=INK)
+        return figure
+
+
+def draw_front(plot: FrontPlot) -> Figure:
+    """Draw power against time: all modes, the fronts, the limit, the choice and the modes with names."""
+    with _styled():
+        figure = _figure(width=7.2, height=4.9)
+        axes: Axes = figure.subplots()
+        shown: list[Artist | tuple[Artist, ...]] = [*_draw_modes_and_fronts(axes, plot)]
+        if np.isfinite(plot.limit_w):
+            label = f"limit {plot.limit_w:g} W"
+            shown.append(axes.axhline(plot.limit_w, color=VERMILLION, lw=1.2, ls=(0, (5, 3)), label=label))
+        _draw_named(axes, plot)
+        shown += _draw_choice(axes, plot)
+        axes.set_xscale("log")
+        _readable_ticks(axes.xaxis)
+        axes.set_ylim(bottom=0)
+        axes.set(xlabel="minibatch time [ms]", ylabel="power [W]")
+        axes.set_title(_plain(plot.title), fontsize=11, color=INK)
+        axes.legend(handles=shown, loc="upper right")
+        return figure
+
+
+def draw_learning(plot: LearningPlot) -> Figure:
+    """Draw the error of each method against the number of profiles, a panel per quantity."""
+    with _styled():
+        figure = _figure(width=4.6 * len(plot.panels), height=4.4)
+        panels = figure.subplots(1, len(plot.panels), squeeze=False)[0]
+        for axes, (quantity, curves) in zip(panels, plot.panels.items(), strict=True):
+            _draw_curves(axes, quantity, curves)
+        lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+        figure.legend(
+            handles=list(lines.values()),
+            loc="outside lower center",
+            ncols=min(4, len(lines)),
+            title="median and quartiles over all runs",
+            title_fontsize=8.5,
+        )
+        figure.suptitle(_plain(plot.title), fontsize=11, color=INK)
+        return figure
+
+
+def save_figure(figure: Figure, path: Path | str) -> None:
+    """Write a figure to a file of type PNG or SVG, as its name says; any other ending is a `ValueError`."""
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise ValueError(f"{path.name} is not a .png or .svg file: give the plot one of these endings")
+    content = _rendered(figure, kind)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise PowerTrainError(f"cannot write the plot {path}: {error.strerror}") from error
+
+
+def figure_svg(figure: Figure) -> str:
+    """Return a figure as one `<svg>` element to stand inside a page."""
+    text = _rendered(figure, "svg").decode()
+    return text[text.index("<svg") :]
+
+
+def _draw_agreement_panel(axes: Axes, panel: AgreementPanel) -> None:
+    low = min(panel.true.min(), panel.predicted.min()) / 1.1
+    high = max(panel.true.max(), panel.predicted.max()) * 1.1
+    ends, within = np.array([low, high]), panel.p95_ape_pct / 100
+    lower_edge = ends * max(1 - within, 0.01)  # a band down to nothing has no place on a logarithmic axis
+    upper_edge = ends * (1 + within)
+    band = f"95 % of {len(panel.true):,} modes: within {panel.p95_ape_pct:.1f} %"
+    axes.fill_between(ends, lower_edge, upper_edge, color=ORANGE, alpha=0.25, lw=0, label=band)
+    # Fewer points are drawn larger and darker, so that ten of them are seen and ten thousand do not clot.
+    crowd = min(1.0, 300 / len(panel.true))
+    size, alpha = 3 + 17 * crowd, 0.2 + 0.65 * crowd
+    axes.scatter(panel.true, panel.predicted, s=size, color=BLUE, alpha=alpha, linewidths=0, rasterized=True)
+    for edge in (lower_edge, upper_edge):
+        axes.plot(ends, edge, color=ORANGE, lw=1)
+    axes.plot(ends, ends, color=INK, lw=0.8)
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), box_aspect=1)
+    for axis in (axes.xaxis, axes.yaxis):
+        _readable_ticks(axis)
+    axes.set(
+        xlabel=f"true {panel.quantity} [{panel.unit}]", ylabel=f"predicted {panel.quantity} [{panel.unit}]"
+    )
+    axes.set_title(f"{panel.quantity}: mean error (MAPE) {panel.mape_pct:.1f} %", color=INK)
+    axes.legend(loc="upper left")
+
+
+def _draw_modes_and_fronts(axes: Axes, plot: FrontPlot) -> Iterator[Artist]:
+    many = len(plot.modes)
+    yield axes.scatter(
+        plot.modes.time_ms,
+        plot.modes.power_w,
+        s=5,
+        color=CLOUD,
+        linewidths=0,
+        rasterized=True,
+        label=f"all {many:,} modes, predicted" if many > 1 else "the mode, predicted",
+    )
+    if len(plot.true_front):
+        true = plot.true_front
+        yield from axes.plot(true.time_ms, true.power_w, color=ORANGE, lw=3.5, alpha=0.75, label="true front")
+    yield from axes.plot(plot.front.time_ms, plot.front.power_w, color=BLUE, lw=1.5, label="predicted front")
+
+
+def _draw_named(axes: Axes, plot: FrontPlot) -> None:
+    for name, point in plot.named.items():
+        axes.scatter(point.time_ms, point.power_w, s=30, marker="s", color=INK, zorder=4)
+        axes.annotate(
+            _plain(name, longest=24),
+            (point.time_ms[0], point.power_w[0]),
+            xytext=(6, 5),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=INK,
+        )
+
+
+def _draw_choice(axes: Axes, plot: FrontPlot) -> Iterator[Artist | tuple[Artist, ...]]:
+    if plot.chosen is None:
+        return
+    time, power = plot.chosen.time_ms, plot.chosen.power_w
+    yield axes.errorbar(
+        [time.value],
+        [power.value],
+        xerr=_bar(time),
+        yerr=_bar(power),
+        fmt="o",
+        ms=9,
+        mfc="white",
+        mew=2,
+        color=VERMILLION,
+        capsize=3,
+        zorder=6,
+        label=f"chosen, predicted: {_ms_and_w(time.value, power.value)}",
+    )
+    true = plot.chosen_true
+    if len(true):
+        yield axes.scatter(
+            true.time_ms,
+            true.power_w,
+            s=28,
+            marker="X",
+            color=GREEN,
+            linewidths=0,
+            zorder=7,
+            label=f"chosen, in truth: {_ms_and_w(true.time_ms[0], true.power_w[0])}",
+        )
+
+
+def _bar(interval: Interval) -> list[list[float]]:
+    """Return the lengths of an error bar, none where a method has no intervals (NaN)."""
+    ends = np.array([interval.value - interval.low, interval.high - interval.value])
+    return np.maximum(np.nan_to_num(ends), 0).reshape(2, 1).tolist()
+
+
+def _ms_and_w(time_ms: float, power_w: float) -> str:
+    return f"{format_number(float(time_ms))} ms, {format_number(float(power_w))} W"
+
+
+def _draw_curves(axes: Axes, quantity: str, curves: tuple[Curve, ...]) -> None:
+    spare = iter(SPARE_STYLES * (1 + len(curves) // len(SPARE_STYLES)))
+    for curve in curves:
+        color, marker = METHOD_STYLES.get(curve.method) or next(spare)
+        label = _plain(curve.method, longest=24)
+        axes.fill_between(curve.profiles, curve.low_pct, curve.high_pct, color=color, alpha=0.18, lw=0)
+        axes.plot(curve.profiles, curve.median_pct, color=color, marker=marker, ms=5, lw=1.6, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="profiles of the workload", ylabel=f"{quantity} MAPE [%]")
+    counts = sorted({int(n) for curve in curves for n in curve.profiles})
+    axes.set_xticks(counts, [f"{n:,}" for n in counts])
+    axes.minorticks_off()
+    _readable_ticks(axes.yaxis)
+    axes.set_title(quantity, color=INK)
+
+
+def _readable_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis, at its present limits, in plain numbers."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [tick for tick in log_ticks(low, high) if low <= tick <= high]
+    axis.set_ticks(ticks, [f"{tick:,.10g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers that cover `low` to `high` (both positive) on a logarithmic axis.
+
+    Over more than a factor of 8 they are 1, 2 and 5 times powers of ten (the powers alone over three
+    decades), else about five even steps, which a narrow range needs to have any ticks at all.
+    """
+    if high / low > 8:
+        factors = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
+        exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        return [factor * 10.0**exponent for exponent in exponents for factor in factors]
+    raw = (high - low) / 5
+    unit = 10.0 ** math.floor(math.log10(raw)) if raw > 0 else low
+    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw * (1 - 1e-9))
+    first = math.floor(low / step)
+    return [step * k for k in range(first, first + 8)]
+
+
+def _figure(*, width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _rendered(figure: Figure, kind: str) -> bytes:
+    """Return the bytes of a PNG or SVG file, without a date, so that equal numbers give equal bytes."""
+    buffer = io.BytesIO()
+    no_metadata = {} if kind == "png" else dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with _styled():
+        figure.savefig(buffer, format=kind, metadata=no_metadata)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _styled() -> Generator[None]:
+    """Draw in our style whatever the user's matplotlibrc says, and leave that as it was."""
+    try:
+        from matplotlib import style
+    except ImportError as error:
+        raise MissingExtraError.of("matplotlib", extra="report", purpose="drawing plots") from error
+    with style.context(STYLE, after_reset=True), warnings.catch_warnings():
+        # A name may hold letters that the font lacks; boxes in a picture are no news for stderr.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
+        yield
+
+
+def _plain(text: str, *, longest: int = 90) -> str:
+    """Return a name for matplotlib to show as it is: one line, cut, no mathematics, no hidden legend."""
+    line = " ".join(text.split())
+    line = line if len(line) <= longest else line[: longest - 1] + "…"
+    line = line.replace("$", r"\$")
+    return f" {line}" if line.startswith("_") else line

@@ -1,0 +1,73 @@
+"""The only factors of 1000 in the project.
+
+Inside PowerTrain power is watts, energy joules, a minibatch milliseconds and a clock megahertz. Whatever
+comes in other units is converted here, once, where it enters. All functions take a float or an array.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Number = TypeVar("Number", float, np.ndarray)
+else:
+    Number = TypeVar("Number")
+
+__all__ = [
+    "energy_j",
+    "hours_from_ms",
+    "mhz_from_ghz",
+    "mhz_from_hz",
+    "mhz_from_khz",
+    "ms_from_s",
+    "ms_from_us",
+    "s_from_ms",
+    "watts_from_milliwatts",
+]
+
+
+def watts_from_milliwatts(power_mw: Number) -> Number:
+    """Convert milliwatts to watts."""
+    return power_mw / 1e3
+
+
+def mhz_from_khz(clock_khz: Number) -> Number:
+    """Convert kilohertz (Linux cpufreq) to megahertz."""
+    return clock_khz / 1e3
+
+
+def mhz_from_hz(clock_hz: Number) -> Number:
+    """Convert hertz (Linux devfreq) to megahertz."""
+    return clock_hz / 1e6
+
+
+def mhz_from_ghz(clock_ghz: Number) -> Number:
+    """Convert gigahertz to megahertz."""
+    return clock_ghz * 1e3
+
+
+def ms_from_us(time_us: Number) -> Number:
+    """Convert microseconds to milliseconds."""
+    return time_us / 1e3
+
+
+def ms_from_s(time_s: Number) -> Number:
+    """Convert seconds to milliseconds."""
+    return time_s * 1e3
+
+
+def s_from_ms(time_ms: Number) -> Number:
+    """Convert milliseconds to seconds."""
+    return time_ms / 1e3
+
+
+def hours_from_ms(time_ms: Number) -> Number:
+    """Convert milliseconds to hours."""
+    return time_ms / 3.6e6
+
+
+def energy_j(*, power_w: Number, time_ms: Number) -> Number:
+    """Return the energy [J] of running for `time_ms` at a mean of `power_w`."""
+    return power_w * time_ms / 1e3

@@ -1,0 +1,113 @@
+"""From a spec to a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from powertrain import devices
+from powertrain.devices import SimulatedOrin, open_device
+from powertrain.errors import DataError, DeviceError, UnknownNameError
+from powertrain.records import ModeTable, ProfileTable
+
+
+def reader(*names: str):
+    """Return a reader that finds one profile of each device, and keeps the paths it was asked for."""
+
+    def read(path: Path) -> list[ProfileTable]:
+        read.paths.append(path)
+        modes = ModeTable(knobs=("gpu_mhz",), values=np.array([[600.0]]))
+        return [
+            ProfileTable(device=name, workload="bert", modes=modes, time_ms=np.ones(1), power_w=np.ones(1))
+            for name in names
+        ]
+
+    read.paths = []
+    return read
+
+
+def test_the_exports_are_these():
+    assert devices.__all__ == [
+        "DEVICE_SPECS",
+        "SIMULATED_SUFFIX",
+        "AbstractDevice",
+        "ReplayDevice",
+        "SimulatedOrin",
+        "is_simulated",
+        "open_device",
+    ]
+
+
+def test_the_simulated_orin_opens_under_its_own_spec():
+    device = open_device("sim:orin-agx")
+    assert isinstance(device, SimulatedOrin)
+    assert open_device(device.spec).name == "Jetson AGX Orin 64GB (simulated)"
+    assert device.simulated
+
+
+def test_a_file_of_one_device_needs_no_device():
+    read = reader("Jetson TX2")
+    device = open_device("replay:data/tx2.csv", read_tables=read)
+    assert (device.name, device.spec) == ("Jetson TX2", "replay:data/tx2.csv")
+    assert read.paths == [Path("data/tx2.csv")]
+
+
+def test_a_device_is_named_after_a_hash():
+    read = reader("Nano", "Jetson AGX Xavier")
+    device = open_device("replay:two.csv#Jetson AGX Xavier", read_tables=read)
+    assert device.name == "Jetson AGX Xavier"
+    assert device.workloads() == ("bert",)
+    assert read.paths == [Path("two.csv")]
+
+
+def test_a_file_whose_name_holds_a_hash_is_found(tmp_path):
+    file = tmp_path / "run#3.csv"
+    file.touch()
+    read = reader("Nano")
+    open_device(f"replay:{file}", read_tables=read)
+    open_device(f"replay:{file}#Nano", read_tables=read)
+    assert read.paths == [file, file]
+
+
+def test_a_file_of_several_devices_needs_one_named():
+    with pytest.raises(DeviceError, match=r"2 devices, A, B: add one, as in #A"):
+        open_device("replay:two.csv", read_tables=reader("B", "A"))
+
+
+def test_a_device_that_the_file_lacks_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'Nano'"):
+        open_device("replay:two.csv#Nanno", read_tables=reader("Nano", "TX2"))
+
+
+def test_a_file_without_profiles_is_refused():
+    with pytest.raises(DataError, match="no profiles"):
+        open_device("replay:empty.csv", read_tables=reader())
+
+
+def test_a_replay_without_a_reader_says_what_to_pass():
+    with pytest.raises(DeviceError, match="read_tables"):
+        open_device("replay:two.csv")
+
+
+@pytest.mark.parametrize("spec", ["auto", "jetson", "cpu", "nvml:0"])
+def test_devices_of_later_versions_are_announced_in_one_line(spec):
+    with pytest.raises(DeviceError, match="later version") as error:
+        open_device(spec)
+    assert "\n" not in str(error.value)
+    assert "sim:orin-agx" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "near"),
+    [
+        ("sim:orin", "sim:orin-agx"),
+        ("orin-agx", "sim:orin-agx"),
+        ("replay:", "replay:FILE.csv"),
+        ("", "sim:orin-agx"),
+    ],
+)
+def test_an_unknown_spec_is_refused_with_the_nearest(spec, near):
+    with pytest.raises(UnknownNameError, match=near):
+        open_device(spec)
