@@ -325,15 +325,32 @@ class Prediction:
     time_ms: FloatArray
     power_w: FloatArray
     time_rel_sd: FloatArray
+    """Error bar of a new measurement of the time, repeat-to-repeat noise included."""
     power_rel_sd: FloatArray
+    time_noise_rel_sd: FloatArray | None = None
+    """The part of `time_rel_sd` that is noise of one measurement; None: not told apart (zero)."""
+    power_noise_rel_sd: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        for name in ("time_noise_rel_sd", "power_noise_rel_sd"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(np.shape(self.time_ms)))
         shapes = {np.shape(getattr(self, name)) for name in self.__dataclass_fields__}
         if len(shapes) != 1:
-            raise ValueError(f"the four arrays must have one shape, not {sorted(shapes)}")
+            raise ValueError(f"the arrays must have one shape, not {sorted(shapes)}")
 
     def __len__(self) -> int:
         return len(self.time_ms)
+
+    @property
+    def time_mean_rel_sd(self) -> FloatArray:
+        """Error bar of the mean time of a mode over many repeats, `(n_modes,)`."""
+        return _without(self.time_rel_sd, self.time_noise_rel_sd)
+
+    @property
+    def power_mean_rel_sd(self) -> FloatArray:
+        """Error bar of the mean power of a mode over many repeats, `(n_modes,)`: what a limit is about."""
+        return _without(self.power_rel_sd, self.power_noise_rel_sd)
 
     @property
     def energy_j(self) -> FloatArray:
@@ -349,6 +366,10 @@ class Prediction:
         """Return the predictions at `rows` (indices or a mask)."""
         index = np.asarray(rows)
         return Prediction(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+
+
+def _without(whole: FloatArray, part: FloatArray | None) -> FloatArray:
+    return np.sqrt(np.maximum(whole**2 - (0.0 if part is None else part**2), 0.0))
 
 
 @final

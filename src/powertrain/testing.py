@@ -34,13 +34,13 @@ __all__ = ["StoreSuite", "example_profiles"]
 
 def example_profiles() -> list[Profile]:
     """Return profiles of two workloads on two devices that use every field, in awkward ways."""
-    mode = PowerMode(gpu_mhz=1300.5, cpu_mhz=0.1 + 0.2, batch_size=16)
+    mode = PowerMode(gpu_mhz=1300.5, cpu_mhz=1000.1 + 0.2, batch_size=16)
     plain = Profile(device="Orin", workload="resnet18", mode=mode, time_ms=12.5, power_w=30.25)
     return [
         plain,
         replace(plain, power_w=float("nan"), flags=("throttled", "drift; odd")),
         replace(plain, time_ms=float("nan"), time_rel_se=0.01, power_rel_se=0.0, duration_s=3.25),
-        replace(plain, time_ms=5e-324, power_w=1.7976931348623157e308),
+        replace(plain, time_ms=1.7976931348623157e308, power_w=5e-324),
         replace(plain, extra={"note": 'a "quoted", line\r\nbroken', "Ärger": "ß 測定 🚀"}),
         replace(plain, workload="'); DROP TABLE profile; --", mode=PowerMode({'say "hi"': 1, "it's": -0.5})),
         replace(plain, device="Nano ü", mode=PowerMode(gpu_mhz=921.6)),
@@ -149,7 +149,7 @@ class StoreSuite(ABC):
             "resnet18",
             ("cpu_mhz", "gpu_mhz"),
         )
-        np.testing.assert_array_equal(table.modes.values, [[0.1 + 0.2, 1300.5], [729.6, 624.0]])
+        np.testing.assert_array_equal(table.modes.values, [[1000.1 + 0.2, 1300.5], [729.6, 624.0]])
         np.testing.assert_array_equal(table.time_ms, [0.75 * plain.time_ms, 40.0])
         np.testing.assert_array_equal(table.power_w, [plain.power_w, plain.power_w])
 

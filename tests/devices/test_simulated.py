@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from powertrain.devices import SimulatedOrin
@@ -70,12 +70,14 @@ def test_running_draws_more_than_resting_in_every_mode():
         assert (ORIN.truth(workload, modes).power_w > ORIN.idle_power_w(modes)).all()
 
 
+@settings(deadline=None)
 @given(workload=workloads, row=rows, knob=st.sampled_from(ORIN.space.names))
 def test_raising_a_knob_never_raises_the_time(workload, row, knob):
     before, after = ORIN.truth(workload, one_step_up(row, knob)).time_ms
     assert after <= before * (1 + 1e-12)
 
 
+@settings(deadline=None)
 @given(workload=workloads, row=rows, knob=st.sampled_from(ORIN.space.names))
 def test_power_rises_with_every_knob(workload, row, knob):
     modes = one_step_up(row, knob)
@@ -83,6 +85,7 @@ def test_power_rises_with_every_knob(workload, row, knob):
     assert after > before or modes[0] == modes[1]
 
 
+@settings(deadline=None)
 @given(row=rows, workload=workloads, seed=st.integers(0, 2**32))
 def test_noise_is_a_few_per_cent_around_the_truth(row, workload, seed):
     modes = ORIN.space.table([row])

@@ -101,8 +101,8 @@ def method_option(function: Decorated) -> Decorated:
         type=click.Choice(METHODS),
         default="gp",
         show_default=True,
-        help="How to predict: gp (Gaussian process), paper (the published network), paper-scratch (that network "
-        "without references), linear.",
+        help="How to predict: gp (Gaussian process), paper (the published network), paper-scratch (that "
+        "network without references), linear.",
     )(function)
 
 
@@ -111,7 +111,9 @@ def limit_options(function: Decorated) -> Decorated:
     positive = click.FloatRange(min=0, min_open=True)
     options = (
         click.option("--max-power", "max_power_w", type=positive, help="Power limit [W]."),
-        click.option("--max-time", "max_time_ms", type=positive, help="Limit on the time of a minibatch [ms]."),
+        click.option(
+            "--max-time", "max_time_ms", type=positive, help="Limit on the time of a minibatch [ms]."
+        ),
         click.option("--max-energy", "max_energy_j", type=positive, help="Limit on its energy [J]."),
         click.option(
             "--objective",

@@ -166,8 +166,8 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def powertrain(debug: bool) -> None:
     """Give it a training job and a watt budget; it gives you the clocks.
 
-    Profile a reference workload in many power modes and a new one in a few; PowerTrain predicts time and power of
-    the new one in every mode, and chooses the best mode under your limits.
+    Profile a reference workload in many power modes and a new one in a few; PowerTrain predicts time and
+    power of the new one in every mode, and chooses the best mode under your limits.
     """
     del debug  # read by the group, which handles failures
 

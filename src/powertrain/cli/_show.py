@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -52,7 +52,7 @@ def print_table(table: Table) -> None:
     )
     cells = table.cells()
     for j, heading in enumerate(table.headings):
-        number = bool(cells) and all(row[j][:1] in "0123456789-–∞" for row in cells)
+        number = bool(cells) and all(row[j][:1] in "0123456789-\N{EN DASH}∞" for row in cells)
         shown.add_column(Text(heading), justify="right" if number else "left", overflow="fold")
     for row in cells:
         shown.add_row(*map(Text, row))

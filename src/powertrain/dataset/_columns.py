@@ -181,8 +181,6 @@ def _is_no_knob(name: str) -> bool:
 
 
 def _refuse_unnamed(names: Sequence[str]) -> None:
-    if len(names) == 1 and re.search("[;\t|]", names[0]):
-        raise CsvError("the columns are not separated by commas: save the file as comma-separated values")
     unnamed = [i for i, name in enumerate(names, start=1) if not name]
     if unnamed:
         raise CsvError(
@@ -200,9 +198,10 @@ def _refuse_incomplete(columns: Sequence[Column], names: Sequence[str]) -> None:
         raise CsvError(f"no column {_quoted(missing)}: it has {', '.join(names)}")
     if not own.intersection(_MEASURED):
         raise CsvError(f"neither time_ms nor power_w was measured: it has {', '.join(names)}")
-    seen: dict[tuple[bool, str], str] = {}
+    seen: dict[tuple[str, str], str] = {}
     for column in columns:
-        key = (column.role in (Role.KNOB, Role.OPEN), column.name)
+        kind = {Role.KNOB: "knob", Role.OPEN: "knob", Role.EXTRA: "extra"}.get(column.role, "field")
+        key = (kind, column.name)
         other = seen.setdefault(key, column.header)
         if other != column.header:
             raise CsvError(f"columns {other!r} and {column.header!r} both give {column.name}: keep one")

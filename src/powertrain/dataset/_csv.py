@@ -26,6 +26,7 @@ __all__ = ["CsvFile", "read_csv", "write_csv"]
 
 NAN = float("nan")
 _BETWEEN_FLAGS = ";"
+_SLOW_MHZ = 10.0
 
 Owner = tuple[str, str]
 """Device and workload."""
@@ -80,24 +81,26 @@ def read_csv(path: Path | str, *, knobs: Sequence[str] | None = None) -> CsvFile
     if not sheet.of_role(Role.KNOB):
         raise place.error("no column is a knob: add one with its unit, such as gpu_mhz")
     owners = list(zip(sheet.names(Role.DEVICE), sheet.names(Role.WORKLOAD), strict=True))
-    modes, lacking = _modes(sheet, owners)
+    modes, doubts = _modes(sheet, owners)
     profiles = _profiles(sheet, owners, modes)
     if not profiles:
         raise place.error("no row has a time or a power: fill in what was measured")
     used = [c.name for c in sheet.of_role(Role.KNOB) if any(c.name in mode for mode in set(modes))]
-    warnings = [*_column_warnings(sheet), *lacking, *_row_warnings(rows[1:], profiles)]
+    warnings = [*_column_warnings(sheet), *doubts, *_row_warnings(rows[1:], profiles)]
     return CsvFile(
         profiles=profiles, knobs=tuple(used), warnings=tuple(f"{path}: {warning}" for warning in warnings)
     )
 
 
 def _modes(sheet: Sheet, owners: Sequence[Owner]) -> tuple[list[PowerMode], list[str]]:
-    """Return the mode of each row, and a warning for each knob that some workloads lack throughout."""
+    """Return the mode of each row, and warnings of knobs that some workloads lack or that look like GHz."""
     columns = sheet.of_role(Role.KNOB)
     names = [column.name for column in columns]
     settings = [sheet.settings(column) for column in columns]
     warnings: list[str] = []
     for column, values in zip(columns, settings, strict=True):
+        if "_mhz" in column.name and max(v for v in (0.0, *values) if not math.isnan(v)) < _SLOW_MHZ:
+            warnings.append(f"{column.header} is below {_SLOW_MHZ:g} MHz in every row: is it GHz?")
         empty = [row for row, value in enumerate(values) if math.isnan(value)]
         having = {owner for owner, value in zip(owners, values, strict=True) if not math.isnan(value)}
         mixed = next((row for row in empty if owners[row] in having), None)

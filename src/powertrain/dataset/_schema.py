@@ -9,13 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import final
 
 __all__ = [
     "APPLICATION_ID",
     "MIGRATIONS",
+    "Identity",
     "Migration",
-    "is_blank",
-    "is_ours",
+    "identify",
     "migrate",
     "register_knobs",
     "transaction",
@@ -70,10 +72,26 @@ MIGRATIONS: tuple[Migration, ...] = (_create,)
 """Migration i leads from schema version i to i + 1."""
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a database says of itself."""
+
+    ours: bool
+    """PowerTrain made it."""
+    blank: bool
+    """Nobody has made anything of it yet."""
+    version: int
+    """Schema version, 0 for a blank one."""
+
+
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Generator[None]:
-    """Hold the write lock; commit at the end, or roll back on any error, Ctrl-C included."""
-    connection.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Generator[None]:
+    """Hold the write lock; commit at the end, or roll back on any error, Ctrl-C included.
+
+    The kind `"DEFERRED"` holds no lock, but all that is read within is of one moment.
+    """
+    connection.execute(f"BEGIN {kind}")
     try:
         yield
         connection.execute("COMMIT")
@@ -84,15 +102,16 @@ def transaction(connection: sqlite3.Connection) -> Generator[None]:
         raise
 
 
-def is_ours(connection: sqlite3.Connection) -> bool:
-    """Return whether the database says that it is PowerTrain's."""
-    return _pragma(connection, "application_id") == APPLICATION_ID
-
-
-def is_blank(connection: sqlite3.Connection) -> bool:
-    """Return whether nobody has made anything of the database yet."""
-    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return objects == 0 and version_of(connection) == 0 and _pragma(connection, "application_id") == 0
+def identify(connection: sqlite3.Connection) -> Identity:
+    """Return what the database is, though another process may be making it at this moment."""
+    with transaction(connection, "DEFERRED"):
+        (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        application, version = _pragma(connection, "application_id"), version_of(connection)
+    return Identity(
+        ours=application == APPLICATION_ID,
+        blank=(objects, application, version) == (0, 0, 0),
+        version=version,
+    )
 
 
 def version_of(connection: sqlite3.Connection) -> int:

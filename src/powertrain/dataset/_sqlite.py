@@ -132,23 +132,23 @@ class SqliteStore(AbstractStore):
     def _uri(self) -> str:
         if not self.read_only:
             return f"{self.path.as_uri()}?mode=rwc"
-        # Without a log there is nothing to recover, and SQLite need not make files beside the database.
+        # Without a log nobody is writing, and SQLite need not make files in a folder where it may not.
         log = self.path.with_name(f"{self.path.name}-wal")
         settled = not log.exists() or log.stat().st_size == 0
         return f"{self.path.as_uri()}?mode=ro{'&immutable=1' if settled else ''}"
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Refuse what is not ours before anything is written, then bring it up to date."""
-        ours = _schema.is_ours(connection)
-        if not ours and (self.read_only or not _schema.is_blank(connection)):
+        found = _schema.identify(connection)
+        if not found.ours and (self.read_only or not found.blank):
             raise CorruptStoreError(f"{self.path} is no PowerTrain database: give another file")
-        version, newest = _schema.version_of(connection), len(_schema.MIGRATIONS)
-        if version > newest:
+        newest = len(_schema.MIGRATIONS)
+        if found.version > newest:
             raise NewerStoreError(
-                f"{self.path} has schema {version}, later than {newest} here: upgrade PowerTrain"
+                f"{self.path} has schema {found.version}, later than {newest} here: upgrade PowerTrain"
             )
         if self.read_only:
-            if version < newest:
+            if found.version < newest:
                 raise StoreError(
                     f"{self.path} needs an upgrade to schema {newest} and cannot be written: open a copy"
                 )

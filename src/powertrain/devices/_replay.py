@@ -83,7 +83,8 @@ class ReplayDevice(AbstractDevice):
 
     @override
     def notes(self) -> tuple[str, ...]:
-        counts = ", ".join(f"{name} {len(table):,}" for name, table in self._tables.items())
+        sizes = [len(table) for table in self._tables.values()]
+        each = f"{min(sizes):,} to {max(sizes):,}" if min(sizes) < max(sizes) else f"{sizes[0]:,}"
         lacking = [
             f"No {quantity} was measured for {name}."
             for name, table in self._tables.items()
@@ -92,7 +93,7 @@ class ReplayDevice(AbstractDevice):
         ]
         return (
             "Replays recorded profiles: only the modes in the file can be measured.",
-            f"Modes measured: {counts}.",
+            f"Workloads: {len(sizes)}, in {each} modes each.",
             *lacking,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from powertrain.evaluation._plan import ALL, OTHERS, SAME, EvaluationPlan, LimitSweep, Target, resolve
-from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow
+from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow, to_plain
 from powertrain.evaluation._run import (
     Evaluation,
     EvaluationInterruptedError,
@@ -11,6 +11,7 @@ from powertrain.evaluation._run import (
     ReferenceFit,
     evaluate,
 )
+from powertrain.evaluation._scores import coverage90, excess_w, mape, p95_ape, time_penalty
 from powertrain.evaluation._summary import ChoiceSummary, ErrorSummary, Spread, Summary, summarise
 
 __all__ = [
@@ -31,7 +32,13 @@ __all__ = [
     "Spread",
     "Summary",
     "Target",
+    "coverage90",
     "evaluate",
+    "excess_w",
+    "mape",
+    "p95_ape",
     "resolve",
     "summarise",
+    "time_penalty",
+    "to_plain",
 ]

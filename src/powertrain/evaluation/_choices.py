@@ -51,7 +51,7 @@ def by_observed(truth: ProfileTable, profiled: npt.NDArray[np.int64]) -> Chooser
 def by_maximum(modes: ModeTable) -> Chooser:
     """Choose the mode with every knob at its largest, whatever the limit.
 
-    Where that mode is not among them, the one whose knobs have the largest ranks in sum; ties to the lower row.
+    Where that mode is not among them, the one whose knobs rank highest in sum; ties to the lower row.
     """
     ranks = np.zeros(len(modes))
     for column in modes.values.T:

@@ -69,7 +69,7 @@ class LimitSweep:
         return cls(values_w=tuple(low + step * i for i in range(steps + 1)))
 
     def limits_w(self, power_w: FloatArray) -> FloatArray:
-        """Return the limits [W] for true powers `(n,)`: as given, or from their 5th percentile to the largest."""
+        """Return the limits [W] as given, or from the 5th percentile of true powers `(n,)` to the largest."""
         if self.values_w:
             return np.array(self.values_w)
         return np.linspace(np.percentile(power_w, 5), power_w.max(), self.count)
@@ -196,7 +196,7 @@ def _no_reference(
     place = " or ".join(devices)
     if named_itself or not set(plan.references) - {OTHERS, SAME}:
         return UnknownNameError(
-            f"no reference is left on {place} but the target itself: name another workload or --reference-device"
+            f"no reference is left on {place} but the target itself: name another workload or device"
         )
     asked = next(name for name in plan.references if name not in (OTHERS, SAME))
     return UnknownNameError.of(f"reference on {place}", asked, (w for d, w in tables if d in devices))
@@ -229,14 +229,16 @@ def _limits_w(plan: EvaluationPlan, table: ProfileTable) -> FloatArray:
     measured = np.isfinite(table.time_ms) & np.isfinite(table.power_w)
     if not measured.any():
         lacking = "time" if not table.has_time else "power"
-        logger.warning("%s on %s has no %s: its choices are not scored", table.workload, table.device, lacking)
+        logger.warning(
+            "%s on %s has no %s: its choices are not scored", table.workload, table.device, lacking
+        )
         return np.empty(0)
     power_w = table.power_w[measured]
     limits_w = plan.limits.limits_w(power_w)
     kept = limits_w >= power_w.min()
     if not kept.any():
         raise DataError(
-            f"no mode of {table.workload} on {table.device} keeps any of the limits up to {limits_w.max():g} W: "
+            f"no mode of {table.workload} on {table.device} keeps the limits up to {limits_w.max():g} W: "
             f"the least power is {power_w.min():.4g} W"
         )
     if not kept.all():

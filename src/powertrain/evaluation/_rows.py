@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, final
+
+import numpy as np
 
 from powertrain.records import PowerMode
 
-__all__ = ["Case", "ChoiceRow", "ErrorRow", "plain"]
+__all__ = ["Case", "ChoiceRow", "ErrorRow", "to_plain"]
 
 NAN = float("nan")
 
@@ -59,8 +61,8 @@ class ErrorRow:
 class ChoiceRow:
     """What one method chose under one power limit, and what that cost in truth.
 
-    `method` is a predictor's, or one of the baselines `observed` (the best profiled mode) and `maximum` (every knob at
-    its largest), whose risk is NaN.
+    `method` is a predictor's, or one of the baselines `observed` (the best profiled mode) and `maximum` (every
+    knob at its largest), whose risk is NaN.
     """
 
     method: str
@@ -77,7 +79,7 @@ class ChoiceRow:
     best_time_ms: float = NAN
     """True time of the best mode that keeps the limit [ms]; known without a choice, too."""
     time_penalty_pct: float = NAN
-    """By how much the chosen mode is slower than the best [%]; negative if it is faster by breaking the limit."""
+    """How much slower the chosen mode is than the best [%]; negative if it is faster by breaking the limit."""
     excess_w: float = NAN
     """True power above the limit [W], 0 if none."""
     excess_pct: float = NAN
@@ -88,19 +90,21 @@ class ChoiceRow:
         return _flat(self.method, self.case, self)
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: NaN as null, tuples as lists, records and modes as mappings."""
+def to_plain(value: Any) -> Any:
+    """Return a value as JSON has it: NaN and infinity as null, tuples as lists, records as mappings."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.ndarray | np.generic):
+        return to_plain(value.tolist())
     if isinstance(value, tuple | list):
-        return [plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        return [to_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if hasattr(value, "__dataclass_fields__"):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {str(key): to_plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if is_dataclass(value):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     return value
 
 
 def _flat(method: str, case: Case, row: object) -> dict[str, Any]:
-    scores = {key: value for key, value in plain(row).items() if key not in ("method", "case")}
-    return {"method": method, **plain(case), **scores}
+    scores = {key: value for key, value in to_plain(row).items() if key not in ("method", "case")}
+    return {"method": method, **to_plain(case), **scores}

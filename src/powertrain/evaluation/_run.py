@@ -20,7 +20,7 @@ from powertrain.evaluation._choices import (
     score_choices,
 )
 from powertrain.evaluation._plan import EvaluationPlan, Tables, Target, resolve
-from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow, plain
+from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow, to_plain
 from powertrain.evaluation._scores import coverage90, mape, p95_ape
 from powertrain.evaluation._summary import Summary, summarise
 from powertrain.models import AbstractPredictor, predictor_class
@@ -55,9 +55,9 @@ class Evaluation:
         return {
             "rows": [row.as_json() for row in self.rows],
             "choices": [row.as_json() for row in self.choices],
-            "summary": plain(self.summary),
-            "plan": plain(self.plan),
-            "reference_fits": plain(self.reference_fits),
+            "summary": to_plain(self.summary),
+            "plan": to_plain(self.plan),
+            "reference_fits": to_plain(self.reference_fits),
             "interrupted": self.interrupted,
         }
 
@@ -85,9 +85,9 @@ class EvaluationInterruptedError(KeyboardInterrupt):
 def evaluate(plan: EvaluationPlan, tables: Tables, *, progress: Progress | None = None) -> Evaluation:
     """Fit every method of the plan on a few profiles of each target and compare with all its other modes.
 
-    For each target, number of profiles and seed, the modes to profile are drawn once and given to all methods.
-    References are fitted once per method, on everything that is known of them. Choices are made over all modes
-    of the target that have both a time and a power, the profiled ones included.
+    For each target, number of profiles and seed, the modes to profile are drawn once and given to all
+    methods. References are fitted once per method, on everything that is known of them. Choices are made over
+    all modes of the target that have both a time and a power, the profiled ones included.
 
     Args:
         plan: What to score.

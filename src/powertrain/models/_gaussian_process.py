@@ -64,7 +64,7 @@ class _Layout:
         unit = self.coordinates.unit(modes)
         logs = unit * self.coordinates.span
         names = self.coordinates.names
-        slopes = [-sign * logs[:, names.index(name)] for name, sign in self.terms]
+        slopes = [-np.sign(sign) * logs[:, names.index(name)] for name, sign in self.terms]
         surfaces = self.stack.at(modes)
         fixed: list[FloatArray] = []
         if len(self.stack):
@@ -74,8 +74,10 @@ class _Layout:
                 raise ValueError("this quantity needs the predicted time")
             fixed.append(self.inverse_time_top - log_time)
         n = len(modes)
+        offsets = [fixed[-1] if abs(sign) > 1 else np.zeros(n) for _, sign in self.terms]
         mean = MeanInputs(
             slopes=np.stack(slopes, axis=1) if slopes else np.zeros((n, 0)),
+            offsets=np.stack(offsets, axis=1) if slopes else np.zeros((n, 0)),
             fixed=np.stack(fixed, axis=1) if fixed else np.zeros((n, 0)),
             log_cap=np.log(modes.column(CAP_KNOB)) - self.level if self.capped else None,
         )
@@ -108,7 +110,7 @@ class _Quantity:
         return mean + self.layout.level, sd
 
 
-def _terms(quantity: str, names: Sequence[str]) -> tuple[tuple[str, int], ...]:
+def _terms(quantity: str, names: Sequence[str], dynamic: bool) -> tuple[tuple[str, int], ...]:
     """Return the directions in which each knob may act: both for one that is no speed (a batch size)."""
     falling = 1 if quantity == "time_ms" else -1
     terms: list[tuple[str, int]] = []
@@ -118,6 +120,8 @@ def _terms(quantity: str, names: Sequence[str]) -> tuple[tuple[str, int], ...]:
         terms.append((name, falling))
         if not is_speed(name):
             terms.append((name, -falling))
+        elif dynamic:
+            terms.append((name, 2 * falling))
     return tuple(terms)
 
 
@@ -217,7 +221,12 @@ class GaussianProcessPredictor(AbstractPredictor):
         log_time, time_sd = self._time.predict(own, None) if self._time else (nothing, nothing)
         log_power, power_sd = self._power.predict(own, log_time) if self._power else (nothing, nothing)
         return Prediction(
-            time_ms=np.exp(log_time), power_w=np.exp(log_power), time_rel_sd=time_sd, power_rel_sd=power_sd
+            time_ms=np.exp(log_time),
+            power_w=np.exp(log_power),
+            time_rel_sd=time_sd,
+            power_rel_sd=power_sd,
+            time_noise_rel_sd=np.full(len(own), self._time.regression.noise_sd if self._time else 0.0),
+            power_noise_rel_sd=np.full(len(own), self._power.regression.noise_sd if self._power else 0.0),
         )
 
     def _state(self) -> Checkpoint:
@@ -280,7 +289,7 @@ class _Learner:
         return _Layout(
             quantity=quantity,
             coordinates=self.coordinates,
-            terms=_terms(quantity, self.coordinates.names),
+            terms=_terms(quantity, self.coordinates.names, log_time is not None),
             level=level,
             capped=quantity == "power_w" and CAP_KNOB in self.coordinates.names,
             stack=stack.subset(order),

@@ -66,6 +66,7 @@ def _quantity_state(quantity: _Quantity, prefix: str, arrays: Arrays) -> dict[st
         "unit": inputs.unit,
         "surfaces": inputs.surfaces,
         "slopes": mean.slopes,
+        "offsets": mean.offsets,
         "fixed": mean.fixed,
         "centre": regression.shape.centre,
         "sd": regression.shape.sd,
@@ -122,6 +123,7 @@ def _quantity_restored(
         surfaces=array("surfaces"),
         mean=MeanInputs(
             slopes=array("slopes"),
+            offsets=array("offsets"),
             fixed=array("fixed"),
             log_cap=array("log_cap") if header["capped"] else None,
         ),

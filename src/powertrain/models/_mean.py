@@ -31,6 +31,8 @@ class MeanInputs:
 
     slopes: FloatArray
     """`(n, n_terms)` signed log-knob of each knob term: the term grows as `exp(slope * e)`."""
+    offsets: FloatArray
+    """`(n, n_terms)` what each knob term is multiplied by, in logarithms: inverse time for dynamic power."""
     fixed: FloatArray
     """`(n, n_fixed)` log-surfaces that enter as they are: closest reference, inverse time."""
     log_cap: FloatArray | None
@@ -39,7 +41,9 @@ class MeanInputs:
     def take(self, rows: slice) -> MeanInputs:
         """Return the inputs of some modes."""
         cap = None if self.log_cap is None else self.log_cap[rows]
-        return MeanInputs(slopes=self.slopes[rows], fixed=self.fixed[rows], log_cap=cap)
+        return MeanInputs(
+            slopes=self.slopes[rows], offsets=self.offsets[rows], fixed=self.fixed[rows], log_cap=cap
+        )
 
 
 @final
@@ -53,12 +57,12 @@ class MeanPrior:
 
     constant: tuple[float, float] = (-1.0, 1.5)
     knob: tuple[float, float] = (-1.0, 1.5)
-    knob_beside_reference: tuple[float, float] = (-2.0, 1.5)
+    knob_beside_reference: tuple[float, float] = (-2.5, 1.5)
     """A reference already carries what the knobs do: less is expected of them."""
     reference: tuple[float, float] = (-0.3, 0.7)
     inverse_time: tuple[float, float] = (-1.0, 1.5)
     log_exponent: tuple[float, float] = (0.0, 0.4)
-    learned_exponent_sd: float = 0.25
+    learned_exponent_sd: float = 0.3
     """Where references have shown their exponents, the target's lie this close."""
     log_sharpness: tuple[float, float] = (0.0, 0.3)
     cap: tuple[float, float] = (0.0, 0.05)
@@ -124,7 +128,8 @@ class MeanShape:
         k, first = self.n_terms, 1 + self.n_terms + self.n_fixed
         p = np.exp(theta[first + k])
         rise = inputs.slopes * np.exp(theta[first : first + k])
-        terms = np.concatenate([np.zeros((len(rise), 1)), rise, inputs.fixed], axis=1) + theta[:first]
+        knobs = rise + inputs.offsets
+        terms = np.concatenate([np.zeros((len(rise), 1)), knobs, inputs.fixed], axis=1) + theta[:first]
         top = terms.max(axis=1, keepdims=True)
         weights = np.exp(p * (terms - top))
         total = weights.sum(axis=1, keepdims=True)

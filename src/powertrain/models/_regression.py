@@ -18,7 +18,6 @@ from typing import Any, final
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
-from scipy.special import stdtrit
 
 from powertrain.models._mean import MeanInputs, MeanShape
 from powertrain.records import FloatArray
@@ -30,7 +29,6 @@ LEVEL_SD = 10.0
 """Prior spread of the level [log]: free."""
 CHUNK = 4096
 """Modes predicted at a time: what fits the second-level cache."""
-Z95 = 1.6448536269514722
 
 
 @final
@@ -38,16 +36,17 @@ Z95 = 1.6448536269514722
 class KernelPrior:
     """Normal priors of the logarithms of the kernel's parameters: (centre, standard deviation)."""
 
-    length: tuple[float, float] = (0.0, 0.7)
-    """In ranges of the knob: smooth over the whole range."""
+    length: tuple[float, float] = (float(np.log(0.5)), 0.7)
+    """In ranges of the knob: smooth over half the range."""
     residual: tuple[float, float] = (float(np.log(0.08)), 1.0)
     noise: tuple[float, float] = (float(np.log(0.012)), 0.6)
     trend: tuple[float, float] = (float(np.log(0.03)), 1.0)
     weights: tuple[float, float] = (float(np.log(0.1)), 1.0)
-    calibration_weight: float = 6.0
-    """Profiles' worth of belief in the prior scale of the error bars."""
-    calibration_scale: float = 1.3
-    """Prior scale of the error bars: plain ones are too narrow at few profiles."""
+    calibration_weight: float = 4.0
+    """Profiles' worth of belief that the plain error bars are right."""
+    widening: tuple[float, float] = (6.5, 4.0)
+    """`(a, b)`: error bars are widened by `1 + a / (n + b)` for what `n` profiles cannot tell of the
+    parameters of the kernel."""
 
 
 @final
@@ -137,6 +136,11 @@ class Regression:
         start = self.shape.size
         return self.theta[start : start + self.inputs.unit.shape[1] + 2]
 
+    @property
+    def noise_sd(self) -> float:
+        """Standard deviation [log] that repeated measurements of one mode are taken to have."""
+        return self.scale * self._hyper(self.theta).noise
+
     def predict(self, inputs: RegressionInputs) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation `(n,)` of the logarithm of a new measurement."""
         mean, sd = np.empty(len(inputs)), np.empty(len(inputs))
@@ -168,12 +172,12 @@ class Regression:
         return (inverse @ about_prior) / np.sqrt(np.diag(inverse))
 
     def _calibration(self) -> float:
-        """Return the factor on error bars: leave-one-out scale, shrunk to the prior's, and Student's tail."""
+        """Return the factor on error bars: the leave-one-out scale, shrunk towards 1, and the widening."""
         n, weight = len(self.loo_z), self.prior.calibration_weight
         # One wild profile says little of the others' error bars.
         squares = np.minimum(self.loo_z**2, 9.0).sum()
-        scale = np.sqrt((weight * self.prior.calibration_scale**2 + squares) / (weight + n))
-        return float(scale * stdtrit(n, 0.95) / Z95)
+        a, b = self.prior.widening
+        return float(np.sqrt((weight + squares) / (weight + n)) * (1.0 + a / (n + b)))
 
 
 @final

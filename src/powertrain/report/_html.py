@@ -6,12 +6,11 @@ security policy forbids any. All text is escaped; names of workloads and devices
 
 from __future__ import annotations
 
-import html
 import re
 from dataclasses import dataclass
 from typing import final
 
-from powertrain.report._tables import Table, to_html
+from powertrain.report._tables import Table, escape_html, to_html
 
 __all__ = ["Fact", "Illustration", "ReportPage", "Section", "render_html"]
 
@@ -84,7 +83,7 @@ main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 3rem; }
 h1 { margin: 0 0 .5rem; font-size: 1.75rem; line-height: 1.2; letter-spacing: -.01em; }
 h2 { margin: 2.5rem 0 .5rem; font-size: 1.2rem; line-height: 1.3; }
 p { margin: .5rem 0; max-width: 46rem; }
-h1, h2, p, dt, dd, td, figcaption { overflow-wrap: anywhere; }
+h1, h2, p, dt, dd, figcaption { overflow-wrap: anywhere; }
 .lead { font-size: 1.1rem; }
 .banner { margin: 0 0 1.5rem; padding: .6rem .9rem; max-width: none; background: var(--warn);
   color: var(--warn-ink); border: 1px solid var(--warn-line); border-radius: .4rem; }
@@ -99,10 +98,10 @@ h1, h2, p, dt, dd, td, figcaption { overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-size: .92rem; }
 caption { padding: 0 0 .4rem; text-align: left; font-weight: 600; }
 th, td { padding: .35rem 1.1rem .35rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; }
+  vertical-align: top; max-width: 26rem; overflow-wrap: break-word; }
 thead th { border-bottom-width: 2px; color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th:last-child, td:last-child { padding-right: 0; }
-th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .note, figcaption, footer { font-size: .85rem; color: var(--soft); }
 figure { margin: 1.25rem 0; }
 figure .drawing { padding: .5rem; background: #fff; }
@@ -119,19 +118,19 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 def render_html(page: ReportPage) -> str:
     """Return the page as HTML text, the same for the same record."""
     banner = (
-        f'<p class="banner" role="note"><strong>Simulated.</strong> {_text(page.simulated)}</p>\n'
+        f'<p class="banner" role="note"><strong>Simulated.</strong> {escape_html(page.simulated)}</p>\n'
         if page.simulated
         else ""
     )
-    footer = f"<footer>{_text(page.footer)}</footer>\n" if page.footer else ""
+    footer = f"<footer>{escape_html(page.footer)}</footer>\n" if page.footer else ""
     sections = "".join(map(_section, page.sections))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_text(POLICY)}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape_html(POLICY)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(page.title)}</title>\n<style>{STYLES}</style>\n</head>\n<body>\n<main>\n"
-        f"{banner}<h1>{_text(page.title)}</h1>\n"
-        f'<p class="lead">{_text(page.lead)}</p>\n{_facts(page.facts)}{sections}{footer}'
+        f"<title>{escape_html(page.title)}</title>\n<style>{STYLES}</style>\n</head>\n<body>\n<main>\n"
+        f"{banner}<h1>{escape_html(page.title)}</h1>\n"
+        f'<p class="lead">{escape_html(page.lead)}</p>\n{_facts(page.facts)}{sections}{footer}'
         "</main>\n</body>\n</html>\n"
     )
 
@@ -140,8 +139,8 @@ def _facts(facts: tuple[Fact, ...]) -> str:
     if not facts:
         return ""
     tiles = "\n".join(
-        f'<div><dt>{_text(fact.label)}</dt><dd class="value">{_text(fact.value)}</dd>'
-        + (f'<dd class="remark">{_text(fact.remark)}</dd>' if fact.remark else "")
+        f'<div><dt>{escape_html(fact.label)}</dt><dd class="value">{escape_html(fact.value)}</dd>'
+        + (f'<dd class="remark">{escape_html(fact.remark)}</dd>' if fact.remark else "")
         + "</div>"
         for fact in facts
     )
@@ -150,8 +149,8 @@ def _facts(facts: tuple[Fact, ...]) -> str:
 
 def _section(section: Section) -> str:
     parts = [
-        f"<h2>{_text(section.title)}</h2>",
-        *(f"<p>{_text(paragraph)}</p>" for paragraph in section.paragraphs),
+        f"<h2>{escape_html(section.title)}</h2>",
+        *(f"<p>{escape_html(paragraph)}</p>" for paragraph in section.paragraphs),
         *map(to_html, section.tables),
         *map(_illustration, section.illustrations),
     ]
@@ -159,13 +158,8 @@ def _section(section: Section) -> str:
 
 
 def _illustration(illustration: Illustration) -> str:
-    label = _text(illustration.alt or illustration.caption)
+    label = escape_html(illustration.alt or illustration.caption)
     return (
         f'<figure><div class="drawing" role="img" aria-label="{label}">\n{illustration.svg.strip()}\n</div>'
-        f"<figcaption>{_text(illustration.caption)}</figcaption></figure>"
+        f"<figcaption>{escape_html(illustration.caption)}</figcaption></figure>"
     )
-
-
-def _text(text: str) -> str:
-    """Escape text for an element or an attribute; control characters, which HTML forbids, become blanks."""
-    return html.escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", " ", text))

@@ -103,7 +103,8 @@ def draw_front(plot: FrontPlot) -> Figure:
         axes.set_ylim(bottom=0)
         axes.set(xlabel="minibatch time [ms]", ylabel="power [W]")
         axes.set_title(_plain(plot.title), fontsize=11, color=INK)
-        axes.legend(handles=shown, loc="upper right")
+        # The limit may pass behind the legend, so it gets a ground of its own.
+        axes.legend(handles=shown, loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")
         return figure
 
 
@@ -188,15 +189,18 @@ def _draw_modes_and_fronts(axes: Axes, plot: FrontPlot) -> Iterator[Artist]:
 
 
 def _draw_named(axes: Axes, plot: FrontPlot) -> None:
-    for name, point in plot.named.items():
+    by_time = sorted(plot.named.items(), key=lambda item: item[1].time_ms[0])
+    for i, (name, point) in enumerate(by_time):
         axes.scatter(point.time_ms, point.power_w, s=30, marker="s", color=INK, zorder=4)
         axes.annotate(
             _plain(name, longest=24),
             (point.time_ms[0], point.power_w[0]),
-            xytext=(6, 5),
+            # Neighbours are labelled above and below in turn, as stock modes can lie close together.
+            xytext=(6, 5) if i % 2 == 0 else (6, -12),
             textcoords="offset points",
             fontsize=8.5,
             color=INK,
+            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8},
         )
 
 

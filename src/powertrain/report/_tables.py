@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-__all__ = ["Cell", "Column", "Table", "format_number", "to_html", "to_markdown", "to_text"]
+__all__ = ["Cell", "Column", "Table", "escape_html", "format_number", "to_html", "to_markdown", "to_text"]
 
 Cell = str | float | int | None
 
@@ -162,20 +163,25 @@ def to_html(table: Table) -> str:
     """Write the table as a `<table>` element, everything escaped, numbers in cells of class `number`."""
     kinds = [' class="number"' if right else "" for right in table.numeric]
     head = "".join(
-        f'<th scope="col"{kind}>{html.escape(text)}</th>'
+        f'<th scope="col"{kind}>{escape_html(text)}</th>'
         for kind, text in zip(kinds, table.headings, strict=True)
     )
     body = "\n".join(
         "<tr>"
-        + "".join(f"<td{kind}>{html.escape(text)}</td>" for kind, text in zip(kinds, row, strict=True))
+        + "".join(f"<td{kind}>{escape_html(text)}</td>" for kind, text in zip(kinds, row, strict=True))
         + "</tr>"
         for row in table.cells()
     )
-    note = f'\n<p class="note">{html.escape(table.note)}</p>' if table.note else ""
+    note = f'\n<p class="note">{escape_html(table.note)}</p>' if table.note else ""
     return (
-        f'<div class="table"><table>\n<caption>{html.escape(table.title)}</caption>\n'
+        f'<div class="table"><table>\n<caption>{escape_html(table.title)}</caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>{note}</div>"
     )
+
+
+def escape_html(text: str) -> str:
+    """Escape text for an element or an attribute; characters that HTML forbids become blanks."""
+    return html.escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", " ", text))
 
 
 def _cell(cell: Cell, digits: int) -> str:

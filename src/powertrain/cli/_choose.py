@@ -1,0 +1,107 @@
+"""`powertrain choose`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, limit_options, new_file
+from powertrain.cli._predict import modes_for, ranged
+from powertrain.cli._show import print_json, print_table, refuse_unwritable
+
+if TYPE_CHECKING:
+    from powertrain.models import AbstractPredictor
+    from powertrain.optimisation import EpochTotals
+    from powertrain.records import Choice
+    from powertrain.report import Table
+
+__all__ = ["choose_command"]
+
+
+@command(
+    "choose",
+    examples=(
+        "choose mobilenet.ptm --device sim:orin-agx --max-power 30",
+        "choose mobilenet.ptm --device sim:orin-agx --objective energy --max-time 120",
+    ),
+)
+@click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
+@click.option("--device", "device_spec", help=f"Choose from all modes of this device. {DEVICE_HELP}")
+@click.option(
+    "--modes", "modes_path", type=existing_file, help="Choose from the modes of a CSV file instead."
+)
+@limit_options
+@click.option(
+    "--epoch-minibatches",
+    type=click.IntRange(min=1),
+    help="Minibatches of an epoch: tells its time and energy.",
+)
+@click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
+@json_option
+def choose_command(
+    predictor_path: Path,
+    device_spec: str | None,
+    modes_path: Path | None,
+    max_power_w: float | None,
+    max_time_ms: float | None,
+    max_energy_j: float | None,
+    objective: Any,
+    risk: float,
+    epoch_minibatches: int | None,
+    plot_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Choose the best mode that is predicted to keep the limits.
+
+    A limit counts as kept when the prediction keeps it with probability 1 - RISK. When no mode does, the
+    nearest is named, and the exit code is 1.
+    """
+    from powertrain.models import load_predictor
+    from powertrain.optimisation import epoch_totals
+    from powertrain.workflow import choose, draw_predicted_front
+
+    if plot_path is not None:
+        refuse_unwritable(plot_path)
+    predictor = load_predictor(predictor_path)
+    modes = modes_for(predictor, device_spec, modes_path)
+    choice = choose(
+        predictor,
+        modes,
+        objective=objective,
+        max_power_w=max_power_w or float("inf"),
+        max_time_ms=max_time_ms or float("inf"),
+        max_energy_j=max_energy_j or float("inf"),
+        risk=risk,
+    )
+    epoch = epoch_totals(choice, minibatches=epoch_minibatches) if epoch_minibatches else None
+    if plot_path is not None:
+        draw_predicted_front(predictor, modes, plot_path, choice=choice)
+    if as_json:
+        about = {"method": predictor.method, "device": predictor.device, "workload": predictor.workload}
+        print_json({**about, "modes": len(modes), "choice": choice, "epoch": epoch})
+        return
+    print_table(_table(predictor, choice, epoch))
+    click.echo(choice.why)
+
+
+def _table(predictor: AbstractPredictor, choice: Choice, epoch: EpochTotals | None) -> Table:
+    from powertrain.report import Table
+
+    rows = [
+        ("mode", str(choice.mode)),
+        ("time of a minibatch [ms]", ranged(choice.time_ms)),
+        ("power [W]", ranged(choice.power_w)),
+        ("energy of a minibatch [J]", ranged(choice.energy_j)),
+    ]
+    if epoch is not None:
+        rows += _epoch_rows(epoch)
+    if choice.next_best is not None:
+        rows.append(("next best mode", str(choice.next_best)))
+    return Table.of(
+        f"{predictor.workload} on {predictor.device}",
+        ("chosen", f"by {predictor.method}"),
+        rows,
+        note="In brackets: 90 % intervals.",
+    )

@@ -1,0 +1,88 @@
+"""`powertrain import` and `powertrain export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from powertrain.cli._options import Names, command, existing_file, json_option, new_file
+from powertrain.cli._show import print_json, print_table, refuse_unwritable
+
+__all__ = ["export_command", "import_command"]
+
+
+@command("import", examples=("import measured.csv --db profiles.db",))
+@click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=existing_file)
+@click.option("--db", "database", type=new_file, required=True, help="The profile database; made if missing.")
+@click.option("--knobs", type=Names(), help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.")
+@click.option(
+    "--again", is_flag=True, help="Add profiles even if equal ones are there: a repeated measurement."
+)
+@json_option
+def import_command(
+    files: tuple[Path, ...], database: Path, knobs: tuple[str, ...] | None, again: bool, as_json: bool
+) -> None:
+    """Read measured profiles from CSV files into a database.
+
+    The form is device,workload,KNOBS...,time_ms,power_w with a row per measurement; an empty cell is "not
+    measured". Importing a file again adds nothing.
+    """
+    from powertrain.dataset import open_store
+    from powertrain.report import Table
+    from powertrain.workflow import import_csv
+
+    reports = []
+    with open_store(database) as store:
+        for path in files:
+            imported = import_csv(path, store, again=again, knobs=knobs)
+            reports.append((path, imported))
+            for warning in imported.warnings:
+                click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        print_json(
+            [
+                {
+                    "file": str(path),
+                    "added": [
+                        {"device": d, "workload": w, "profiles": n} for (d, w), n in report.added.items()
+                    ],
+                    "skipped": report.skipped,
+                    "knobs": report.knobs,
+                    "warnings": report.warnings,
+                }
+                for path, report in reports
+            ]
+        )
+        return
+    for path, report in reports:
+        rows = [(d, w, n) for (d, w), n in report.added.items()]
+        if rows:
+            knob_names = ", ".join(report.knobs)
+            print_table(
+                Table.of(f"{path}: knobs {knob_names}", ("device", "workload", "profiles added"), rows)
+            )
+        if report.skipped:
+            click.echo(f"{report.skipped:,} profiles of {path} were in {database} already; --again adds them")
+
+
+@command("export", examples=("export --db profiles.db measured.csv --workload resnet18",))
+@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@click.argument("file", metavar="FILE.csv", type=new_file)
+@click.option("--device", help="Only the profiles of this device.")
+@click.option("--workload", help="Only the profiles of this workload.")
+@json_option
+def export_command(
+    database: Path, file: Path, device: str | None, workload: str | None, as_json: bool
+) -> None:
+    """Write the profiles of a database to a CSV file that `import` reads."""
+    from powertrain.dataset import open_store
+    from powertrain.workflow import export_csv
+
+    refuse_unwritable(file)
+    with open_store(database, create=False) as store:
+        count = export_csv(store, file, device=device, workload=workload)
+    if as_json:
+        print_json({"file": str(file), "profiles": count})
+    else:
+        click.echo(f"{count:,} profiles written to {file}")

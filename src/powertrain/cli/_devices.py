@@ -1,0 +1,169 @@
+"""`powertrain devices` and `powertrain modes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from powertrain.cli._options import (
+    SAMPLINGS,
+    command,
+    json_option,
+    new_file,
+    seed_option,
+)
+from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
+
+if TYPE_CHECKING:
+    from powertrain.devices import AbstractDevice
+    from powertrain.records import ModeTable
+    from powertrain.report import Table
+
+__all__ = ["devices_command", "modes_command"]
+
+ROWS_SHOWN = 50
+
+
+@command("devices", examples=("devices", "devices replay:measured.csv"))
+@click.argument("specs", metavar="[DEVICE]...", nargs=-1)
+@json_option
+def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
+    """Show devices: their modes, knobs and workloads, what works and what is missing.
+
+    Without DEVICE, those that are always here. A DEVICE is sim:orin-agx or replay:FILE.csv
+    (replay:FILE.csv#NAME where the file has several devices).
+    """
+    from powertrain.devices import DEVICE_SPECS
+    from powertrain.workflow import open_device
+
+    found = [open_device(spec) for spec in specs or [s for s in DEVICE_SPECS if s.startswith("sim:")]]
+    if as_json:
+        print_json({"devices": [_described(device) for device in found], "specs": DEVICE_SPECS})
+        return
+    for device in found:
+        print_table(_device_table(device))
+        for note in device.notes():
+            click.echo(f"- {note}")
+        click.echo()
+    if not specs:
+        click.echo(f"A DEVICE is given as {' or '.join(DEVICE_SPECS)}.")
+
+
+def _described(device: AbstractDevice) -> dict[str, Any]:
+    return {
+        "spec": device.spec,
+        "name": device.name,
+        "simulated": device.simulated,
+        "modes": len(device.modes()),
+        "knobs": {knob.name: knob.values for knob in device.space.knobs},
+        "workloads": device.workloads(),
+        "stock_modes": {name: dict(mode) for name, mode in device.stock_modes().items()},
+        "notes": device.notes(),
+    }
+
+
+def _device_table(device: AbstractDevice) -> Table:
+    from powertrain.report import Table
+
+    rows = [
+        ("spec", device.spec),
+        ("modes", f"{len(device.modes()):,}"),
+        *(("knob", _knob_line(knob.name, knob.values)) for knob in device.space.knobs),
+        ("workloads", ", ".join(device.workloads())),
+    ]
+    stock = device.stock_modes()
+    if stock:
+        rows.append(("stock modes", ", ".join(stock)))
+    return Table.of(device.name, ("", " "), rows)
+
+
+def _knob_line(name: str, values: tuple[float, ...]) -> str:
+    from powertrain.space import KNOWN_KNOBS
+
+    spread = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
+    meaning = f", {KNOWN_KNOBS[name]}" if name in KNOWN_KNOBS else ""
+    return f"{name}: {len(values)} value{'s' if len(values) > 1 else ''}, {spread}{meaning}"
+
+
+@command(
+    "modes",
+    examples=(
+        "modes sim:orin-agx",
+        "modes sim:orin-agx --count",
+        "modes sim:orin-agx --sample 15 --csv to_profile.csv",
+    ),
+)
+@click.argument("device_spec", metavar="DEVICE")
+@click.option("--count", "only_count", is_flag=True, help="Print only how many modes there are.")
+@click.option("--sample", type=click.IntRange(min=1), help="Choose this many modes, those to profile.")
+@click.option(
+    "--sampling",
+    type=click.Choice(SAMPLINGS),
+    default="spread",
+    show_default=True,
+    help="How to choose them: spread over the space, or at random.",
+)
+@click.option("--workload", help="Only modes in which this workload can be measured (a replay lacks some).")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=ROWS_SHOWN,
+    show_default=True,
+    help="Rows shown of a sample.",
+)
+@click.option("--csv", "csv_path", type=new_file, help="Write the modes (the sample, else all) to this file.")
+@seed_option
+@json_option
+def modes_command(
+    device_spec: str,
+    only_count: bool,
+    sample: int | None,
+    sampling: Any,
+    workload: str | None,
+    limit: int,
+    csv_path: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Show the power modes of DEVICE, or choose some to profile."""
+    from powertrain.workflow import modes_csv, open_device, plan
+
+    if only_count and (sample is not None or csv_path is not None):
+        raise click.UsageError("--count stands alone: give it without --sample and --csv")
+    if csv_path is not None:
+        refuse_unwritable(csv_path)
+    device = open_device(device_spec)
+    modes = device.modes(workload=workload)
+    if sample is not None:
+        modes = plan(device, sample, workload=workload, sampling=sampling, seed=seed)
+    if csv_path is not None:
+        write_text(csv_path, modes_csv(modes))
+    if as_json:
+        print_json(_modes_json(device, modes, listed=sample is not None))
+    elif only_count:
+        click.echo(str(len(modes)))
+    elif sample is None:
+        print_table(_device_table(device))
+    else:
+        print_table(_mode_table(device, modes, limit))
+
+
+def _modes_json(device: AbstractDevice, modes: ModeTable, *, listed: bool) -> dict[str, Any]:
+    knobs = {knob.name: knob.values for knob in device.space.knobs}
+    found: dict[str, Any] = {"device": device.name, "count": len(modes), "knobs": knobs}
+    return {**found, "modes": [dict(mode) for mode in modes]} if listed else found
+
+
+def _mode_table(device: AbstractDevice, modes: ModeTable, limit: int) -> Table:
+    from powertrain.report import Column, Table
+
+    shown = [[f"{value:.10g}" for value in row] for row in modes.values[:limit]]
+    hidden = len(modes) - len(shown)
+    return Table.of(
+        f"{len(modes):,} modes of {device.name}, in the order to measure them",
+        [Column(name=knob) for knob in modes.knobs],
+        shown,
+        note=f"{hidden:,} more; --limit shows them, --csv FILE writes all" if hidden else "",
+    )

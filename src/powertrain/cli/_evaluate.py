@@ -1,0 +1,243 @@
+"""`powertrain evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from powertrain.cli._options import METHODS, SAMPLINGS, Names, Numbers, command, existing_file
+from powertrain.cli._root import Failure
+from powertrain.cli._show import plain_json, print_table, progress_bar, refuse_unwritable, write_text
+
+if TYPE_CHECKING:
+    from powertrain.evaluation import Evaluation, EvaluationPlan, LimitSweep, Spread
+    from powertrain.report import Cell, Table
+
+__all__ = ["evaluate_command"]
+
+STDOUT = Path("-")
+
+
+@command(
+    "evaluate",
+    examples=(
+        "evaluate grid.csv --device 'Jetson TX2' --target mixbench --reference others \\\n"
+        "      --profiles 10,20,50 --method gp --method paper --limits auto --json scores.json",
+        "evaluate runs.csv --device RTX6000 --target all --reference same --reference-device V100",
+    ),
+)
+@click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=existing_file)
+@click.option("--device", required=True, help="Device of the targets, as the files name it.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    help="Workload to predict; may be repeated. 'all': every workload of the device.",
+)
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    help="Workload to learn from; may be repeated. 'others': all but the target; 'same': the target "
+    "on another device.",
+)
+@click.option(
+    "--reference-device",
+    "reference_devices",
+    multiple=True,
+    help="Device of the references; may be repeated. Default: that of the targets.",
+)
+@click.option(
+    "--profiles",
+    type=Numbers(int),
+    default="50",
+    show_default=True,
+    help="Numbers of profiled modes: 10,20,50.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Draws of the profiled modes."
+)
+@click.option(
+    "--method",
+    "methods",
+    type=click.Choice(METHODS),
+    multiple=True,
+    default=("gp",),
+    show_default=True,
+    help="Predictor to score; may be repeated.",
+)
+@click.option(
+    "--sampling",
+    type=click.Choice(SAMPLINGS),
+    default="spread",
+    show_default=True,
+    help="How the profiled modes are drawn.",
+)
+@click.option(
+    "--limits",
+    metavar="LOW:HIGH:STEP|auto[:N]",
+    help="Score choices under these power limits [W], too; auto: N (30) limits from the 5th percentile of "
+    "the true power to its maximum.",
+)
+@click.option(
+    "--risk",
+    "risks",
+    type=Numbers(float),
+    default="0.05",
+    show_default=True,
+    help="Accepted probabilities of exceeding the limit: 0.05,0.5.",
+)
+@click.option("--knobs", type=Names(), help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write everything here; - for stdout."
+)
+@click.option(
+    "--plot", "plot_path", type=click.Path(path_type=Path), help="Draw the errors to a .png or .svg file."
+)
+def evaluate_command(
+    files: tuple[Path, ...],
+    knobs: tuple[str, ...] | None,
+    json_path: Path | None,
+    plot_path: Path | None,
+    **options: Any,
+) -> None:
+    """Score methods on measured data: errors, coverage, and the choices they lead to.
+
+    Each target's profiles are drawn from the modes that the files have for it; the errors are over the modes
+    not drawn. References are fitted on all that is known of them. Ctrl-C keeps the rows that are done.
+    """
+    from powertrain.evaluation import EvaluationInterruptedError, evaluate
+    from powertrain.workflow import draw_errors, read_tables
+
+    for path in (json_path, plot_path):
+        if path is not None and path != STDOUT:
+            refuse_unwritable(path)
+    plan = _plan(**options)
+    tables = read_tables(files, knobs=knobs)
+    try:
+        with progress_bar() as progress:
+            evaluation = evaluate(plan, tables, progress=progress)
+    except EvaluationInterruptedError as error:
+        _keep(error.evaluation, json_path)
+        kept = f"; {len(error.evaluation.rows)} rows are in {json_path}" if json_path is not None else ""
+        raise Failure(f"interrupted{kept}", exit_code=130) from error
+    _keep(evaluation, json_path)
+    if plot_path is not None:
+        draw_errors([row.as_json() for row in evaluation.rows], plot_path)
+    if json_path == STDOUT:
+        return
+    for table in _tables(evaluation):
+        print_table(table)
+
+
+def _plan(*, limits: str | None, **options: Any) -> EvaluationPlan:
+    from powertrain.evaluation import EvaluationPlan
+
+    return EvaluationPlan(limits=_sweep(limits), **options)
+
+
+def _sweep(limits: str | None) -> LimitSweep | None:
+    from powertrain.evaluation import LimitSweep
+
+    if limits is None:
+        return None
+    try:
+        return LimitSweep.parse(limits)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--limits") from error
+
+
+def _keep(evaluation: Evaluation, json_path: Path | None) -> None:
+    if json_path is None:
+        return
+    text = plain_json(evaluation.as_json())
+    if json_path == STDOUT:
+        click.echo(text)
+    else:
+        write_text(json_path, f"{text}\n")
+
+
+def _tables(evaluation: Evaluation) -> list[Table]:
+    from powertrain.report import Table
+
+    summary, plan = evaluation.summary, evaluation.plan
+    targets = sorted({row.case.target for row in evaluation.rows})
+    what = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
+    tables = [
+        Table.of(
+            f"{what} on {plan.device}, {plan.sampling} profiles: errors [%], mean ± sd over {plan.seeds} seeds",
+            (
+                "method",
+                "profiles",
+                "time MAPE",
+                "power MAPE",
+                "time p95",
+                "power p95",
+                "time in 90 %",
+                "power in 90 %",
+                "transfer [s]",
+            ),
+            [
+                (
+                    line.method,
+                    line.profiles,
+                    _spread(line.time_mape),
+                    _spread(line.power_mape),
+                    _spread(line.time_p95_ape),
+                    _spread(line.power_p95_ape),
+                    line.coverage90_time,
+                    line.coverage90_power,
+                    line.fit_s,
+                )
+                for line in summary.errors
+            ],
+        )
+    ]
+    if summary.choices:
+        tables.append(_choice_table(evaluation))
+    return tables
+
+
+def _choice_table(evaluation: Evaluation) -> Table:
+    from powertrain.report import Table
+
+    rows: list[tuple[Cell, ...]] = [
+        (
+            line.method,
+            line.profiles,
+            line.risk,
+            line.median_time_penalty_pct,
+            line.exceeded_pct,
+            line.exceeded_by_2pct_pct,
+            line.exceeded_by_1w_pct,
+            line.mean_excess_w,
+            line.no_mode_pct,
+        )
+        for line in evaluation.summary.choices
+    ]
+    per_method = evaluation.summary.choices[0].choices
+    return Table.of(
+        f"The mode chosen, over {per_method:,} power limits (all targets and seeds)",
+        (
+            "method",
+            "profiles",
+            "risk",
+            "median time penalty [%]",
+            "exceeded [%]",
+            "by > 2 % [%]",
+            "by > 1 W [%]",
+            "mean excess [W]",
+            "no mode [%]",
+        ),
+        rows,
+        note="Time penalty: against the best mode in truth. Exceeded: share of limits that the true power breaks.",
+    )
+
+
+def _spread(spread: Spread) -> str | None:
+    if spread.mean != spread.mean:
+        return None
+    return f"{spread.mean:.2f} ± {spread.sd_over_seeds:.2f}"

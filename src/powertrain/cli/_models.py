@@ -1,0 +1,120 @@
+"""`powertrain fit` and `powertrain transfer`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from powertrain.cli._options import command, existing_file, json_option, method_option, new_file, seed_option
+from powertrain.cli._show import print_json, refuse_unwritable
+
+if TYPE_CHECKING:
+    from powertrain.models import AbstractPredictor
+    from powertrain.records import ProfileTable
+
+__all__ = ["fit_command", "transfer_command"]
+
+
+@command("fit", examples=("fit --db profiles.db --workload resnet18 --out resnet18.ptm",))
+@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@click.option("--workload", required=True, help="The workload to learn.")
+@click.option("--device", help="Its device; needed where it was profiled on several.")
+@click.option("--out", type=new_file, required=True, help="File for the predictor, such as resnet18.ptm.")
+@method_option
+@seed_option
+@json_option
+def fit_command(
+    database: Path, workload: str, device: str | None, out: Path, method: str, seed: int, as_json: bool
+) -> None:
+    """Fit a reference: learn a workload from its own, many profiles."""
+    from powertrain import workflow
+    from powertrain.dataset import open_store
+
+    refuse_unwritable(out)
+    with open_store(database, create=False) as store:
+        profiles = store.table(workload=workload, device=device)
+    started_s = time.perf_counter()
+    predictor = workflow.fit(profiles, method=method, seed=seed)
+    fit_s = time.perf_counter() - started_s
+    predictor.save(out)
+    _tell(predictor, profiles, out, fit_s=fit_s, references=(), as_json=as_json)
+
+
+@command(
+    "transfer",
+    examples=("transfer --db profiles.db --workload bert --reference resnet18.ptm --out bert.ptm",),
+)
+@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@click.option("--workload", required=True, help="The new workload, of which there are a few profiles.")
+@click.option("--device", help="Its device; needed where it was profiled on several.")
+@click.option(
+    "--reference",
+    "references",
+    type=existing_file,
+    multiple=True,
+    help="Predictor of another workload or device, from `fit`; may be repeated.",
+)
+@click.option("--out", type=new_file, required=True, help="File for the predictor, such as mobilenet.ptm.")
+@method_option
+@seed_option
+@json_option
+def transfer_command(
+    database: Path,
+    workload: str,
+    device: str | None,
+    references: tuple[Path, ...],
+    out: Path,
+    method: str,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Learn a new workload from a few profiles and from references."""
+    from powertrain import workflow
+    from powertrain.dataset import open_store
+    from powertrain.models import load_predictor
+
+    refuse_unwritable(out)
+    with open_store(database, create=False) as store:
+        profiles = store.table(workload=workload, device=device)
+    loaded = [load_predictor(path) for path in references]
+    started_s = time.perf_counter()
+    predictor = workflow.transfer(loaded, profiles, method=method, seed=seed)
+    fit_s = time.perf_counter() - started_s
+    predictor.save(out)
+    _tell(predictor, profiles, out, fit_s=fit_s, references=references, as_json=as_json)
+
+
+def _tell(
+    predictor: AbstractPredictor,
+    profiles: ProfileTable,
+    out: Path,
+    *,
+    fit_s: float,
+    references: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    quantities = [name for name, has in (("time", profiles.has_time), ("power", profiles.has_power)) if has]
+    if as_json:
+        facts: dict[str, Any] = {
+            "file": str(out),
+            "method": predictor.method,
+            "device": predictor.device,
+            "workload": predictor.workload,
+            "knobs": predictor.knobs,
+            "profiles": len(profiles),
+            "quantities": quantities,
+            "references": [str(path) for path in references],
+            "fit_s": fit_s,
+        }
+        print_json(facts)
+        return
+    source = f"{len(profiles):,} profile{'s' if len(profiles) != 1 else ''}"
+    if references:
+        source += f" and {len(references)} reference{'s' if len(references) != 1 else ''}"
+    click.echo(
+        f"{predictor.method}: {' and '.join(quantities)} of {predictor.workload} on {predictor.device}, "
+        f"from {source}, in {fit_s:.2f} s: {out}"
+    )

@@ -1,0 +1,95 @@
+"""`powertrain report` and `powertrain demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from powertrain.cli._options import command, existing_file, json_option, new_file
+from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
+
+if TYPE_CHECKING:
+    from powertrain.workflow import Demo
+
+__all__ = ["demo_command", "report_command"]
+
+
+@command("report", examples=("report --db profiles.db --out report.html",))
+@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@click.option("--out", type=new_file, required=True, help="The page to write; it needs nothing but itself.")
+@click.option("--device", help="Only this device.")
+@click.option("--workload", help="Only this workload.")
+@json_option
+def report_command(
+    database: Path, out: Path, device: str | None, workload: str | None, as_json: bool
+) -> None:
+    """Write an HTML page of what a database holds: counts, ranges, fronts."""
+    from powertrain.dataset import open_store
+    from powertrain.workflow import store_html, summarise_store
+
+    refuse_unwritable(out)
+    with open_store(database, create=False) as store:
+        summary = summarise_store(store, name=database.name, device=device, workload=workload)
+    write_text(out, store_html(summary))
+    if as_json:
+        counts = [{"device": t.device, "workload": t.workload, "modes": len(t)} for t in summary.tables]
+        print_json(
+            {"file": str(out), "profiles": summary.profiles, "flagged": summary.flagged, "workloads": counts}
+        )
+    else:
+        click.echo(f"{summary.profiles:,} profiles of {len(summary.tables)} workloads: {out}")
+
+
+@command("demo", examples=("demo", "demo --out /tmp/demo"))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for report, database and predictors; made if missing.",
+)
+@json_option
+def demo_command(out: Path, as_json: bool) -> None:
+    """Show the whole way on a simulated board: profile, predict, choose, compare with the truth.
+
+    A reference is profiled in 4,368 modes, a new workload in 15 (gp) and 50 (the paper's network); both choose
+    a mode for 30 W. It takes about a minute and needs no hardware.
+    """
+    from powertrain.workflow import demo_html, demo_tables, run_demo
+
+    say = (lambda text: click.echo(text, err=True)) if as_json else click.echo
+    say(
+        "The board is simulated: a Jetson AGX Orin made of formulas, 18,096 modes. No number is a measurement."
+    )
+    demo = run_demo(out, tell=lambda text: say(f"- {text}"))
+    page = out / "report.html"
+    write_text(page, demo_html(demo))
+    if as_json:
+        print_json(_demo_json(demo, page))
+        return
+    click.echo()
+    for table in demo_tables(demo):
+        print_table(table)
+    click.echo(f"The page: {page}")
+    click.echo(f"Go on with: powertrain choose {demo.predictor_path} --device sim:orin-agx --max-power 25")
+
+
+def _demo_json(demo: Demo, page: Path) -> dict[str, Any]:
+    hidden = ("prediction", "profiled")
+    return {
+        "simulated": True,
+        "device": demo.device,
+        "reference": demo.reference,
+        "target": demo.target,
+        "limit_w": demo.limit_w,
+        "methods": [
+            {name: getattr(m, name) for name in m.__dataclass_fields__ if name not in hidden}
+            for m in demo.methods
+        ],
+        "best": demo.best,
+        "stock": demo.stock,
+        "missing": demo.missing,
+        "report": str(page),
+    }

@@ -1,0 +1,253 @@
+"""The demonstration: from nothing to a mode for 30 W, on a simulated board whose truth is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+from powertrain.dataset import AbstractStore, open_store
+from powertrain.devices import SimulatedOrin
+from powertrain.errors import MissingExtraError, NoFeasibleModeError
+from powertrain.evaluation import coverage90, excess_w, mape, time_penalty
+from powertrain.models import AbstractPredictor, predictor_class
+from powertrain.optimisation import choose
+from powertrain.profiling import plan_modes
+from powertrain.records import Choice, ModeTable, PowerMode, Prediction, Profile, ProfileTable
+from powertrain.space import ModeSpace
+
+__all__ = ["Demo", "DemoMethod", "Outcome", "Step", "paper_grid", "run_demo"]
+
+REFERENCE, TARGET = "resnet18", "mobilenet_v3"
+LIMIT_W = 30.0
+SEED = 0
+PREDICTOR_FILE, REFERENCE_FILE, DATABASE = f"{TARGET}.ptm", f"{REFERENCE}.ptm", "profiles.db"
+
+Step = Callable[[str], None]
+"""Told in a few words what has just been done."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    """How a method is used: as its authors would."""
+
+    method: str
+    profiles: int
+    sampling: Literal["spread", "random"]
+    risk: float
+
+
+RECIPES = (
+    _Recipe(method="gp", profiles=15, sampling="spread", risk=0.05),
+    # The paper draws 50 modes at random and takes its predictions at their word.
+    _Recipe(method="paper", profiles=50, sampling="random", risk=0.5),
+)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a mode takes in truth, and how it compares with the best mode that keeps the limit."""
+
+    name: str
+    mode: PowerMode
+    time_ms: float
+    power_w: float
+    time_penalty_pct: float
+    excess_w: float
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DemoMethod:
+    """How one method did."""
+
+    method: str
+    profiles: int
+    sampling: str
+    risk: float
+    time_mape: float
+    """Over all modes of the board that were not profiled [%]; the same for power."""
+    power_mape: float
+    coverage90_time: float
+    coverage90_power: float
+    reference_fit_s: float
+    fit_s: float
+    choice: Choice | None
+    """None where it found no mode that keeps the limit."""
+    outcome: Outcome | None
+    prediction: Prediction
+    profiled: npt.NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Demo:
+    """Everything that the demonstration found."""
+
+    device: str
+    reference: str
+    target: str
+    limit_w: float
+    grid_modes: int
+    """Modes in which the reference was profiled."""
+    truth: ProfileTable
+    """The target in every mode of the board, without noise."""
+    methods: tuple[DemoMethod, ...]
+    best: Outcome
+    stock: tuple[Outcome, ...]
+    missing: tuple[str, ...]
+    """Methods that could not be run, and why, a line each."""
+    folder: Path
+    """Where database, predictors and report are."""
+
+
+def paper_grid(space: ModeSpace) -> ModeSpace:
+    """Return the grid on which the paper profiled its reference: 4,368 modes of an AGX Orin.
+
+    Every other number of cores and every other CPU clock, counted from the largest; of an odd number of
+    clocks the smallest is left out, which gives the paper's 6 x 14 x 13 x 4.
+    """
+    clocks = space.knob("cpu_mhz").values
+    thinned = space.thinned(cpu_cores=2, cpu_mhz=2)
+    return thinned.limited(cpu_mhz=(clocks[1], clocks[-1])) if len(clocks) % 2 else thinned
+
+
+def run_demo(folder: Path, *, tell: Step = lambda _: None) -> Demo:
+    """Profile, fit, transfer and choose on the simulated AGX Orin; keep database and predictors in `folder`.
+
+    A method whose optional dependency is missing is left out and named in `missing`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    board = SimulatedOrin()
+    grid = paper_grid(board.space).table()
+    reference = board.measure(REFERENCE, grid, seed=SEED)
+    truth = board.truth(TARGET, board.modes())
+    tell(f"profiled the reference {REFERENCE} in {len(grid):,} modes")
+    methods: list[DemoMethod] = []
+    missing: list[str] = []
+    with open_store(folder / DATABASE) as store:
+        _keep(store, reference)
+        for recipe in RECIPES:
+            try:
+                done, measured = _run_method(recipe, board, reference, truth, folder, tell)
+            except MissingExtraError as error:
+                missing.append(f"{recipe.method} is left out: {error}")
+                tell(missing[-1])
+                continue
+            methods.append(done)
+            if not methods[1:]:
+                _keep(store, measured)
+    stock = [_outcome(name, _row_of(mode, truth.modes), truth) for name, mode in board.stock_modes().items()]
+    return Demo(
+        device=board.name,
+        reference=REFERENCE,
+        target=TARGET,
+        limit_w=LIMIT_W,
+        grid_modes=len(grid),
+        truth=truth,
+        methods=tuple(methods),
+        best=_outcome("true best", _best_row(truth), truth),
+        stock=tuple(stock),
+        missing=tuple(missing),
+        folder=folder,
+    )
+
+
+def _run_method(
+    recipe: _Recipe,
+    board: SimulatedOrin,
+    reference: ProfileTable,
+    truth: ProfileTable,
+    folder: Path,
+    tell: Step,
+) -> tuple[DemoMethod, ProfileTable]:
+    """Return how a method did and the profiles that it was given; keep the default's predictors."""
+    kind = predictor_class(recipe.method)
+    started_s = time.perf_counter()
+    fitted = kind.fit(reference, seed=SEED)
+    reference_fit_s = time.perf_counter() - started_s
+    tell(f"{recipe.method}: fitted the reference in {reference_fit_s:.1f} s")
+    profiled = plan_modes(truth.modes, recipe.profiles, sampling=recipe.sampling, seed=SEED)
+    measured = board.measure(TARGET, truth.modes.take(profiled), seed=SEED)
+    started_s = time.perf_counter()
+    predictor = kind.transfer([fitted], measured, seed=SEED)
+    fit_s = time.perf_counter() - started_s
+    tell(f"{recipe.method}: learnt {TARGET} from {recipe.profiles} profiles in {fit_s:.2f} s")
+    if recipe is RECIPES[0]:
+        fitted.save(folder / REFERENCE_FILE)
+        predictor.save(folder / PREDICTOR_FILE)
+    done = _scored(recipe, predictor, truth, profiled)
+    return replace(done, reference_fit_s=reference_fit_s, fit_s=fit_s), measured
+
+
+def _scored(
+    recipe: _Recipe, predictor: AbstractPredictor, truth: ProfileTable, profiled: npt.NDArray[np.int64]
+) -> DemoMethod:
+    prediction = predictor.predict(truth.modes)
+    unseen = np.ones(len(truth), dtype=bool)
+    unseen[profiled] = False
+    true, guess = truth.take(unseen), prediction.take(unseen)
+    try:
+        choice = choose(prediction, truth.modes, max_power_w=LIMIT_W, risk=recipe.risk)
+    except NoFeasibleModeError:
+        choice = None
+    name = f"{recipe.method}, {recipe.profiles} profiles"
+    return DemoMethod(
+        method=recipe.method,
+        profiles=recipe.profiles,
+        sampling=recipe.sampling,
+        risk=recipe.risk,
+        time_mape=mape(true.time_ms, guess.time_ms),
+        power_mape=mape(true.power_w, guess.power_w),
+        coverage90_time=coverage90(true.time_ms, guess.time_ms, guess.time_rel_sd),
+        coverage90_power=coverage90(true.power_w, guess.power_w, guess.power_rel_sd),
+        reference_fit_s=float("nan"),
+        fit_s=float("nan"),
+        choice=choice,
+        outcome=None if choice is None else _outcome(name, choice.index, truth),
+        prediction=prediction,
+        profiled=profiled,
+    )
+
+
+def _keep(store: AbstractStore, table: ProfileTable) -> None:
+    """Store a table in place of what an earlier demonstration left."""
+    store.delete(device=table.device, workload=table.workload)
+    store.add(
+        Profile(
+            device=table.device,
+            workload=table.workload,
+            mode=mode,
+            time_ms=float(table.time_ms[row]),
+            power_w=float(table.power_w[row]),
+        )
+        for row, mode in enumerate(table.modes)
+    )
+
+
+def _best_row(truth: ProfileTable) -> int:
+    return int(np.argmin(np.where(truth.power_w <= LIMIT_W, truth.time_ms, np.inf)))
+
+
+def _row_of(mode: PowerMode, modes: ModeTable) -> int:
+    wanted = np.array([mode[knob] for knob in modes.knobs])
+    return int(np.argmax(np.isclose(modes.values, wanted).all(axis=1)))
+
+
+def _outcome(name: str, row: int, truth: ProfileTable) -> Outcome:
+    time_ms, power_w = float(truth.time_ms[row]), float(truth.power_w[row])
+    return Outcome(
+        name=name,
+        mode=truth.modes[row],
+        time_ms=time_ms,
+        power_w=power_w,
+        time_penalty_pct=time_penalty(time_ms=time_ms, best_time_ms=float(truth.time_ms[_best_row(truth)])),
+        excess_w=excess_w(power_w=power_w, limit_w=LIMIT_W),
+    )

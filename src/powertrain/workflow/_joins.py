@@ -1,0 +1,217 @@
+"""The layers joined: from profiles to predictors to a choice."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+
+from powertrain import devices, optimisation
+from powertrain.dataset import AbstractStore, CsvFile, read_csv, write_csv
+from powertrain.devices import AbstractDevice
+from powertrain.errors import MissingKnobError, UnknownNameError
+from powertrain.models import AbstractPredictor, predictor_class
+from powertrain.profiling import plan_modes
+from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTable
+
+__all__ = [
+    "Front",
+    "Imported",
+    "choose",
+    "export_csv",
+    "fit",
+    "front",
+    "import_csv",
+    "open_device",
+    "plan",
+    "read_tables",
+    "transfer",
+]
+
+logger = logging.getLogger(__name__)
+
+Cost = Literal["time", "power", "energy"]
+
+
+def open_device(spec: str) -> AbstractDevice:
+    """Open a device by its spec, such as `"sim:orin-agx"` or `"replay:FILE.csv"`."""
+    return devices.open_device(spec, read_tables=lambda path: _read(path).tables().values())
+
+
+def plan(
+    device: AbstractDevice,
+    n: int,
+    *,
+    workload: str | None = None,
+    sampling: Literal["spread", "random"] = "spread",
+    seed: int = 0,
+) -> ModeTable:
+    """Choose `n` modes of a device to profile, in the order to measure them; see `plan_modes`.
+
+    With a workload, only modes in which it can be measured there.
+    """
+    modes = device.modes(workload=workload)
+    return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed))
+
+
+def fit(profiles: ProfileTable, *, method: str = "gp", seed: int = 0) -> AbstractPredictor:
+    """Learn a workload from its own profiles: a reference, when there are many of them."""
+    return predictor_class(method).fit(profiles, seed=seed)
+
+
+def transfer(
+    references: Sequence[AbstractPredictor],
+    profiles: ProfileTable,
+    *,
+    method: str = "gp",
+    seed: int = 0,
+) -> AbstractPredictor:
+    """Learn a workload from a few profiles and from references: other workloads, or other devices."""
+    return predictor_class(method).transfer(references, profiles, seed=seed)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Front:
+    """The predicted Pareto-optimal modes, by the first cost, ascending."""
+
+    costs: tuple[str, ...]
+    modes: ModeTable
+    prediction: Prediction
+
+    def __len__(self) -> int:
+        return len(self.modes)
+
+
+def front(
+    predictor: AbstractPredictor, modes: ModeTable, *, costs: tuple[Cost, ...] = ("time", "power")
+) -> Front:
+    """Predict `modes` and keep those that no other beats in all of `costs`."""
+    prediction = predictor.predict(modes)
+    rows = optimisation.front_of(prediction, costs=costs)
+    return Front(costs=costs, modes=modes.take(rows), prediction=prediction.take(rows))
+
+
+def choose(
+    predictor: AbstractPredictor,
+    modes: ModeTable,
+    *,
+    objective: Literal["time", "energy", "power", "edp"] = "time",
+    max_power_w: float = np.inf,
+    max_time_ms: float = np.inf,
+    max_energy_j: float = np.inf,
+    risk: float = 0.05,
+) -> Choice:
+    """Predict `modes` and choose the best one that keeps the limits; see `powertrain.optimisation.choose`.
+
+    Raises:
+        NoFeasibleModeError: No mode keeps the limits; the message names the nearest.
+    """
+    return optimisation.choose(
+        predictor.predict(modes),
+        modes,
+        objective=objective,
+        max_power_w=max_power_w,
+        max_time_ms=max_time_ms,
+        max_energy_j=max_energy_j,
+        risk=risk,
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What an import did."""
+
+    added: Mapping[tuple[str, str], int]
+    """Profiles added by `(device, workload)`."""
+    skipped: int
+    """Profiles that the store had already."""
+    knobs: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """What the reader remarked about the file."""
+
+
+def import_csv(
+    path: Path, store: AbstractStore, *, again: bool = False, knobs: Sequence[str] | None = None
+) -> Imported:
+    """Add the profiles of a CSV file to a store: all or none.
+
+    A profile that the store holds already, equal in everything, is skipped, so that importing a file twice
+    is harmless; `again` adds it all the same, as a repeated measurement.
+    """
+    content = read_csv(path, knobs=knobs)
+    known = Counter[Profile]()
+    if not again:
+        for device, workload in dict.fromkeys((p.device, p.workload) for p in content.profiles):
+            known.update(store.profiles(device=device, workload=workload))
+    new: list[Profile] = []
+    for profile in content.profiles:
+        if known[profile]:
+            known[profile] -= 1
+        else:
+            new.append(profile)
+    if new:
+        store.add(new)
+    return Imported(
+        added=Counter((p.device, p.workload) for p in new),
+        skipped=len(content.profiles) - len(new),
+        knobs=content.knobs,
+        warnings=content.warnings,
+    )
+
+
+def export_csv(
+    store: AbstractStore, path: Path, *, device: str | None = None, workload: str | None = None
+) -> int:
+    """Write the profiles of a device and a workload (all by default) to a CSV file; return how many."""
+    owners = list(store.counts())
+    if device is not None and device not in (d for d, _ in owners):
+        raise UnknownNameError.of("device", device, (d for d, _ in owners))
+    known = [w for d, w in owners if device in (None, d)]
+    if workload is not None and workload not in known:
+        place = "workload" if device is None else f"workload of {device}"
+        raise UnknownNameError.of(place, workload, known)
+    return write_csv(store.profiles(device=device, workload=workload), path)
+
+
+def read_tables(
+    paths: Iterable[Path], *, knobs: Sequence[str] | None = None
+) -> dict[tuple[str, str], ProfileTable]:
+    """Read CSV files into tables by `(device, workload)`; what several files say of one is put together.
+
+    Raises:
+        MissingKnobError: Two files have different knobs for the same workload on the same device.
+    """
+    files = {path: _read(path, knobs=knobs) for path in dict.fromkeys(paths)}
+    first: dict[tuple[str, str], tuple[Path, set[str]]] = {}
+    for path, content in files.items():
+        for owner, table in content.tables().items():
+            known, names = first.setdefault(owner, (path, set(table.modes.knobs)))
+            _refuse_other_knobs(owner, {known: names, path: set(table.modes.knobs)})
+    profiles = [profile for content in files.values() for profile in content.profiles]
+    merged = CsvFile(profiles=profiles, knobs=(), warnings=())
+    return merged.tables()
+
+
+def _refuse_other_knobs(owner: tuple[str, str], by_path: Mapping[Path, set[str]]) -> None:
+    everything = set[str]().union(*by_path.values())
+    for path, names in by_path.items():
+        if names != everything:
+            lacking = ", ".join(sorted(everything - names))
+            raise MissingKnobError(
+                f"{path} lacks the knob {lacking}, which another file has for {owner[1]} on {owner[0]}: "
+                f"add the column, or leave one file out"
+            )
+
+
+def _read(path: Path, *, knobs: Sequence[str] | None = None) -> CsvFile:
+    content = read_csv(path, knobs=knobs)
+    for warning in content.warnings:
+        logger.warning("%s", warning)
+    return content

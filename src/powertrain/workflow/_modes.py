@@ -1,0 +1,70 @@
+"""Modes in and out of CSV files: a row per mode, a column per knob."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from powertrain.errors import CsvError, MissingKnobError
+from powertrain.records import ModeTable
+
+__all__ = ["modes_csv", "read_modes"]
+
+
+def read_modes(path: Path, *, knobs: Sequence[str]) -> ModeTable:
+    """Read the modes of a CSV file, `(n_rows, len(knobs))`, in order; other columns are ignored.
+
+    Raises:
+        MissingKnobError: One of `knobs` is no column.
+        CsvError: The file cannot be read, has no rows, or a cell is not a finite number.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CsvError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CsvError(f"{path} is not UTF-8 text: give a CSV file with a column per knob") from error
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        missing = [knob for knob in knobs if knob not in header]
+        if missing:
+            raise MissingKnobError(
+                f"{path} has no column {', '.join(missing)}: it has {', '.join(header) or 'none'}, and the "
+                f"modes need {', '.join(knobs)}"
+            )
+        columns = [header.index(knob) for knob in knobs]
+        rows = [_row(row, columns, header, f"{path}, line {reader.line_num}") for row in reader if any(row)]
+    except csv.Error as error:
+        raise CsvError(f"{path}, line {reader.line_num}: {error}") from error
+    if not rows:
+        raise CsvError(f"{path} has a header and no rows: add one row per mode")
+    return ModeTable(knobs=tuple(knobs), values=np.array(rows))
+
+
+def _row(row: Sequence[str], columns: Sequence[int], header: Sequence[str], place: str) -> list[float]:
+    values: list[float] = []
+    for column in columns:
+        cell = row[column].strip() if column < len(row) else ""
+        try:
+            value = float(cell)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise CsvError(f"{place}: {header[column]} is {cell!r}, which is not a finite number")
+        values.append(value)
+    return values
+
+
+def modes_csv(modes: ModeTable) -> str:
+    """Return the text of a CSV file that `read_modes` reads."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(modes.knobs)
+    writer.writerows([f"{value:.15g}" for value in row] for row in modes.values)
+    return buffer.getvalue()

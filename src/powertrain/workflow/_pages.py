@@ -1,0 +1,287 @@
+"""Tables and pages: what the demonstration found, and what a database holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from typing import final
+
+import numpy as np
+
+from powertrain.dataset import AbstractStore
+from powertrain.devices import is_simulated
+from powertrain.errors import DataError, MissingExtraError, UnknownNameError
+from powertrain.records import Prediction, Profile, ProfileTable
+from powertrain.report import (
+    Cell,
+    Column,
+    Fact,
+    Illustration,
+    ReportPage,
+    Section,
+    Table,
+    agreement_plot,
+    draw_agreement,
+    draw_front,
+    figure_svg,
+    format_number,
+    front_plot,
+    render_html,
+)
+from powertrain.space import ModeSpace
+from powertrain.workflow._demo import Demo, DemoMethod
+
+__all__ = ["StoreSummary", "demo_html", "demo_tables", "store_html", "summarise_store"]
+
+TRUE_COLUMNS = (
+    Column(name="true time", unit="ms"),
+    Column(name="true power", unit="W"),
+    Column(name="slower than the best", unit="%"),
+    Column(name="above the limit", unit="W"),
+)
+
+
+def demo_tables(demo: Demo) -> tuple[Table, Table]:
+    """Return the errors of the methods, and their choices beside the true best and the stock modes."""
+    errors = Table.of(
+        f"Errors for {demo.target}, over all {len(demo.truth):,} modes but the profiled ones",
+        (
+            "method",
+            "profiles",
+            "drawn",
+            Column(name="time MAPE", unit="%"),
+            Column(name="power MAPE", unit="%"),
+            Column(name="time in 90 % interval", unit="%"),
+            Column(name="power in 90 % interval", unit="%"),
+            Column(name="fit of the reference", unit="s"),
+            Column(name="transfer", unit="s"),
+        ),
+        [
+            (
+                m.method,
+                m.profiles,
+                m.sampling,
+                m.time_mape,
+                m.power_mape,
+                m.coverage90_time,
+                m.coverage90_power,
+                m.reference_fit_s,
+                m.fit_s,
+            )
+            for m in demo.methods
+        ],
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for m in demo.methods:
+        if m.outcome is None:
+            rows.append((f"{m.method}, {m.profiles} profiles", "found no mode", None, None, None, None))
+    outcomes = [m.outcome for m in demo.methods if m.outcome is not None]
+    rows += [
+        (o.name, str(o.mode), o.time_ms, o.power_w, o.time_penalty_pct, o.excess_w)
+        for o in (*outcomes, demo.best, *demo.stock)
+    ]
+    chosen = Table.of(
+        f"The fastest mode for {demo.limit_w:g} W, and what it takes in truth",
+        ("chosen by", "mode", *TRUE_COLUMNS),
+        rows,
+    )
+    return errors, chosen
+
+
+def demo_html(demo: Demo) -> str:
+    """Return the page of the demonstration; without matplotlib it has no drawings, and says so."""
+    errors, chosen = demo_tables(demo)
+    first = demo.methods[0]
+    try:
+        fronts = tuple(_demo_front(demo, method) for method in demo.methods)
+        agreements = tuple(_demo_agreement(demo, method) for method in demo.methods)
+        remark: tuple[str, ...] = ()
+    except MissingExtraError as error:
+        fronts, agreements, remark = (), (), (f"No drawings: {error}.",)
+    facts: list[Fact] = []
+    if first.outcome is not None:
+        facts = [
+            Fact(label=f"chosen for {demo.limit_w:g} W", value=f"{format_number(first.outcome.time_ms)} ms"),
+            Fact(label="its true power", value=f"{format_number(first.outcome.power_w)} W"),
+            Fact(
+                label="slower than the true best",
+                value=f"{first.outcome.time_penalty_pct:.1f} %",
+                remark=f"with {first.profiles} profiles",
+            ),
+        ]
+    page = ReportPage(
+        title=f"{demo.target} on {demo.limit_w:g} W",
+        lead=_demo_lead(demo, first),
+        simulated=f"Every number comes from a simulated board ({demo.device}), none from hardware.",
+        facts=tuple(facts),
+        sections=(
+            Section(title="The choice", paragraphs=remark, tables=(chosen,), illustrations=fronts),
+            Section(title="The predictions behind it", tables=(errors,), illustrations=agreements),
+            Section(
+                title="How it was made",
+                paragraphs=(
+                    f"{demo.reference} was profiled in {demo.grid_modes:,} modes (the paper's grid), "
+                    f"{demo.target} in a few; each measurement carries a noise of about 1.5 %. "
+                    "Errors are against the truth without noise.",
+                    *demo.missing,
+                ),
+            ),
+        ),
+        footer=_footer(),
+    )
+    return render_html(page)
+
+
+def _demo_lead(demo: Demo, first: DemoMethod) -> str:
+    if first.choice is None or first.outcome is None:
+        return f"{first.method} found no mode that keeps {demo.limit_w:g} W."
+    return (
+        f"{first.choice.mode}: chosen by {first.method} from {first.profiles} profiles of {demo.target} and a reference, "
+        f"{demo.reference}."
+    )
+
+
+def _demo_front(demo: Demo, method: DemoMethod) -> Illustration:
+    plot = front_plot(
+        method.prediction,
+        demo.truth.modes,
+        title=f"{demo.target} on {demo.device}: {method.method}, {method.profiles} profiles",
+        choice=method.choice,
+        truth=demo.truth,
+        named={outcome.name: outcome.mode for outcome in demo.stock},
+    )
+    caption = f"Power against time as predicted by {method.method} from {method.profiles} profiles."
+    return Illustration(svg=figure_svg(draw_front(plot)), caption=caption)
+
+
+def _demo_agreement(demo: Demo, method: DemoMethod) -> Illustration:
+    what = f"{method.method}, {method.profiles} profiles"
+    plot = agreement_plot(demo.truth, method.prediction, method=what, profiled=method.profiled)
+    caption = f"Predicted against true, {what}: every mode that was not profiled is a point."
+    return Illustration(svg=figure_svg(draw_agreement(plot)), caption=caption)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoreSummary:
+    """What a database holds."""
+
+    name: str
+    tables: tuple[ProfileTable, ...]
+    """The unflagged profiles per device and workload, repeats averaged."""
+    profiles: int
+    flagged: int
+
+
+def summarise_store(
+    store: AbstractStore, *, name: str, device: str | None = None, workload: str | None = None
+) -> StoreSummary:
+    """Gather the profiles of a device and a workload (all by default).
+
+    Raises:
+        UnknownNameError: There are none of that device or workload.
+        DataError: The database is empty.
+    """
+    owners = list(store.counts())
+    if not owners:
+        raise DataError(f"{name} holds no profiles yet: add some with powertrain import")
+    for kind, asked, known in (
+        ("device", device, {d for d, _ in owners}),
+        ("workload", workload, {w for _, w in owners}),
+    ):
+        if asked is not None and asked not in known:
+            raise UnknownNameError.of(kind, asked, known)
+    profiles = store.profiles(device=device, workload=workload)
+    groups: dict[tuple[str, str], list[Profile]] = {}
+    for profile in profiles:
+        if not profile.flags:
+            groups.setdefault((profile.device, profile.workload), []).append(profile)
+    return StoreSummary(
+        name=name,
+        tables=tuple(ProfileTable.of(groups[owner]).averaged() for owner in sorted(groups)),
+        profiles=len(profiles),
+        flagged=sum(bool(profile.flags) for profile in profiles),
+    )
+
+
+def store_html(summary: StoreSummary) -> str:
+    """Return a page of what a database holds: counts, ranges, and the front of each workload as measured."""
+    by_device: dict[str, list[ProfileTable]] = {}
+    for table in summary.tables:
+        by_device.setdefault(table.device, []).append(table)
+    simulated = [device for device in by_device if is_simulated(device)]
+    workloads = len({table.workload for table in summary.tables})
+    page = ReportPage(
+        title=f"Profiles in {summary.name}",
+        lead=f"{summary.profiles:,} profiles of {workloads} workloads on {len(by_device)} devices.",
+        simulated=f"The profiles of {', '.join(simulated)} come from formulas." if simulated else "",
+        facts=(
+            Fact(label="devices", value=f"{len(by_device):,}"),
+            Fact(label="workloads", value=f"{workloads:,}"),
+            Fact(
+                label="profiles",
+                value=f"{summary.profiles:,}",
+                remark=f"{summary.flagged:,} flagged, left out below",
+            ),
+        ),
+        sections=tuple(_device_section(device, tables) for device, tables in by_device.items()),
+        footer=_footer(),
+    )
+    return render_html(page)
+
+
+MOST_DRAWINGS = 12
+"""Fronts drawn per device, so that a page of many workloads stays readable."""
+
+
+def _device_section(device: str, tables: Sequence[ProfileTable]) -> Section:
+    ranges = Table.of(
+        "What was measured",
+        (
+            "workload",
+            "modes",
+            Column(name="least time", unit="ms"),
+            Column(name="most time", unit="ms"),
+            Column(name="least power", unit="W"),
+            Column(name="most power", unit="W"),
+        ),
+        [(t.workload, len(t), *_ends(t.time_ms), *_ends(t.power_w)) for t in tables],
+    )
+    spaces = {table.modes.knobs: ModeSpace.spanned_by(table.modes) for table in tables}
+    knobs = Table.of(
+        "Knobs",
+        ("knob", "values", "from", "to"),
+        [
+            (knob.name, len(knob.values), knob.values[0], knob.values[-1])
+            for space in spaces.values()
+            for knob in space.knobs
+        ],
+    )
+    both = [t for t in tables if (np.isfinite(t.time_ms) & np.isfinite(t.power_w)).any()]
+    try:
+        drawings = tuple(map(_measured_front, both[:MOST_DRAWINGS]))
+        remarks = () if len(both) <= MOST_DRAWINGS else (f"The first {MOST_DRAWINGS} workloads are drawn.",)
+    except MissingExtraError as error:
+        drawings, remarks = (), (f"No drawings: {error}.",)
+    return Section(title=device, paragraphs=remarks, tables=(ranges, knobs), illustrations=drawings)
+
+
+def _ends(column: np.ndarray) -> tuple[float, float]:
+    known = column[np.isfinite(column)]
+    return (float(known.min()), float(known.max())) if known.size else (float("nan"), float("nan"))
+
+
+def _measured_front(table: ProfileTable) -> Illustration:
+    unknown = np.full(len(table), np.nan)
+    measured = Prediction(
+        time_ms=table.time_ms, power_w=table.power_w, time_rel_sd=unknown, power_rel_sd=unknown
+    )
+    plot = front_plot(measured, table.modes, title=f"{table.workload} on {table.device}, as measured")
+    caption = f"Power against time of {table.workload}: every mode measured, and the front."
+    return Illustration(svg=figure_svg(draw_front(plot)), caption=caption)
+
+
+def _footer() -> str:
+    return f"Made by PowerTrain {version('powertrain')} on {date.today().isoformat()}."
