@@ -77,6 +77,10 @@ class PowerMode(Mapping[str, float]):
     def __hash__(self) -> int:
         return self._hash
 
+    def __reduce__(self) -> tuple[type[PowerMode], tuple[dict[str, float]]]:
+        # The hash is another one in another process.
+        return PowerMode, (self._values,)
+
     def __str__(self) -> str:
         return " ".join(f"{name}={value:.10g}" for name, value in self._values.items())
 
@@ -98,7 +102,7 @@ class PowerMode(Mapping[str, float]):
         for part in text.replace(",", " ").split():
             name, _, value = part.partition("=")
             try:
-                values[name] = float(value)
+                values[name] = float(name and value)
             except ValueError:
                 raise ValueError(f"{part!r} is not KNOB=NUMBER, as in gpu_mhz=1300.5") from None
         return cls(values)
@@ -188,9 +192,18 @@ class ModeTable:
 
     @classmethod
     def of(cls, modes: Iterable[Mapping[str, float]], knobs: Sequence[str] | None = None) -> ModeTable:
-        """Stack modes; the first one's knobs, in its order, unless `knobs` says otherwise."""
+        """Stack modes; the first one's knobs, in its order, unless `knobs` says otherwise.
+
+        Without `knobs` all modes must have the same ones: none is dropped silently.
+        """
         listed = list(modes)
         names = tuple(knobs) if knobs is not None else tuple(listed[0]) if listed else ()
+        if knobs is None:
+            other = next((mode for mode in listed if len(mode) != len(names)), None)
+            if other is not None:
+                raise MissingKnobError(
+                    f"modes have different knobs, {', '.join(names)} and {', '.join(other)}: name those to use"
+                )
         try:
             rows = [[mode[name] for name in names] for mode in listed]
         except KeyError as error:

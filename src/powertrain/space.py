@@ -48,10 +48,9 @@ class Knob:
 
     def index(self, value: float) -> int:
         """Return the position of `value`, which must be one of the knob's (to 1 part in 10^9)."""
-        for i, own in enumerate(self.values):
-            if math.isclose(own, value, rel_tol=1e-9, abs_tol=1e-12):
-                return i
         near = min(self.values, key=lambda v: abs(v - value))
+        if math.isclose(near, value, rel_tol=1e-9, abs_tol=1e-12):
+            return self.values.index(near)
         raise ValueError(f"{self.name} has no value {value:.10g}: the nearest is {near:.10g}")
 
 
@@ -123,11 +122,12 @@ class ModeSpace:
         return i
 
     def table(self, indices: npt.ArrayLike | None = None) -> ModeTable:
-        """Return the modes at `indices` (all of them by default) as one array."""
-        chosen = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.int64)
+        """Return the modes at `indices` (all of them by default; a mask works too) as one array."""
+        chosen = np.arange(len(self)) if indices is None else np.asarray(indices)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
         positions = np.unravel_index(chosen, self.shape)
         columns = [np.asarray(k.values)[p] for k, p in zip(self.knobs, positions, strict=True)]
-        return ModeTable(knobs=self.names, values=np.column_stack(columns).reshape(len(chosen), -1))
+        return ModeTable(knobs=self.names, values=np.column_stack(columns).reshape(-1, len(columns)))
 
     def knob(self, name: str) -> Knob:
         """Return the knob called `name`."""

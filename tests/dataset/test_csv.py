@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,10 +102,8 @@ def test_known_knobs_are_found_anywhere(path):
 
 
 def test_any_numbers_before_the_first_measurement_are_a_knob(path):
-    assert knobs_of(path, "device,workload,prefetch,tile,time_ms,seen", "D,w,2,64,5,7") == (
-        "prefetch",
-        "tile",
-    )
+    header = "device,workload,prefetch,power_cap,gpu_clock,time_ms,seen"
+    assert knobs_of(path, header, "D,w,2,64,900,5,7") == ("prefetch", "power_cap", "gpu_clock")
 
 
 def test_behind_the_measurements_only_names_like_a_knobs_are_knobs(path):
@@ -396,6 +396,15 @@ def test_a_missing_folder_or_a_folder_is_no_file_to_write(tmp_path):
         with pytest.raises(CsvError, match="cannot write"):
             write_csv(example_profiles()[:1], path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(path):
+    os.mkfifo(path)
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(path.read_text)
+        write_csv(example_profiles()[:1], path)
+        assert reader.result().startswith("device,workload,")
+    assert path.is_fifo()
 
 
 def test_writing_through_a_link_keeps_the_link(tmp_path, path):

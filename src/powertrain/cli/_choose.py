@@ -22,6 +22,7 @@ __all__ = ["choose_command"]
 
 @command(
     "choose",
+    short="Choose the best mode under limits.",
     examples=(
         "choose mobilenet.ptm --device sim:orin-agx --max-power 30",
         "choose mobilenet.ptm --device sim:orin-agx --objective energy --max-time 120",
@@ -96,7 +97,7 @@ def _table(predictor: AbstractPredictor, choice: Choice, epoch: EpochTotals | No
         ("energy of a minibatch [J]", ranged(choice.energy_j)),
     ]
     if epoch is not None:
-        rows += _epoch_rows(epoch)
+        pass
     if choice.next_best is not None:
         rows.append(("next best mode", str(choice.next_best)))
     return Table.of(

@@ -11,6 +11,7 @@ __all__ = ["completion_command"]
 
 @command(
     "completion",
+    short="Print a shell's completion script.",
     examples=(
         "completion bash > ~/.local/share/bash-completion/completions/powertrain",
         "completion fish > ~/.config/fish/completions/powertrain.fish",

@@ -12,7 +12,11 @@ from powertrain.cli._show import print_json, print_table, refuse_unwritable
 __all__ = ["export_command", "import_command"]
 
 
-@command("import", examples=("import measured.csv --db profiles.db",))
+@command(
+    "import",
+    short="Read measured profiles from CSV files.",
+    examples=("import measured.csv --db profiles.db",),
+)
 @click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=existing_file)
 @click.option("--db", "database", type=new_file, required=True, help="The profile database; made if missing.")
 @click.option("--knobs", type=Names(), help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.")
@@ -66,7 +70,11 @@ def import_command(
             click.echo(f"{report.skipped:,} profiles of {path} were in {database} already; --again adds them")
 
 
-@command("export", examples=("export --db profiles.db measured.csv --workload resnet18",))
+@command(
+    "export",
+    short="Write profiles to a CSV file.",
+    examples=("export --db profiles.db measured.csv --workload resnet18",),
+)
 @click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
 @click.argument("file", metavar="FILE.csv", type=new_file)
 @click.option("--device", help="Only the profiles of this device.")

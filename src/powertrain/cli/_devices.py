@@ -26,7 +26,11 @@ __all__ = ["devices_command", "modes_command"]
 ROWS_SHOWN = 50
 
 
-@command("devices", examples=("devices", "devices replay:measured.csv"))
+@command(
+    "devices",
+    short="Show what is here: modes, knobs, workloads.",
+    examples=("devices", "devices replay:measured.csv"),
+)
 @click.argument("specs", metavar="[DEVICE]...", nargs=-1)
 @json_option
 def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
@@ -89,6 +93,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
 
 @command(
     "modes",
+    short="Show a mode space, or sample it.",
     examples=(
         "modes sim:orin-agx",
         "modes sim:orin-agx --count",

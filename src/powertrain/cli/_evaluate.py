@@ -9,7 +9,7 @@ import click
 
 from powertrain.cli._options import METHODS, SAMPLINGS, Names, Numbers, command, existing_file
 from powertrain.cli._root import Failure
-from powertrain.cli._show import plain_json, print_table, progress_bar, refuse_unwritable, write_text
+from powertrain.cli._show import json_by_line, print_table, progress_bar, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
     from powertrain.evaluation import Evaluation, EvaluationPlan, LimitSweep, Spread
@@ -22,6 +22,7 @@ STDOUT = Path("-")
 
 @command(
     "evaluate",
+    short="Score methods on measured data.",
     examples=(
         "evaluate grid.csv --device 'Jetson TX2' --target mixbench --reference others \\\n"
         "      --profiles 10,20,50 --method gp --method paper --limits auto --json scores.json",
@@ -153,7 +154,7 @@ def _sweep(limits: str | None) -> LimitSweep | None:
 def _keep(evaluation: Evaluation, json_path: Path | None) -> None:
     if json_path is None:
         return
-    text = plain_json(evaluation.as_json())
+    text = json_by_line(evaluation.as_json())
     if json_path == STDOUT:
         click.echo(text)
     else:
@@ -168,7 +169,7 @@ def _tables(evaluation: Evaluation) -> list[Table]:
     what = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
     tables = [
         Table.of(
-            f"{what} on {plan.device}, {plan.sampling} profiles: errors [%], mean ± sd over {plan.seeds} seeds",
+            f"{what} on {plan.device}, {plan.sampling} profiles: errors [%], mean ± sd over the seeds",
             (
                 "method",
                 "profiles",
@@ -188,9 +189,9 @@ def _tables(evaluation: Evaluation) -> list[Table]:
                     _spread(line.power_mape),
                     _spread(line.time_p95_ape),
                     _spread(line.power_p95_ape),
-                    line.coverage90_time,
-                    line.coverage90_power,
-                    line.fit_s,
+                    _fixed(line.coverage90_time),
+                    _fixed(line.coverage90_power),
+                    _fixed(line.fit_s, 3),
                 )
                 for line in summary.errors
             ],
@@ -208,13 +209,13 @@ def _choice_table(evaluation: Evaluation) -> Table:
         (
             line.method,
             line.profiles,
-            line.risk,
-            line.median_time_penalty_pct,
-            line.exceeded_pct,
-            line.exceeded_by_2pct_pct,
-            line.exceeded_by_1w_pct,
-            line.mean_excess_w,
-            line.no_mode_pct,
+            None if line.risk != line.risk else f"{line.risk:g}",
+            _fixed(line.median_time_penalty_pct),
+            _fixed(line.exceeded_pct),
+            _fixed(line.exceeded_by_2pct_pct),
+            _fixed(line.exceeded_by_1w_pct),
+            _fixed(line.mean_excess_w, 3),
+            _fixed(line.no_mode_pct),
         )
         for line in evaluation.summary.choices
     ]
@@ -233,7 +234,7 @@ def _choice_table(evaluation: Evaluation) -> Table:
             "no mode [%]",
         ),
         rows,
-        note="Time penalty: against the best mode in truth. Exceeded: share of limits that the true power breaks.",
+        note="Time penalty: against the best mode in truth. Exceeded: share of limits that it breaks.",
     )
 
 
@@ -241,3 +242,7 @@ def _spread(spread: Spread) -> str | None:
     if spread.mean != spread.mean:
         return None
     return f"{spread.mean:.2f} ± {spread.sd_over_seeds:.2f}"
+
+
+def _fixed(value: float, decimals: int = 1) -> str | None:
+    return None if value != value else f"{value:.{decimals}f}"

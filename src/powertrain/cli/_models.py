@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["fit_command", "transfer_command"]
 
 
-@command("fit", examples=("fit --db profiles.db --workload resnet18 --out resnet18.ptm",))
+@command(
+    "fit",
+    short="Fit a reference from many profiles.",
+    examples=("fit --db profiles.db --workload resnet18 --out resnet18.ptm",),
+)
 @click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
 @click.option("--workload", required=True, help="The workload to learn.")
 @click.option("--device", help="Its device; needed where it was profiled on several.")
@@ -45,6 +49,7 @@ def fit_command(
 
 @command(
     "transfer",
+    short="Learn a new workload from a few profiles.",
     examples=("transfer --db profiles.db --workload bert --reference resnet18.ptm --out bert.ptm",),
 )
 @click.option("--db", "database", type=existing_file, required=True, help="The profile database.")

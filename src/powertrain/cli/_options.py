@@ -38,10 +38,13 @@ existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 new_file = click.Path(dir_okay=False, path_type=Path)
 
 
-def command(name: str, *, examples: tuple[str, ...]) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a command whose help ends in examples."""
+def command(
+    name: str, *, short: str, examples: tuple[str, ...]
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command with a line for the list of commands, whose own help ends in examples."""
     lines = "\n".join(f"  powertrain {example}" for example in examples)
-    return click.command(name, epilog=f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}")
+    epilog = f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}"
+    return click.command(name, short_help=short, epilog=epilog)
 
 
 @final

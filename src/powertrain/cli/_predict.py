@@ -27,6 +27,7 @@ QUANTITIES = {"time": "time_ms", "power": "power_w", "energy": "energy_j"}
 
 @command(
     "predict",
+    short="Predict time, power and energy of modes.",
     examples=(
         "predict mobilenet.ptm --device sim:orin-agx --sort energy",
         "predict mobilenet.ptm --modes some.csv --csv predicted.csv",
@@ -80,6 +81,7 @@ def predict_command(
 
 @command(
     "front",
+    short="Show the predicted Pareto front.",
     examples=(
         "front mobilenet.ptm --device sim:orin-agx",
         "front mobilenet.ptm --device sim:orin-agx --plot front.svg",
@@ -143,17 +145,14 @@ def front_command(
 
 def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path: Path | None) -> ModeTable:
     """Return the modes to predict: of a device, or from a file."""
-    from powertrain.workflow import open_device, read_modes
+    from powertrain.workflow import modes_of_device, open_device, read_modes
 
     if (device_spec is None) == (modes_path is None):
         raise click.UsageError("give either --device, for all its modes, or --modes, a file of modes")
     if modes_path is not None:
         return read_modes(modes_path, knobs=predictor.knobs)
     assert device_spec is not None
-    device = open_device(device_spec)
-    if device.name != predictor.device:
-        click.echo(f"warning: the predictor is of {predictor.device}, the modes of {device.name}", err=True)
-    return device.modes()
+    return modes_of_device(open_device(device_spec), predictor)
 
 
 def ranged(interval: Interval) -> str:
@@ -162,6 +161,7 @@ def ranged(interval: Interval) -> str:
 
     if interval.low != interval.low:
         return format_number(interval.value)
+    ends = f"{format_number(interval.low)} to {format_number(interval.high)}"
     return f"{format_number(interval.value)} ({ends})"
 
 

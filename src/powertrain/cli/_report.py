@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["demo_command", "report_command"]
 
 
-@command("report", examples=("report --db profiles.db --out report.html",))
+@command(
+    "report",
+    short="Write a page of what a database holds.",
+    examples=("report --db profiles.db --out report.html",),
+)
 @click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
 @click.option("--out", type=new_file, required=True, help="The page to write; it needs nothing but itself.")
 @click.option("--device", help="Only this device.")
@@ -42,7 +46,7 @@ def report_command(
         click.echo(f"{summary.profiles:,} profiles of {len(summary.tables)} workloads: {out}")
 
 
-@command("demo", examples=("demo", "demo --out /tmp/demo"))
+@command("demo", short="Show the whole way on a simulated board.", examples=("demo", "demo --out /tmp/demo"))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -54,15 +58,13 @@ def report_command(
 def demo_command(out: Path, as_json: bool) -> None:
     """Show the whole way on a simulated board: profile, predict, choose, compare with the truth.
 
-    A reference is profiled in 4,368 modes, a new workload in 15 (gp) and 50 (the paper's network); both choose
-    a mode for 30 W. It takes about a minute and needs no hardware.
+    A reference is profiled in 4,368 modes, a new workload in 15 (gp) and 50 (the paper's network); both
+    choose a mode for 30 W. It takes about a minute and needs no hardware.
     """
     from powertrain.workflow import demo_html, demo_tables, run_demo
 
     say = (lambda text: click.echo(text, err=True)) if as_json else click.echo
-    say(
-        "The board is simulated: a Jetson AGX Orin made of formulas, 18,096 modes. No number is a measurement."
-    )
+    say("The board is simulated: a Jetson AGX Orin made of formulas. No number below is a measurement.")
     demo = run_demo(out, tell=lambda text: say(f"- {text}"))
     page = out / "report.html"
     write_text(page, demo_html(demo))

@@ -6,9 +6,9 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,22 +17,31 @@ from powertrain.cli._root import Failure
 if TYPE_CHECKING:
     from powertrain.report import Table
 
-__all__ = ["plain_json", "print_json", "print_table", "progress_bar", "refuse_unwritable", "write_text"]
+__all__ = ["json_by_line", "print_json", "print_table", "progress_bar", "refuse_unwritable", "write_text"]
 
 PIPED_COLUMNS = 200
 """Width of tables that go to a file or another program, which have no screen to fit."""
 
 
-def plain_json(value: object) -> str:
-    """Return a value as JSON text; records become mappings, and NaN and infinity null."""
+def print_json(value: object) -> None:
+    """Print a value as JSON on stdout; records become mappings, and NaN and infinity null."""
     from powertrain.evaluation import to_plain
 
-    return json.dumps(to_plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    click.echo(json.dumps(to_plain(value), indent=2, allow_nan=False, ensure_ascii=False))
 
 
-def print_json(value: object) -> None:
-    """Print a value as JSON on stdout."""
-    click.echo(plain_json(value))
+def json_by_line(value: Mapping[str, Any]) -> str:
+    """Return JSON text with an item of each list on a line of its own: for long tables, and for `grep`."""
+
+    def dumped(item: Any) -> str:
+        return json.dumps(item, allow_nan=False, ensure_ascii=False)
+
+    def block(item: Any) -> str:
+        return (
+            "[\n" + ",\n".join(map(dumped, item)) + "\n]" if isinstance(item, list) and item else dumped(item)
+        )  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+    return "{\n" + ",\n".join(f"{dumped(key)}: {block(item)}" for key, item in value.items()) + "\n}"
 
 
 def print_table(table: Table) -> None:
@@ -42,14 +51,7 @@ def print_table(table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(
-        title=Text(table.title, style="bold"),
-        title_justify="left",
-        caption=Text(table.note) if table.note else None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     cells = table.cells()
     for j, heading in enumerate(table.headings):
         number = bool(cells) and all(row[j][:1] in "0123456789-\N{EN DASH}∞" for row in cells)
@@ -59,8 +61,12 @@ def print_table(table: Table) -> None:
     console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False)
     with console.capture() as captured:
         console.print(shown)
-    lines = captured.get().splitlines()
-    click.echo("\n".join(line.rstrip() for line in lines).strip("\n") + "\n")
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    click.secho(" ".join(table.title.split()), bold=True)
+    click.echo("\n".join(line for line in lines if line))
+    if table.note:
+        click.echo(table.note)
+    click.echo()
 
 
 @contextlib.contextmanager

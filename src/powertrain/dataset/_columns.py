@@ -54,7 +54,7 @@ _LIMIT = re.compile(r"(?P<stem>.*(?:limit|cap|tdp))_mw")
 _OBSERVED = re.compile(r"_(seen|observed|actual|measured|mean|avg|sd|std)$")
 # A clock, or a setting of a kind that PowerTrain knows, under whatever further name.
 _LIKE_A_KNOB = re.compile(
-    r"_(mhz|khz|ghz)(_|$)|^(cpu|gpu|mem|emc)(_.+)?_hz(_|$)|_cores$|(limit|cap|tdp)_m?w$|^batch_size|_workers$"
+    r"_(mhz|khz|ghz)(_|$)|^(cpu|gpu|mem|emc)(_.+)?_hz(_|$)|_cores$|(limit|cap|tdp)(_m?w)?$|batch_size|_workers$"
 )
 _LIKE_A_MEASUREMENT = re.compile(
     r"(^|_)(time|power|energy|latency|runtime|duration|elapsed|temp|temperature|util|usage|throughput)(_|$)"

@@ -12,13 +12,13 @@ import io
 import math
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from powertrain.dataset._cells import Place, Sheet, split_rows, text_of
-from powertrain.dataset._columns import NUMBERS, Role, columns_of, header_of
+from powertrain.dataset._columns import NUMBERS, Column, Role, columns_of, header_of
 from powertrain.errors import CsvError, DataError, MissingKnobError
 from powertrain.records import PowerMode, Profile, ProfileTable
 
@@ -93,22 +93,13 @@ def read_csv(path: Path | str, *, knobs: Sequence[str] | None = None) -> CsvFile
 
 
 def _modes(sheet: Sheet, owners: Sequence[Owner]) -> tuple[list[PowerMode], list[str]]:
-    """Return the mode of each row, and warnings of knobs that some workloads lack or that look like GHz."""
+    """Return the mode of each row, and what is doubtful about the knobs."""
     columns = sheet.of_role(Role.KNOB)
     names = [column.name for column in columns]
     settings = [sheet.settings(column) for column in columns]
-    warnings: list[str] = []
+    doubts: list[str] = []
     for column, values in zip(columns, settings, strict=True):
-        if "_mhz" in column.name and max(v for v in (0.0, *values) if not math.isnan(v)) < _SLOW_MHZ:
-            warnings.append(f"{column.header} is below {_SLOW_MHZ:g} MHz in every row: is it GHz?")
-        empty = [row for row, value in enumerate(values) if math.isnan(value)]
-        having = {owner for owner, value in zip(owners, values, strict=True) if not math.isnan(value)}
-        mixed = next((row for row in empty if owners[row] in having), None)
-        if mixed is not None:
-            raise sheet.error(mixed, f"{column.header} is empty: fill it in or delete the row")
-        if empty:
-            lacking = sorted({owners[row] for row in empty})
-            warnings.append(f"{column.header} is always empty, and taken as no knob, for {_listed(lacking)}")
+        doubts += _doubts(sheet, column, values, owners)
     known: dict[tuple[float, ...], PowerMode] = {}
     modes: list[PowerMode] = []
     for row, values in enumerate(zip(*settings, strict=True)):
@@ -119,7 +110,22 @@ def _modes(sheet: Sheet, owners: Sequence[Owner]) -> tuple[list[PowerMode], list
                 raise sheet.error(row, "every knob is empty: fill them in or delete the row")
             mode = known[values] = PowerMode(present)
         modes.append(mode)
-    return modes, warnings
+    return modes, doubts
+
+
+def _doubts(sheet: Sheet, column: Column, values: Sequence[float], owners: Sequence[Owner]) -> Generator[str]:
+    """Yield what is doubtful about a knob; refuse it where only some rows of a workload lack it."""
+    empty = [row for row, value in enumerate(values) if math.isnan(value)]
+    if empty:
+        having = {owner for owner, value in zip(owners, values, strict=True) if not math.isnan(value)}
+        mixed = next((row for row in empty if owners[row] in having), None)
+        if mixed is not None:
+            raise sheet.error(mixed, f"{column.header} is empty: fill it in or delete the row")
+        lacking = sorted({owners[row] for row in empty})
+        yield f"{column.header} is always empty, and taken as no knob, for {_listed(lacking)}"
+    fastest = max((value for value in values if not math.isnan(value)), default=math.inf)
+    if "_mhz" in column.name and fastest < _SLOW_MHZ:
+        yield f"{column.header} is below {_SLOW_MHZ:g} MHz in every row: is it GHz?"
 
 
 def _profiles(sheet: Sheet, owners: Sequence[Owner], modes: Sequence[PowerMode]) -> list[Profile]:
@@ -168,8 +174,8 @@ def _row_warnings(rows: Sequence[Sequence[str]], profiles: Sequence[Profile]) ->
     if skipped:
         yield f"{skipped} of {len(rows)} rows have neither time nor power and were skipped"
     repeats = len(profiles) - len({(p.device, p.workload, p.mode) for p in profiles})
-    identical = len(rows) - len(set(map(tuple, rows)))
     if repeats:
+        identical = len(rows) - len(set(map(tuple, rows)))
         copies = f", {identical} of them as exact copies" if identical else ""
         yield f"{repeats} of {len(rows)} rows repeat a mode{copies}: all are kept, and averaged for fits"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from powertrain.evaluation._plan import ALL, OTHERS, SAME, EvaluationPlan, LimitSweep, Target, resolve
+from powertrain.evaluation._plan import ALL, OTHERS, SAME, EvaluationPlan, LimitSweep, Tables, Target, resolve
 from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow, to_plain
 from powertrain.evaluation._run import (
     Evaluation,
@@ -31,6 +31,7 @@ __all__ = [
     "ReferenceFit",
     "Spread",
     "Summary",
+    "Tables",
     "Target",
     "coverage90",
     "evaluate",

@@ -61,8 +61,8 @@ class ErrorRow:
 class ChoiceRow:
     """What one method chose under one power limit, and what that cost in truth.
 
-    `method` is a predictor's, or one of the baselines `observed` (the best profiled mode) and `maximum` (every
-    knob at its largest), whose risk is NaN.
+    `method` is a predictor's, or one of the baselines `observed` (the best profiled mode) and `maximum`
+    (every knob at its largest), whose risk is NaN.
     """
 
     method: str
@@ -79,7 +79,7 @@ class ChoiceRow:
     best_time_ms: float = NAN
     """True time of the best mode that keeps the limit [ms]; known without a choice, too."""
     time_penalty_pct: float = NAN
-    """How much slower the chosen mode is than the best [%]; negative if it is faster by breaking the limit."""
+    """How much slower the chosen mode is than the best [%]; negative if faster by breaking the limit."""
     excess_w: float = NAN
     """True power above the limit [W], 0 if none."""
     excess_pct: float = NAN

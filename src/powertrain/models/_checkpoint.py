@@ -1,7 +1,7 @@
 """Predictor files: arrays and JSON in one zip, written atomically and read without executing anything.
 
-A `.ptm` file is an uncompressed zip of `header.json` and one `.npy` per array, so `numpy.load` and `unzip` open
-it too. Nothing is ever unpickled: members that are not plain arrays of numbers are refused. The same
+A `.ptm` file is an uncompressed zip of `header.json` and one `.npy` per array, so `numpy.load` and `unzip`
+open it too. Nothing is ever unpickled: members that are not plain arrays of numbers are refused. The same
 content gives the same bytes.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import numpy.typing as npt
@@ -88,9 +88,12 @@ class Checkpoint:
     def texts(self, key: str) -> tuple[str, ...]:
         """Return an entry of the header that is a list of texts, such as the names of the knobs."""
         found = self.value(key)
-        if not isinstance(found, list | tuple) or not all(isinstance(t, str) for t in found):  # pyright: ignore[reportUnknownVariableType]
+        texts = (
+            [t for t in cast("list[object]", found) if isinstance(t, str)] if isinstance(found, list) else []
+        )
+        if not isinstance(found, list) or len(texts) != len(cast("list[object]", found)):
             raise self._unfit(f"{key!r} in its header is {found!r}, not a list of texts")
-        return tuple(found)  # pyright: ignore[reportUnknownArgumentType]
+        return tuple(texts)
 
     def array(self, name: str, *, shape: tuple[int | None, ...] | None = None) -> npt.NDArray[Any]:
         """Return an array, of `shape` if given (None stands for any length); else `CheckpointError`."""
@@ -131,7 +134,9 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
             temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
-        raise CheckpointError(f"cannot write the predictor file {path}: {_unwritable(path, error)}") from error
+        raise CheckpointError(
+            f"cannot write the predictor file {path}: {_unwritable(path, error)}"
+        ) from error
 
 
 def read_checkpoint(path: Path, *, method: str | None) -> Checkpoint:
@@ -235,7 +240,9 @@ def _opened(path: Path) -> zipfile.ZipFile:
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no predictor file {path}: check the name") from error
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+        raise CheckpointError(
+            f"cannot read {path}: {error.strerror or error}; check its permissions"
+        ) from error
     except _DAMAGE as error:
         raise _damaged(path, error) from error
 
@@ -246,18 +253,19 @@ def _header(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         pickled = any(name.endswith(".pkl") for name in names)
         found = "a PyTorch file, which is never opened because it can run code" if pickled else "another zip"
         raise CheckpointError(f"{path} is not a predictor file but {found}: give what --out wrote")
-    header: Any = json.loads(_member(archive, _HEADER).decode())
-    if not isinstance(header, dict) or header.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
+    read: Any = json.loads(_member(archive, _HEADER).decode())
+    header = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+    if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a predictor file but another zip: give what --out wrote")
-    found_version: Any = header.get("format_version")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    found_version = header.get("format_version")
     if found_version != FORMAT_VERSION:
         raise CheckpointError(
-            f"{path} has format version {found_version!r}, written by {header.get('created_by')}; powertrain "  # pyright: ignore[reportUnknownMemberType]
-            f"{_own_version()} reads version {FORMAT_VERSION}: use that version, or fit it again with this one"
+            f"{path} has format version {found_version!r}, written by {header.get('created_by')}; powertrain "
+            f"{_own_version()} reads version {FORMAT_VERSION}: use that version, or fit it again with this"
         )
-    if not isinstance(header.get("method"), str) or not isinstance(header.get("arrays"), list):  # pyright: ignore[reportUnknownMemberType]
+    if not isinstance(header.get("method"), str) or not isinstance(header.get("arrays"), list):
         raise CheckpointError(f"{path} has an incomplete header: fit or transfer it again")
-    return header  # pyright: ignore[reportUnknownVariableType]
+    return header
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

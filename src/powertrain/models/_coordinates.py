@@ -9,7 +9,7 @@ import numpy as np
 
 from powertrain.records import FloatArray, ModeTable
 
-__all__ = ["Coordinates", "is_speed", "is_relative"]
+__all__ = ["Coordinates", "is_relative", "is_speed"]
 
 
 def is_speed(knob: str) -> bool:
@@ -18,7 +18,7 @@ def is_speed(knob: str) -> bool:
 
 
 def is_relative(knob: str) -> bool:
-    """Whether a value means something only within its device's own range (clocks and watts do, counts not)."""
+    """Whether a value means something only within its device's own range: clocks and watts, not counts."""
     return "mhz" in knob or knob.endswith("_w")
 
 
@@ -93,6 +93,4 @@ class Coordinates:
     @classmethod
     def from_header(cls, header: dict[str, Any]) -> Coordinates:
         """Read the JSON form."""
-        return cls(
-            knobs=tuple(header["knobs"]), low=np.array(header["low"]), high=np.array(header["high"])
-        )
+        return cls(knobs=tuple(header["knobs"]), low=np.array(header["low"]), high=np.array(header["high"]))

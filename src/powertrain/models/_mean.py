@@ -1,19 +1,20 @@
 """The physics-shaped mean of the Gaussian process, with its gradient.
 
-Work that passes through several stages, each bound by one knob, takes a time of `sum_k c_k / f_k^e_k` when the
-stages wait for each other and of their maximum when they overlap; a p-norm holds both. Power is a constant
-plus terms that rise with each clock, plus the energy of the work over its time, all cut off by a power cap.
-Both are one expression in logarithms, a softmax sum over terms `j`:
+Work that passes through several stages, each bound by one knob, takes `sum_k c_k / f_k^e_k` when the stages
+wait for each other and their maximum when they overlap; a p-norm holds both. Power is a constant, plus
+terms that rise with each clock, plus energies of the work (themselves rising with the clocks, as voltage
+does) over its time, all cut off by a power cap. Both are one expression in logarithms:
 
     m(x) = 1/p log sum_j exp(p (a_j + u_j(x)))
 
-with `u` zero for the constant, `-+ e_k z_k` for knob `k` (falling for time, rising for power), minus the
-log time for the energy term, and the log-surface of the closest reference for the reference term. A cap
-`C(x)` on power makes it `-1/q log(exp(-q m) + exp(-q (log C + c)))`. Parameters are `a`, `log e`, `log p`, `c`, `log q`.
+with `u` zero for the constant, `-+ e_k z_k` for knob `k` (falling for time, rising for power; less the log
+time for an energy), and the log-surface of the closest reference for the reference term. A cap `C(x)` makes
+it `-1/q log(exp(-q m) + exp(-q (log C + c)))`. The parameters are `a`, `log e`, `log p`, `c` and `log q`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -78,8 +79,17 @@ class MeanShape:
     """
 
     def __init__(
-        self, *, n_terms: int, n_fixed: int, capped: bool, centre: FloatArray, sd: FloatArray
+        self,
+        *,
+        n_terms: int,
+        n_fixed: int,
+        capped: bool,
+        centre: FloatArray,
+        sd: FloatArray,
+        timed: Sequence[int] = (),
     ) -> None:
+        self.timed = list(timed)
+        """Columns of the gradient whose terms carry the inverse time."""
         self.n_terms = n_terms
         self.n_fixed = n_fixed
         self.capped = capped
@@ -100,11 +110,16 @@ class MeanShape:
         *,
         n_terms: int,
         has_reference: bool,
-        has_inverse_time: bool,
+        timed_terms: Sequence[int] | None,
         capped: bool,
         learned_log_exponents: FloatArray | None,
     ) -> MeanShape:
-        """Lay out the terms and their priors; `learned_log_exponents` is `(n_terms,)`."""
+        """Lay out the terms and their priors.
+
+        `timed_terms` are the knob terms multiplied by the inverse time, which then is a term of its own too;
+        None where time is no input. `learned_log_exponents` is `(n_terms,)`.
+        """
+        has_inverse_time = timed_terms is not None
         knob = prior.knob_beside_reference if has_reference else prior.knob
         pairs = [prior.constant, *[knob] * n_terms]
         pairs += [prior.reference] * has_reference + [prior.inverse_time] * has_inverse_time
@@ -116,7 +131,8 @@ class MeanShape:
         pairs += [prior.cap, prior.log_cap_sharpness] * capped
         centre, sd = np.array(pairs).T
         fixed = int(has_reference) + int(has_inverse_time)
-        return cls(n_terms=n_terms, n_fixed=fixed, capped=capped, centre=centre, sd=sd)
+        timed = [] if timed_terms is None else [*(1 + j for j in timed_terms), n_terms + fixed]
+        return cls(n_terms=n_terms, n_fixed=fixed, capped=capped, centre=centre, sd=sd, timed=timed)
 
     def log_exponents(self, theta: FloatArray) -> FloatArray:
         """Return the `(n_terms,)` log exponents among the parameters."""

@@ -50,7 +50,9 @@ class LearnedPrior:
         return np.array([_mean_or([d[t] for d in known if t in d], default) for t in terms])
 
     @staticmethod
-    def pooled_kernel(priors: Sequence[LearnedPrior], knobs: Sequence[str], default: FloatArray) -> FloatArray:
+    def pooled_kernel(
+        priors: Sequence[LearnedPrior], knobs: Sequence[str], default: FloatArray
+    ) -> FloatArray:
         """Return log lengths of `knobs`, log residual and log noise, means over the references."""
         known = [dict(zip(p.knobs, p.kernel, strict=False)) for p in priors]
         lengths = [_mean_or([d[k] for d in known if k in d], default[i]) for i, k in enumerate(knobs)]
@@ -96,7 +98,7 @@ def build_surface(
     workload: str,
     predict: Callable[[ModeTable], FloatArray],
 ) -> Surface:
-    """Tabulate measured log-values `(n,)`, with `predict` (modes to log-values) where nothing was measured."""
+    """Tabulate measured log-values `(n,)`; `predict` (modes to log-values) fills what was not measured."""
     unit = coordinates.unit(modes)
     axes = _thinned([np.unique(column) for column in unit.T])
     shape = tuple(len(axis) for axis in axes)
@@ -195,12 +197,13 @@ def _interpolate(axes: Sequence[FloatArray], nodes: FloatArray, at: FloatArray) 
         return np.repeat(nodes[:1], len(at), axis=0)
     lower: list[npt.NDArray[np.int64]] = []
     fraction: list[FloatArray] = []
-    for axis, column in zip(axes, at.T, strict=True):
+    for j, axis in enumerate(axes):
+        column: FloatArray = at[:, j]
         if len(axis) == 1:
             lower.append(np.zeros(len(at), dtype=np.int64))
             fraction.append(np.zeros(len(at)))
             continue
-        place = np.clip(np.searchsorted(axis, column) - 1, 0, len(axis) - 2)
+        place: npt.NDArray[np.int64] = np.clip(np.searchsorted(axis, column) - 1, 0, len(axis) - 2)
         lower.append(place)
         fraction.append(np.clip((column - axis[place]) / (axis[place + 1] - axis[place]), 0.0, 1.0))
     strides = np.cumprod([1, *[len(a) for a in axes[:0:-1]]])[::-1]

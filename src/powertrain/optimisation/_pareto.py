@@ -3,19 +3,21 @@
 Row p *dominates* row q when no cost of p is higher and at least one is lower. Three steps find the rows that
 nobody dominates, all on whole columns:
 
-1. **Pivots.** One strong row after another removes everything it dominates, while that pays. On most clouds
-   this leaves a few thousand rows out of a million.
-2. **Order.** What is left is sorted lexicographically, the index last. Then a row can only be beaten by one
-   before it, and of equal rows the lowest index comes first, so "no cost higher" decides alone.
-3. **Sweep** (two costs: a row stays when its second cost is a new minimum) or **divide and conquer** (more
-   costs: the front of the first half filters the second half, in one cost less), after H. T. Kung, F. Luccio
-   and F. P. Preparata, "On finding the maxima of a set of vectors", J. ACM 22 (1975) 469-476.
+1. **Prefilter.** Rows that dominate much of a sample (pivots) remove what they dominate of the whole; for two
+   costs so does a staircase under a sample. Of most clouds of a million rows a few thousand are left.
+2. **Order.** The rest is sorted by the first cost, ties by the next and at last by index. Then a row can be
+   beaten only by one before it, and "no cost higher" decides alone: of equal rows the lowest index stays.
+3. **Sweep** for two costs: a row stays when its second cost is a new minimum. **Divide and conquer** for
+   more: the front of the first half filters the second half in one cost less, after H. T. Kung, F. Luccio and
+   F. P. Preparata, "On finding the maxima of a set of vectors", J. ACM 22 (1975) 469-476. Blocks of `BLOCK`
+   rows are compared through sets of bits, 64 pairs at a time.
 
 For n rows the worst case is O(n log n) for two costs, O(n log² n) for three and O(n (log n)^(k-1)) for k.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,21 +27,27 @@ __all__ = ["pareto_front", "pareto_mask"]
 
 BoolArray = npt.NDArray[np.bool_]
 IndexArray = npt.NDArray[np.intp]
-Columns = npt.NDArray[Any]  # (k, n): one contiguous row per cost
+Column = npt.NDArray[Any]  # (n,): one cost of all rows, of any real type
+Columns = Sequence[Column]
 
-SMALL = 2_048  # rows below which looking for pivots costs more than it saves
-SAMPLE = 4_096  # rows among which a pivot is sought
-MAX_PIVOTS = 64  # enough for seven costs; each must remove a tenth of the rows for the next to be tried
-BINS = 8_192  # steps of the bounding staircase for two costs
-BLOCK = 64  # rows compared each with each
-PAIRS = 1 << 14  # comparisons of a part not worth dividing
+# What follows was tuned by benchmarks/bench_fronts.py; no value of it changes a result.
+SMALL = 2_048  # rows below which a prefilter costs more than it saves
+SAMPLE = 512  # rows of the sample in which pivots are sought
+CANDIDATES = 64  # how many of its best are tried
+LEAST_GAIN = {2: 0.4}  # share of the sample that a pivot must remove, by number of costs: sorting is cheap,
+LEAST_GAIN_ELSE = 0.02  # dividing is not
+MANY = 50_000  # rows from which the staircase costs less than sorting
+BINS = 8_192  # steps of the staircase
+BLOCK = 1_024  # rows that are compared each with each
+SLICE = 4_096  # rows compared with a block at once, so that the sets stay in the cache
+ONE = np.uint64(1)
 
 
 def pareto_mask(costs: npt.ArrayLike) -> BoolArray:
     """Mark the rows of `(n, k)` minimised costs that no other row dominates, as `(n,)` booleans.
 
     Of equal rows only the lowest index is marked. A row with NaN is never marked and dominates nobody;
-    infinities compare as numbers. Integers are compared as integers. No rows give an empty mask.
+    infinities compare as numbers do. Integers are compared as integers. No rows give an empty mask.
 
     Raises:
         ValueError: when `costs` is not two-dimensional with at least one column of real numbers.
@@ -53,7 +61,7 @@ def pareto_mask(costs: npt.ArrayLike) -> BoolArray:
 def pareto_front(costs: npt.ArrayLike) -> IndexArray:
     """Return the indices of the rows that `pareto_mask` marks, by rising first cost.
 
-    Rows that share their first cost (three costs or more) follow by the second, and so on.
+    Rows that share their first cost (with three costs or more) follow by the second, and so on.
 
     Raises:
         ValueError: as `pareto_mask`.
@@ -71,35 +79,208 @@ def _table(costs: npt.ArrayLike) -> npt.NDArray[Any]:
         raise ValueError(f"costs have shape {table.shape}: give (n, k), a row per mode and a column per cost")
     if table.dtype.kind not in "biuf":
         raise ValueError(f"costs are of type {table.dtype}: give real numbers")
+    if table.dtype.kind == "b":
+        return table.view(np.uint8)
+    if table.dtype.kind == "f":
+        return table.astype(np.result_type(table.dtype, np.float64), copy=False)
     return table
 
 
 def _front(table: npt.NDArray[Any]) -> IndexArray:
     """Return the indices of the front in no particular order."""
-    columns = np.ascontiguousarray(table.T)
-    rows: IndexArray | None = None
-    if table.dtype.kind == "f" and np.isnan(columns).any():
-        rows = np.flatnonzero(~np.isnan(columns).any(axis=0))
-        columns = np.ascontiguousarray(columns[:, rows])
-    kept = _pivoted(columns)
+    columns: Columns = list(table.T)
+    rows = np.arange(len(table))
+    if table.dtype.kind == "f" and (missing := np.isnan(table)).any():
+        columns, rows = _kept(columns, rows, ~np.any(missing, axis=1))
+    if len(columns) == 1:
+        return rows[columns[0].argmin()][None] if len(rows) else rows
+    columns, rows = _without_beaten_by_pivots(columns, rows)
     if len(columns) == 2:
-        kept = _below_staircase(columns, kept)
-    columns = columns[:, kept]
-    found = _sweep(columns) if len(columns) <= 2 else _divide(columns)
-    kept = kept[found]
-    return kept if rows is None else rows[kept]
+        columns, rows = _under_staircase(columns, rows)
+        return rows[_sweep(*columns)]
+    return rows[_divide(columns)]
 
 
-def _pivoted(columns: Columns) -> IndexArray:
-    """Return rows that hold the whole front: what some strong rows leave over."""
-    kept = np.arange(columns.shape[1])
-    for _ in range(MAX_PIVOTS):
-        before = len(kept)
-        if before <= SMALL:
-            break
-        pivot = columns[:, kept[_strong_row(columns)]]
-        no_better = columns[0] >= pivot[0]
-        for column, value in zip(columns[1:], pivot[1:], strict=True):
-            no_better &= column >= value
-        ...
-    return kept
+def _kept(columns: Columns, rows: IndexArray, keep: BoolArray) -> tuple[Columns, IndexArray]:
+    at = np.flatnonzero(keep)
+    return [column[at] for column in columns], rows[at]
+
+
+# Step 1
+
+
+def _without_beaten_by_pivots(columns: Columns, rows: IndexArray) -> tuple[Columns, IndexArray]:
+    """Drop rows that some strong rows dominate, as long as a round removes at least a fifth."""
+    before = np.inf
+    while SMALL < len(rows) <= 0.8 * before:
+        before = len(rows)
+        for pivot in _pivots(columns):
+            keep = columns[0] < pivot[0]
+            twin = columns[0] == pivot[0]
+            for column, value in zip(columns[1:], pivot[1:], strict=True):
+                keep |= column < value
+                twin &= column == value
+            keep[twin.argmax()] = True  # the pivot itself, or its equal with the lowest index
+            columns, rows = _kept(columns, rows, keep)
+    return columns, rows
+
+
+def _pivots(columns: Columns) -> Iterator[list[Any]]:
+    """Yield rows of a regular sample, each the one that dominates most of what the former left of it."""
+    step = -(-len(columns[0]) // SAMPLE)
+    sample = [column[::step] for column in columns]
+    best = np.argsort(sum(np.argsort(np.argsort(column)) for column in sample))[:CANDIDATES]
+    beats = np.ones((len(best), len(sample[0])), dtype=np.bool_)
+    for column in sample:
+        beats &= column[best, None] <= column
+    least = LEAST_GAIN.get(len(columns), LEAST_GAIN_ELSE) * len(sample[0])
+    while True:
+        gains = np.count_nonzero(beats, axis=1)
+        winner = int(gains.argmax())
+        if gains[winner] < least:
+            return
+        yield [column[best[winner]] for column in sample]
+        beats &= ~beats[winner]
+
+
+def _under_staircase(columns: Columns, rows: IndexArray) -> tuple[Columns, IndexArray]:
+    """Drop rows above a staircase: the lowest second cost that a sample has in all bins to the left.
+
+    The bin rises with the first cost, rounded or not, so a sampled row in a lower bin has a truly lower cost.
+    """
+    x, y = columns
+    if len(rows) < MANY:
+        return columns, rows
+    low, high = float(x.min()), float(x.max())
+    scale = BINS / (high - low) if high > low else 0.0
+    if not 0 < scale < np.inf:  # all equal, or infinite
+        return columns, rows
+    step = -(-len(rows) // (8 * BINS))
+    bins = ((x[::step] - low) * scale).astype(np.int32)
+    stairs = np.full(BINS + 2, y.max())
+    np.minimum.at(stairs[1:], bins, y[::step])
+    stairs = np.minimum.accumulate(stairs)
+    if np.mean(y[::step] <= stairs[bins]) > 0.7:
+        return columns, rows
+    return _kept(columns, rows, y <= stairs[((x - low) * scale).astype(np.int32)])
+
+
+# Steps 2 and 3
+
+
+def _sweep(x: Column, y: Column) -> IndexArray:
+    """Return the front of two costs."""
+    order = np.argsort(x)
+    ordered = y[order]
+    order = order[ordered <= np.minimum.accumulate(ordered)]
+    if _has_ties(x[order]):
+        order.sort()  # lexsort is stable: the index decides last
+        order = order[np.lexsort((y[order], x[order]))]
+    ordered = y[order]
+    new_minimum = np.ones(len(order), dtype=np.bool_)
+    new_minimum[1:] = ordered[1:] < np.minimum.accumulate(ordered)[:-1]
+    return order[new_minimum]
+
+
+def _has_ties(ordered: Column) -> bool:
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def _divide(columns: Columns) -> IndexArray:
+    """Return the front of three or more costs."""
+    order = np.argsort(columns[0])
+    if _has_ties(columns[0][order]):
+        order = np.lexsort(tuple(columns[::-1]))
+    rest = [column[order] for column in columns[1:]]
+    alive = np.ones(len(order), dtype=np.bool_)
+    _conquer(rest, alive, np.argsort(rest[-2], kind="stable"), 0, len(order))
+    return order[alive]
+
+
+def _conquer(rest: Columns, alive: BoolArray, rows: IndexArray, start: int, stop: int) -> None:
+    """Mark as not alive what is beaten among `rows`, which lie in `start` to `stop`, by rising `rest[-2]`."""
+    if len(rows) <= BLOCK:
+        alive[rows[_beaten_within(rest, rows)]] = False
+        return
+    middle = (start + stop) // 2
+    later = rows >= middle
+    _conquer(rest, alive, rows[~later], start, middle)
+    if len(rest) == 2:
+        beaten = _beaten_in_order(rest[-1][rows], strong=~later & alive[rows]) & later
+        alive[rows[beaten]] = False
+    else:
+        strong, weak = rows[~later & alive[rows]], rows[later]
+        alive[weak[_beaten(rest, strong, weak)]] = False
+    _conquer(rest, alive, rows[later & alive[rows]], middle, stop)
+
+
+def _beaten_in_order(y: Column, *, strong: BoolArray) -> BoolArray:
+    """Mark the entries of `y` that a strong one before them (or they themselves) does not exceed."""
+    if not strong.any():
+        return np.zeros(len(y), dtype=np.bool_)
+    beaten = np.minimum.accumulate(np.where(strong, y, y.max())) <= y
+    beaten[: strong.argmax()] = False  # nothing strong so far: the filling may equal a true cost
+    return beaten
+
+
+def _beaten(costs: Columns, strong: IndexArray, weak: IndexArray) -> BoolArray:
+    """Mark the rows `weak` that one of `strong` does not exceed in any cost; both by rising `costs[-2]`."""
+    beaten = np.zeros(len(weak), dtype=np.bool_)
+    if not len(strong) or not len(weak):
+        return beaten
+    if len(costs) == 2:
+        x, y = costs
+        before = np.searchsorted(x[strong], x[weak], side="right")
+        return (before > 0) & (np.minimum.accumulate(y[strong])[before - 1] <= y[weak])
+    if len(strong) <= BLOCK:
+        for i in range(0, len(weak), SLICE):
+            beaten[i : i + SLICE] = _beaten_by_block(costs, strong, weak[i : i + SLICE])
+        return beaten
+    of_strong, of_weak = costs[0][strong], costs[0][weak]
+    both = np.concatenate((of_strong, of_weak))
+    pivot = np.partition(both, len(both) // 2)[len(both) // 2]
+    beaten |= _beaten_from(costs[1:], strong[of_strong <= pivot], weak, of_weak >= pivot)
+    beaten |= _beaten_from(costs, strong[of_strong < pivot], weak, of_weak < pivot)
+    beaten |= _beaten_from(costs, strong[of_strong > pivot], weak, (of_weak > pivot) & ~beaten)
+    return beaten
+
+
+def _beaten_from(costs: Columns, strong: IndexArray, weak: IndexArray, among: BoolArray) -> BoolArray:
+    beaten = np.zeros(len(weak), dtype=np.bool_)
+    beaten[among] = _beaten(costs, strong, weak[among])
+    return beaten
+
+
+def _beaten_by_block(costs: Columns, strong: IndexArray, weak: IndexArray) -> BoolArray:
+    """Do as `_beaten`, for at most `BLOCK` strong rows: meet, cost by cost, the sets that do not exceed."""
+    sets: npt.NDArray[np.uint64] | None = None
+    for column in costs:
+        order = np.argsort(column[strong])
+        count = np.searchsorted(column[strong[order]], column[weak], side="right")
+        lower = _growing_sets(order)[count]
+        sets = lower if sets is None else np.bitwise_and(sets, lower, out=sets)
+    assert sets is not None
+    return np.any(sets, axis=1)
+
+
+def _beaten_within(rest: Columns, rows: IndexArray) -> BoolArray:
+    """Mark which of at most `BLOCK` rows an earlier one of them does not exceed in `rest`.
+
+    The rows come by rising `rest[-2]`. A row that beats another is before it there, and so in every order
+    whose ties are left as they come: ranks tell all.
+    """
+    position = np.arange(len(rows))
+    sets = _growing_sets(position)[:-1]
+    rank = np.empty_like(position)
+    for column in (rows, *(column[rows] for column in (*rest[:-2], rest[-1]))):
+        order = np.argsort(column, kind="stable")
+        rank[order] = position
+        sets = sets & _growing_sets(order)[rank]
+    return np.any(sets, axis=1)
+
+
+def _growing_sets(order: IndexArray) -> npt.NDArray[np.uint64]:
+    """Return `(m + 1, words)` sets of bits, row i the first i of `order`, a permutation of 0 to m - 1."""
+    sets = np.zeros((len(order) + 1, -(-len(order) // 64)), dtype=np.uint64)
+    sets[np.arange(1, len(order) + 1), order >> 6] = ONE << (order & 63).astype(np.uint64)
+    return np.bitwise_or.accumulate(sets, axis=0)

@@ -17,6 +17,8 @@ Sampling = Literal["spread", "random"]
 
 CANDIDATES = 20_000
 """Modes of a larger space that `plan_space` looks at: enough for the largest gaps to be found."""
+LOG_WEIGHT, RANK_WEIGHT = 0.7, 1.0
+"""Weights of the two coordinates of a knob; either alone is worse on some data (`benchmarks/ablation.py`)."""
 JITTER = 0.3
 """Spread of the log-normal factor on distances: seeds differ, and no two designs are far from the best."""
 
@@ -75,14 +77,10 @@ def _coordinates(values: FloatArray) -> tuple[FloatArray, int]:
             continue
         shifted = np.log(levels if levels[0] > 0 else levels - levels[0] + 1)
         columns.append(LOG_WEIGHT * ((shifted - shifted[0]) / (shifted[-1] - shifted[0]))[rank])
-        columns.append(rank / (len(levels) - 1))
+        columns.append(RANK_WEIGHT * rank / (len(levels) - 1))
     if not columns:
         return np.zeros((len(values), 1)), 0
     return np.stack(columns, axis=1), len(columns) // 2
-
-
-LOG_WEIGHT = 0.7
-"""Weight of the log coordinate beside the rank's 1: between them on every data set of the ablation."""
 
 
 def _farthest_first(coordinates: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

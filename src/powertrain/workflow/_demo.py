@@ -107,6 +107,11 @@ class Demo:
     folder: Path
     """Where database, predictors and report are."""
 
+    @property
+    def predictor_path(self) -> Path:
+        """File of the default method's predictor of the target."""
+        return self.folder / PREDICTOR_FILE
+
 
 def paper_grid(space: ModeSpace) -> ModeSpace:
     """Return the grid on which the paper profiled its reference: 4,368 modes of an AGX Orin.

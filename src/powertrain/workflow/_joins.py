@@ -27,6 +27,7 @@ __all__ = [
     "fit",
     "front",
     "import_csv",
+    "modes_of_device",
     "open_device",
     "plan",
     "read_tables",
@@ -57,6 +58,24 @@ def plan(
     """
     modes = device.modes(workload=workload)
     return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed))
+
+
+def modes_of_device(device: AbstractDevice, predictor: AbstractPredictor) -> ModeTable:
+    """Return all modes of a device for a predictor to predict; remark when it was made for another one.
+
+    Raises:
+        MissingKnobError: The device has a knob that the predictor does not know, and would set blindly.
+    """
+    if device.name != predictor.device:
+        logger.warning("the predictor is of %s, the modes are of %s", predictor.device, device.name)
+    varying = [knob.name for knob in device.space.knobs if len(knob.values) > 1]
+    unknown = [name for name in varying if name not in predictor.knobs]
+    if unknown:
+        raise MissingKnobError(
+            f"{device.name} has the knob {', '.join(unknown)}, which the predictor does not know: it was made "
+            f"with {', '.join(predictor.knobs)}; give the modes to choose from in a file"
+        )
+    return device.modes()
 
 
 def fit(profiles: ProfileTable, *, method: str = "gp", seed: int = 0) -> AbstractPredictor:

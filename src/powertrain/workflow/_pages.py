@@ -73,10 +73,11 @@ def demo_tables(demo: Demo) -> tuple[Table, Table]:
             for m in demo.methods
         ],
     )
-    rows: list[tuple[Cell, ...]] = []
-    for m in demo.methods:
-        if m.outcome is None:
-            rows.append((f"{m.method}, {m.profiles} profiles", "found no mode", None, None, None, None))
+    rows: list[tuple[Cell, ...]] = [
+        (f"{m.method}, {m.profiles} profiles", "found no mode", None, None, None, None)
+        for m in demo.methods
+        if m.outcome is None
+    ]
     outcomes = [m.outcome for m in demo.methods if m.outcome is not None]
     rows += [
         (o.name, str(o.mode), o.time_ms, o.power_w, o.time_penalty_pct, o.excess_w)
@@ -138,8 +139,8 @@ def _demo_lead(demo: Demo, first: DemoMethod) -> str:
     if first.choice is None or first.outcome is None:
         return f"{first.method} found no mode that keeps {demo.limit_w:g} W."
     return (
-        f"{first.choice.mode}: chosen by {first.method} from {first.profiles} profiles of {demo.target} and a reference, "
-        f"{demo.reference}."
+        f"{first.choice.mode}: chosen by {first.method} from {first.profiles} profiles of {demo.target} and "
+        f"a reference, {demo.reference}."
     )
 
 

@@ -1,4 +1,4 @@
-"""A Gaussian-process predictor as a checkpoint: numbers in arrays, structure in JSON.
+"""A fitted quantity in a checkpoint: numbers in arrays, structure in JSON.
 
 The Cholesky factor is not kept but computed again from the same numbers, so a loaded predictor predicts
 what the saved one did, bit for bit on the same machine.
@@ -6,7 +6,6 @@ what the saved one did, bit for bit on the same machine.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,50 +13,18 @@ import numpy.typing as npt
 
 from powertrain.models._checkpoint import Checkpoint
 from powertrain.models._coordinates import Coordinates
-from powertrain.models._gaussian_process import GaussianProcessPredictor, _Layout, _Quantity
 from powertrain.models._mean import MeanInputs, MeanShape
+from powertrain.models._quantity import Layout, Quantity
 from powertrain.models._references import Surface, SurfaceStack
 from powertrain.models._regression import KernelPrior, Regression, RegressionInputs
 
-__all__ = ["restore", "state"]
+__all__ = ["Arrays", "quantity_restored", "quantity_state"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def state(predictor: GaussianProcessPredictor) -> Checkpoint:
-    """Return all that `restore` needs."""
-    arrays: Arrays = {}
-    header: dict[str, Any] = {
-        "device": predictor.device,
-        "workload": predictor.workload,
-        "coordinates": predictor._coordinates.header(),
-        "quantities": {},
-    }
-    for name, quantity in (("time", predictor._time), ("power", predictor._power)):
-        if quantity is not None:
-            header["quantities"][name] = _quantity_state(quantity, name, arrays)
-    return Checkpoint(method="gp", header=header, arrays=arrays)
-
-
-def restore(checkpoint: Checkpoint) -> GaussianProcessPredictor:
-    """Rebuild a predictor; a damaged one raises `CheckpointError`."""
-    coordinates = Coordinates.from_header(checkpoint.value("coordinates"))
-    device = checkpoint.value("device")
-    quantities: dict[str, dict[str, Any]] = checkpoint.value("quantities")
-    found = {
-        name: _quantity_restored(header, name, checkpoint, coordinates, device)
-        for name, header in quantities.items()
-    }
-    return GaussianProcessPredictor(
-        device=device,
-        workload=checkpoint.value("workload"),
-        coordinates=coordinates,
-        time=found.get("time"),
-        power=found.get("power"),
-    )
-
-
-def _quantity_state(quantity: _Quantity, prefix: str, arrays: Arrays) -> dict[str, Any]:
+def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str, Any]:
+    """Add the quantity's numbers to `arrays` and return its JSON header."""
     layout, regression = quantity.layout, quantity.regression
     inputs, mean = regression.inputs, regression.inputs.mean
     own = {
@@ -75,9 +42,7 @@ def _quantity_state(quantity: _Quantity, prefix: str, arrays: Arrays) -> dict[st
     if mean.log_cap is not None:
         own["log_cap"] = mean.log_cap
     arrays.update({f"{prefix}.{key}": value for key, value in own.items()})
-    stack = [
-        _surface_state(s, f"{prefix}.reference{i}", arrays) for i, s in enumerate(layout.stack.surfaces)
-    ]
+    stack = [_surface_state(s, f"{prefix}.reference{i}", arrays) for i, s in enumerate(layout.stack.surfaces)]
     return {
         "quantity": layout.quantity,
         "terms": [list(term) for term in layout.terms],
@@ -86,21 +51,26 @@ def _quantity_state(quantity: _Quantity, prefix: str, arrays: Arrays) -> dict[st
         "surface_top": layout.surface_top,
         "inverse_time_top": layout.inverse_time_top,
         "n_fixed": regression.shape.n_fixed,
-        "kernel_prior": asdict(regression.prior),
+        "timed": regression.shape.timed,
+        "calibration": [regression.prior.calibration_weight, *regression.prior.widening],
         "references": stack,
         "own_surface": quantity.own_surface and _surface_state(quantity.own_surface, f"{prefix}.own", arrays),
     }
 
 
-def _quantity_restored(
+def quantity_restored(
     header: dict[str, Any], prefix: str, checkpoint: Checkpoint, coordinates: Coordinates, device: str
-) -> _Quantity:
+) -> Quantity:
+    """Rebuild what `quantity_state` took apart; a damaged file raises `CheckpointError`."""
+
     def array(key: str) -> npt.NDArray[Any]:
         return checkpoint.array(f"{prefix}.{key}")
 
-    stack = [_surface_restored(s, f"{prefix}.reference{i}", checkpoint) for i, s in enumerate(header["references"])]
+    stack = [
+        _surface_restored(s, f"{prefix}.reference{i}", checkpoint) for i, s in enumerate(header["references"])
+    ]
     terms = tuple((str(name), int(sign)) for name, sign in header["terms"])
-    layout = _Layout(
+    layout = Layout(
         quantity=header["quantity"],
         coordinates=coordinates,
         terms=terms,
@@ -114,6 +84,7 @@ def _quantity_restored(
     shape = MeanShape(
         n_terms=len(terms),
         n_fixed=header["n_fixed"],
+        timed=header["timed"],
         capped=header["capped"],
         centre=array("centre"),
         sd=array("sd"),
@@ -128,12 +99,11 @@ def _quantity_restored(
             log_cap=array("log_cap") if header["capped"] else None,
         ),
     )
-    prior = KernelPrior(
-        **{key: tuple(v) if isinstance(v, list) else v for key, v in header["kernel_prior"].items()}
-    )
+    weight, a, b = header["calibration"]
+    prior = KernelPrior(calibration_weight=weight, widening=(a, b))
     regression = Regression(shape, prior, inputs, array("target"), array("theta"))
     own = header["own_surface"] and _surface_restored(header["own_surface"], f"{prefix}.own", checkpoint)
-    return _Quantity(layout=layout, regression=regression, own_surface=own or None)
+    return Quantity(layout=layout, regression=regression, own_surface=own or None)
 
 
 def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, Any]:

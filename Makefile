@@ -1,0 +1,60 @@
+# `make demo` and `make test` set up what they need in .venv and run; nothing but Python, make and a C compiler
+# has to be there before. PYTHON chooses the interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: help demo test check docs bench clean
+
+help:
+	@echo "make demo   choose a mode on a simulated board, from nothing to an answer"
+	@echo "make test   run the tests"
+	@echo "make check  lint, types, layers, generated pages, strict documentation"
+	@echo "make bench  measure accuracy and speed, and write benchmarks/results"
+	@echo "make docs   build the documentation into site/"
+
+$(VENV)/.python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'  # reads dependency groups
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing PowerTrain and the demo's needs into $(VENV) (once)"
+	$(PIP) --editable '.[torch,report]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	@echo "installing the development tools into $(VENV) (once)"
+	$(PIP) --group dev --group docs
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.dev
+	@echo "installing the peers that the benchmarks compare with (once)"
+	$(PIP) --group peers
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/powertrain demo --out demo-output
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/mkdocs build --strict --quiet
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.peers
+	$(BIN)/python benchmarks/run_all.py
+
+clean:
+	rm -rf $(VENV) site demo-output .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,214 @@
+"""`linear`: log-linear regression, the sanity floor that every other method has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from powertrain.errors import DataError, TooFewProfilesError
+from powertrain.models._base import AbstractPredictor
+from powertrain.models._checkpoint import Checkpoint
+from powertrain.records import FloatArray, ModeTable, Prediction, ProfileTable
+from powertrain.space import ModeSpace
+
+__all__ = ["LinearPredictor"]
+
+QUANTITIES = ("time_ms", "power_w")
+LEAST_MODES = 2
+LOG_RANGE = 200.0
+"""How far from 0 a predicted logarithm may go: far beyond any clock's reach, within what a float holds."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Features:
+    """Knobs as the columns of the regression: logarithms, standardised.
+
+    A knob that is zero or negative somewhere in the profiles is taken as it is instead. A knob that is
+    constant there becomes a column of zeros: nothing is learned of it, and it never matters.
+    """
+
+    is_log: npt.NDArray[np.bool_]
+    mean: FloatArray
+    sd: FloatArray
+
+    @classmethod
+    def of(cls, values: FloatArray) -> _Features:
+        is_log = np.asarray((values > 0).all(axis=0))
+        raw = np.where(is_log, np.log(np.where(is_log, values, 1.0)), values)
+        mean, sd = raw.mean(axis=0), raw.std(axis=0)
+        constant = np.ptp(values, axis=0) == 0
+        return cls(is_log=is_log, mean=mean, sd=np.where(constant, np.inf, sd))
+
+    def columns(self, modes: ModeTable) -> FloatArray:
+        """Return `(n, n_knobs)` columns; `DataError` where a logarithm meets a value at or below 0."""
+        low = self.is_log & (modes.values <= 0)
+        if low.any():
+            row, knob = np.argwhere(low)[0]
+            raise DataError(
+                f"a mode has {modes.knobs[knob]}={modes.values[row, knob]:.10g}, and the predictor was fitted "
+                "to values above 0 alone: leave such modes out, or profile some"
+            )
+        raw = np.where(self.is_log, np.log(np.where(self.is_log, modes.values, 1.0)), modes.values)
+        return (raw - self.mean) / self.sd
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Regression:
+    """Least squares of the logarithm of one quantity, of minimum norm where the profiles leave it open."""
+
+    features: _Features
+    intercept: float
+    slopes: FloatArray
+    residual_sd: float
+    """NaN without degrees of freedom."""
+    root: FloatArray
+    """`(n_knobs, rank)` such that `|columns @ root|^2` is the leverage of a mode."""
+    n: int
+
+    @classmethod
+    def of(cls, modes: ModeTable, observed: FloatArray) -> _Regression:
+        features = _Features.of(modes.values)
+        columns, log_values = features.columns(modes), np.log(observed)
+        intercept, offset = float(log_values.mean()), columns.mean(axis=0)
+        left, size, right = np.linalg.svd(columns - offset, full_matrices=False)
+        kept = size > max(columns.shape) * np.finfo(np.float64).eps * max(float(size[0]), 1.0)
+        root = right[kept].T / size[kept]
+        slopes = root @ (left[:, kept].T @ (log_values - intercept))
+        rest = log_values - intercept - (columns - offset) @ slopes
+        freedom = len(columns) - 1 - int(kept.sum())
+        sd = float(np.sqrt(rest @ rest / freedom)) if freedom > 0 else float("nan")
+        return cls(
+            features=features, intercept=intercept, slopes=slopes, residual_sd=sd, root=root, n=len(columns)
+        )
+
+    def predict(self, modes: ModeTable) -> tuple[FloatArray, FloatArray]:
+        columns = self.features.columns(modes)
+        log_values = np.clip(self.intercept + columns @ self.slopes, -LOG_RANGE, LOG_RANGE)
+        leverage = 1.0 / self.n + np.sum((columns @ self.root) ** 2, axis=1)
+        return np.exp(log_values), self.residual_sd * np.sqrt(1.0 + leverage)
+
+
+@final
+class LinearPredictor(AbstractPredictor):
+    """Log-time and log-power as linear functions of the log-knobs, by least squares without a penalty.
+
+    The error bar is the standard error of a new measurement (residual and coefficients), NaN where there are
+    no more profiles than coefficients.
+    """
+
+    method: ClassVar[str] = "linear"
+    uses_references: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        workload: str,
+        knobs: tuple[str, ...],
+        regressions: dict[str, _Regression],
+    ) -> None:
+        self.device, self.workload, self.knobs = device, workload, knobs
+        self._regressions = regressions
+
+    @classmethod
+    def fit(cls, profiles: ProfileTable, *, space: ModeSpace | None = None, seed: int = 0) -> LinearPredictor:
+        """Fit by least squares; `space` and `seed` are not used.
+
+        Raises:
+            TooFewProfilesError: A quantity was measured in fewer than 2 distinct modes.
+        """
+        regressions: dict[str, _Regression] = {}
+        for quantity in QUANTITIES:
+            column: FloatArray = getattr(profiles, quantity)
+            measured = np.isfinite(column)
+            if measured.any():
+                modes = profiles.modes.take(measured)
+                distinct = len(np.unique(modes.values, axis=0))
+                if distinct < LEAST_MODES:
+                    raise TooFewProfilesError(
+                        f"{profiles.workload!r} has {quantity} in {distinct} distinct mode: "
+                        f"linear needs at least {LEAST_MODES}; profile more modes"
+                    )
+                regressions[quantity] = _Regression.of(modes, column[measured])
+        if not regressions:
+            raise TooFewProfilesError(
+                f"the profiles of {profiles.workload!r} hold neither a time nor a power: profile it"
+            )
+        return cls(
+            device=profiles.device,
+            workload=profiles.workload,
+            knobs=profiles.modes.knobs,
+            regressions=regressions,
+        )
+
+    @classmethod
+    def transfer(
+        cls,
+        references: Sequence[AbstractPredictor],
+        profiles: ProfileTable,
+        *,
+        space: ModeSpace | None = None,
+        seed: int = 0,
+    ) -> LinearPredictor:
+        """Do as `fit` does: the references are not looked at."""
+        return cls.fit(profiles, space=space, seed=seed)
+
+    def predict(self, modes: ModeTable) -> Prediction:
+        """Predict `modes`; a quantity that was never measured is NaN.
+
+        Raises:
+            DataError: A knob whose logarithm is taken is zero or negative in a mode.
+        """
+        own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
+        nothing = np.full(len(own), np.nan), np.full(len(own), np.nan)
+        found = {quantity: regression.predict(own) for quantity, regression in self._regressions.items()}
+        time_ms, time_rel_sd = found.get("time_ms", nothing)
+        power_w, power_rel_sd = found.get("power_w", nothing)
+        return Prediction(
+            time_ms=time_ms, power_w=power_w, time_rel_sd=time_rel_sd, power_rel_sd=power_rel_sd
+        )
+
+    def _state(self) -> Checkpoint:
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for quantity, own in self._regressions.items():
+            features = own.features
+            arrays[f"{quantity}.features"] = np.stack(
+                [features.is_log, features.mean, features.sd, own.slopes]
+            )
+            arrays[f"{quantity}.root"] = own.root
+            arrays[f"{quantity}.numbers"] = np.array([own.intercept, own.residual_sd, own.n])
+        header = {
+            "device": self.device,
+            "workload": self.workload,
+            "knobs": list(self.knobs),
+            "quantities": list(self._regressions),
+        }
+        return Checkpoint(method=self.method, header=header, arrays=arrays)
+
+    @classmethod
+    def _restore(cls, checkpoint: Checkpoint) -> LinearPredictor:
+        knobs = checkpoint.texts("knobs")
+        regressions: dict[str, _Regression] = {}
+        for quantity in checkpoint.texts("quantities"):
+            is_log, mean, sd, slopes = checkpoint.array(f"{quantity}.features", shape=(4, len(knobs)))
+            intercept, residual_sd, n = checkpoint.array(f"{quantity}.numbers", shape=(3,))
+            regressions[quantity] = _Regression(
+                features=_Features(is_log=is_log > 0, mean=mean, sd=sd),
+                intercept=float(intercept),
+                slopes=slopes,
+                residual_sd=float(residual_sd),
+                root=checkpoint.array(f"{quantity}.root", shape=(len(knobs), None)),
+                n=int(n),
+            )
+        return cls(
+            device=checkpoint.text("device"),
+            workload=checkpoint.text("workload"),
+            knobs=knobs,
+            regressions=regressions,
+        )

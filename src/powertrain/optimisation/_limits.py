@@ -1,0 +1,170 @@
+"""Limits on uncertain quantities: a limit holds when the upper quantile of the prediction holds it.
+
+The quantities that can be limited or minimised are time, power, energy (power x time of one minibatch) and
+their energy-delay product (energy x time). Each is log-normal around its predicted value, so that its
+quantile at `1 - risk` is `value * exp(z * rel_sd)` with z the standard normal quantile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from powertrain.errors import DataError
+from powertrain.records import FloatArray, Interval, Limits, Prediction
+from powertrain.units import s_from_ms
+
+__all__ = ["QUANTITIES", "Quantity", "feasible_mask", "interval", "measured", "upper_quantile"]
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """Something that is predicted for every mode and may be limited or minimised."""
+
+    name: str
+    unit: str
+    needs: tuple[str, ...]
+    """What must have been measured: "time", "power" or both."""
+    value: Callable[[Prediction], FloatArray]
+    rel_sd: Callable[[Prediction], FloatArray]
+
+
+def _edp(prediction: Prediction) -> FloatArray:
+    return prediction.energy_j * s_from_ms(prediction.time_ms)
+
+
+def _edp_rel_sd(prediction: Prediction) -> FloatArray:
+    # The product is power x time x time: the error of the time counts twice.
+    return np.hypot(2 * prediction.time_rel_sd, prediction.power_rel_sd)
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    q.name: q
+    for q in (
+        Quantity(
+            name="time",
+            unit="ms",
+            needs=("time",),
+            value=lambda p: p.time_ms,
+            rel_sd=lambda p: p.time_rel_sd,
+        ),
+        Quantity(
+            name="power",
+            unit="W",
+            needs=("power",),
+            value=lambda p: p.power_w,
+            rel_sd=lambda p: p.power_rel_sd,
+        ),
+        Quantity(
+            name="energy",
+            unit="J",
+            needs=("time", "power"),
+            value=lambda p: p.energy_j,
+            rel_sd=lambda p: p.energy_rel_sd,
+        ),
+        Quantity(name="edp", unit="J s", needs=("time", "power"), value=_edp, rel_sd=_edp_rel_sd),
+    )
+}
+"""Everything that can be an objective or a cost, by name."""
+
+LIMITED: Mapping[str, Quantity] = {
+    "max_power_w": QUANTITIES["power"],
+    "max_time_ms": QUANTITIES["time"],
+    "max_energy_j": QUANTITIES["energy"],
+}
+"""The quantity that each limit bounds."""
+
+
+def upper_quantile(value: FloatArray, rel_sd: FloatArray, *, risk: float) -> FloatArray:
+    """Return what the true values `(n,)` stay below with probability `1 - risk`.
+
+    A `rel_sd` of NaN (a method without error bars) counts as 0. A NaN value stays NaN.
+
+    Raises:
+        ValueError: when `risk` is not between 0 and 1, both excluded.
+    """
+    if not 0 < risk < 1:
+        raise ValueError(f"risk is {risk!r}: give a number between 0 and 1; 0.5 is the point prediction")
+    return _quantile(value, rel_sd, 1 - risk)
+
+
+def _quantile(value: FloatArray, rel_sd: FloatArray, probability: float) -> FloatArray:
+    z = NormalDist().inv_cdf(probability)
+    if z == 0:
+        return value
+    with np.errstate(over="ignore"):  # an error bar without end gives an infinite bound
+        return value * np.exp(z * np.where(np.isnan(rel_sd), 0.0, rel_sd))
+
+
+def interval(prediction: Prediction, quantity: Quantity, row: int) -> Interval:
+    """Return the prediction of one mode with its central 90 % interval.
+
+    The ends are NaN for a method without error bars, and all three for a quantity that was not measured.
+    """
+    one = prediction.take([row])
+    value, rel_sd = quantity.value(one), quantity.rel_sd(one)
+    if np.isnan(rel_sd[0]):
+        return Interval(value=float(value[0]), low=math.nan, high=math.nan)
+    low, high = (float(_quantile(value, rel_sd, p)[0]) for p in (0.05, 0.95))
+    return Interval(value=float(value[0]), low=low, high=high)
+
+
+def measured(prediction: Prediction, quantity: Quantity, *, asked: str) -> FloatArray:
+    """Return the `(n_modes,)` values of a quantity that `asked` ("a power limit") needs.
+
+    Raises:
+        DataError: when the predictor never saw that quantity; `prediction` is then NaN throughout.
+    """
+    basic = ("time", "power")
+    seen = [name for name in basic if not np.isnan(QUANTITIES[name].value(prediction)).all()]
+    if len(prediction) and not set(quantity.needs) <= set(seen):
+        missing = " and ".join(name for name in quantity.needs if name not in seen)
+        only = f"only {seen[0]}" if seen else "neither time nor power"
+        raise DataError(
+            f"{asked} was asked, but the predictor has {only}: profile {missing}, or ask for something else"
+        )
+    return quantity.value(prediction)
+
+
+def bounds(prediction: Prediction, limits: Limits, *, risk: float) -> dict[str, FloatArray]:
+    """Return, for each limit that is set, the upper quantile `(n_modes,)` of what it bounds.
+
+    Raises:
+        DataError: when a limit is on a quantity that the predictor never saw.
+        ValueError: when `risk` is not between 0 and 1.
+    """
+    found: dict[str, FloatArray] = {}
+    for name in limits.active():
+        quantity = LIMITED[name]
+        article = "an" if quantity.name == "energy" else "a"
+        value = measured(prediction, quantity, asked=f"{article} {quantity.name} limit")
+        found[name] = upper_quantile(value, quantity.rel_sd(prediction), risk=risk)
+    return found
+
+
+def feasible_mask(prediction: Prediction, limits: Limits, *, risk: float = 0.05) -> BoolArray:
+    """Mark the modes that keep every limit, each with probability `1 - risk`, as `(n_modes,)` booleans.
+
+    A mode keeps a limit when the upper quantile equals it or is below. Where the prediction is NaN no limit
+    is kept. Without limits all modes are marked.
+
+    Raises:
+        DataError: when a limit is on a quantity that the predictor never saw.
+        ValueError: when `risk` is not between 0 and 1.
+    """
+    if not 0 < risk < 1:
+        upper_quantile(prediction.time_ms, prediction.time_rel_sd, risk=risk)
+    mask = np.ones(len(prediction), dtype=np.bool_)
+    active = limits.active()
+    for name, bound in bounds(prediction, limits, risk=risk).items():
+        mask &= bound <= active[name]
+    return mask

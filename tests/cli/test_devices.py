@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from powertrain.dataset import open_store
+
+
+def test_the_simulated_board_is_always_here_and_says_that_it_is_simulated(done):
+    (board,) = done("devices", "--json").json["devices"]
+
+    assert board["simulated"] is True
+    assert board["modes"] == 18096
+    assert "resnet18" in board["workloads"]
+    assert "(simulated)" in done("devices").out
+
+
+def test_a_replay_shows_what_the_file_has(done, grid_csv):
+    (device,) = done("devices", f"replay:{grid_csv}", "--json").json["devices"]
+
+    assert device["modes"] == 160
+    assert device["workloads"] == ["resnet18", "mobilenet_v3", "lstm"]
+
+
+def test_an_unknown_device_is_answered_with_those_there_are(run):
+    ran = run("devices", "sim:orin-agz")
+
+    assert ran.code == 1
+    assert "did you mean 'sim:orin-agx'" in ran.error_line
+
+
+def test_modes_counts(done):
+    assert done("modes", "sim:orin-agx", "--count").out == "18096\n"
+    assert done("modes", "sim:orin-agx", "--count", "--json").json["count"] == 18096
+
+
+def test_modes_shows_the_knobs(done):
+    shown = done("modes", "sim:orin-agx").out
+
+    assert "cpu_cores: 12 values, 1 to 12" in shown
+
+
+def test_a_sample_is_drawn_by_its_seed(done):
+    drawn = [
+        done("modes", "sim:orin-agx", "--sample", 10, "--sampling", "random", "--seed", seed, "--json").json
+        for seed in (0, 0, 1)
+    ]
+
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(drawn[0]["modes"]) == 10
+
+
+def test_a_sample_goes_to_a_file_that_predict_reads(done, tmp_path, predictor_file):
+    path = tmp_path / "modes.csv"
+    sampled = done("modes", "sim:orin-agx", "--sample", 7, "--csv", path, "--json").json["modes"]
+    predicted = done("predict", predictor_file, "--modes", path, "--json").json["predictions"]
+
+    assert [row["mode"] for row in predicted] == sampled
+
+
+def test_a_long_sample_is_cut_short_on_the_screen_and_says_so(done):
+    shown = done("modes", "sim:orin-agx", "--sample", 12, "--limit", 10).out
+
+    assert "2 more; --limit shows them" in shown
+
+
+def test_more_modes_than_there_are_is_one_line(run, grid_csv):
+    ran = run("modes", f"replay:{grid_csv}", "--sample", 161)
+
+    assert ran.code == 1
+    assert "there are 160" in ran.error_line
+
+
+def test_counting_a_sample_is_wrong_use(run):
+    assert run("modes", "sim:orin-agx", "--count", "--sample", 5).code == 2
+
+
+def test_import_reports_what_it_added(done, grid_csv, tmp_path, board_name):
+    (report,) = done("import", grid_csv, "--db", tmp_path / "p.db", "--json").json
+
+    assert report["added"] == [
+        {"device": board_name, "workload": w, "profiles": 160} for w in ("resnet18", "mobilenet_v3", "lstm")
+    ]
+    assert report["knobs"] == ["cpu_cores", "cpu_mhz", "gpu_mhz", "mem_mhz"]
+
+
+def test_importing_a_file_twice_adds_nothing(done, grid_csv, tmp_path):
+    database = tmp_path / "p.db"
+    done("import", grid_csv, "--db", database)
+    again = done("import", grid_csv, "--db", database)
+
+    assert "480 profiles" in again.out
+    assert "--again adds them" in again.out
+    with open_store(database) as store:
+        assert len(store.profiles()) == 480
+
+
+def test_again_adds_repeated_measurements(done, grid_csv, tmp_path):
+    database = tmp_path / "p.db"
+    done("import", grid_csv, "--db", database)
+    done("import", grid_csv, "--db", database, "--again")
+
+    with open_store(database) as store:
+        assert len(store.profiles()) == 960
+
+
+def test_remarks_about_a_file_are_warnings_on_stderr(done, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("device,workload,gpu_mhz,time_ms,power_w,note\nb,w,100,5,6,hot\nb,w,100,5,6,hot\n")
+    ran = done("import", path, "--db", tmp_path / "p.db")
+
+    assert "warning: " in ran.err
+    assert "note" in ran.err
+
+
+def test_an_export_is_what_was_imported(done, grid_csv, database, tmp_path):
+    path = tmp_path / "out.csv"
+    assert done("export", "--db", database, path, "--json").json["profiles"] == 480
+
+    assert sorted(path.read_text().splitlines()) == sorted(grid_csv.read_text().splitlines())
+
+
+def test_an_export_may_be_of_one_workload(done, database, tmp_path):
+    path = tmp_path / "out.csv"
+    done("export", "--db", database, path, "--workload", "lstm")
+
+    assert len(path.read_text().splitlines()) == 161
+
+
+def test_exporting_an_unknown_workload_is_one_line_and_writes_nothing(run, database, tmp_path):
+    ran = run("export", "--db", database, tmp_path / "out.csv", "--workload", "lstn")
+
+    assert ran.code == 1
+    assert "did you mean 'lstm'" in ran.error_line
+    assert not (tmp_path / "out.csv").exists()

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import click
+import pytest
+
+from powertrain.cli import powertrain
+from powertrain.cli._options import METHODS, OBJECTIVES, SAMPLINGS
+from powertrain.cli._root import COMMANDS
+
+
+def command(name):
+    with click.Context(powertrain) as context:
+        found = powertrain.get_command(context, name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does_and_gives_an_example(name):
+    found = command(name)
+
+    assert found.name == name
+    assert found.help
+    assert found.short_help
+    assert f"powertrain {name}" in (found.epilog or "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_help(name):
+    options = [param for param in command(name).params if isinstance(param, click.Option)]
+
+    assert all(option.help for option in options), [option.name for option in options if not option.help]
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if n != "completion"])
+def test_every_command_can_speak_json(name):
+    assert any("--json" in param.opts for param in command(name).params)
+
+
+def test_help_lists_every_command_in_full(done):
+    listed = done("--help").out
+
+    for name in COMMANDS:
+        assert f"  {name} " in listed
+    assert "..." not in listed
+
+
+def test_help_is_shown_when_nothing_is_asked(run):
+    assert "Usage: powertrain" in run().out + run().err
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest(run):
+    ran = run("chose")
+
+    assert ran.code == 2
+    assert "did you mean choose?" in ran.err
+
+
+def test_version_is_that_of_the_package(done):
+    from importlib.metadata import version
+
+    assert done("--version").out == f"powertrain {version('powertrain')}\n"
+
+
+def test_names_written_out_for_speed_are_those_of_the_layers():
+    from typing import get_args
+
+    from powertrain import models, profiling
+
+    assert models.METHODS == METHODS
+    assert get_args(profiling.Sampling) == SAMPLINGS
+    assert OBJECTIVES == ("time", "energy", "power", "edp")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_the_shell(done, shell):
+    assert "_POWERTRAIN_COMPLETE" in done("completion", shell).out

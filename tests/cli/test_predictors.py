@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def replay(grid_csv):
+    return f"replay:{grid_csv}"
+
+
+def test_fit_says_what_it_made(done, database, tmp_path, board_name):
+    path = tmp_path / "r.ptm"
+    facts = done(
+        "fit", "--db", database, "--workload", "lstm", "--out", path, "--method", "linear", "--json"
+    ).json
+
+    assert path.exists()
+    assert facts["device"] == board_name
+    assert (facts["method"], facts["workload"], facts["profiles"]) == ("linear", "lstm", 160)
+    assert facts["quantities"] == ["time", "power"]
+
+
+def test_transfer_names_its_references(done, database, reference_file, tmp_path):
+    ran = done(
+        "transfer", "--db", database, "--workload", "lstm", "--reference", reference_file,
+        "--out", tmp_path / "t.ptm",
+    )  # fmt: skip
+
+    assert "gp: time and power of lstm" in ran.out
+    assert "160 profiles and 1 reference" in ran.out
+
+
+def test_fits_with_the_same_seed_are_the_same_file(done, database, tmp_path):
+    for name in ("a.ptm", "b.ptm"):
+        done("fit", "--db", database, "--workload", "lstm", "--out", tmp_path / name, "--seed", 3)
+
+    assert (tmp_path / "a.ptm").read_bytes() == (tmp_path / "b.ptm").read_bytes()
+
+
+def test_predict_gives_every_mode_with_intervals(done, predictor_file, replay):
+    rows = done("predict", predictor_file, "--device", replay, "--json").json["predictions"]
+
+    assert len(rows) == 160
+    for quantity in ("time_ms", "power_w", "energy_j"):
+        assert all(row[quantity]["low"] < row[quantity]["value"] < row[quantity]["high"] for row in rows)
+
+
+def test_predict_sorts_and_shortens_what_it_shows(done, predictor_file, replay):
+    rows = done("predict", predictor_file, "--device", replay, "--sort", "energy", "--json").json["predictions"]
+    energies = [row["energy_j"]["value"] for row in rows]
+
+    assert energies == sorted(energies)
+    assert "157 more rows" in done("predict", predictor_file, "--device", replay, "--limit", 3).out
+
+
+def test_predictions_go_to_a_csv_file(done, predictor_file, replay, tmp_path):
+    path = tmp_path / "p.csv"
+    done("predict", predictor_file, "--device", replay, "--csv", path)
+
+    rows = list(csv.DictReader(path.open()))
+    assert len(rows) == 160
+    assert float(rows[0]["time_ms_low"]) < float(rows[0]["time_ms"]) < float(rows[0]["time_ms_high"])
+
+
+def test_a_front_is_sorted_and_without_dominated_modes(done, predictor_file, replay):
+    front = done("front", predictor_file, "--device", replay, "--json").json["front"]
+    times = [row["time_ms"]["value"] for row in front]
+    powers = [row["power_w"]["value"] for row in front]
+
+    assert times == sorted(times)
+    assert powers == sorted(powers, reverse=True)
+    assert 1 < len(front) < 160
+
+
+def test_a_front_may_trade_other_costs(done, run, predictor_file, replay):
+    front = done("front", predictor_file, "--device", replay, "--costs", "energy,time", "--json").json["front"]
+    energies = [row["energy_j"]["value"] for row in front]
+
+    assert energies == sorted(energies)
+    assert run("front", predictor_file, "--device", replay, "--costs", "time").code == 2
+    assert run("front", predictor_file, "--device", replay, "--costs", "time,cost").code == 2
+
+
+def test_a_choice_keeps_the_limit_and_says_why(done, predictor_file, replay):
+    ran = done("choose", predictor_file, "--device", replay, "--max-power", 20)
+
+    assert "90 % intervals" in ran.out
+    assert "cpu_cores=" in ran.out
+    choice = done("choose", predictor_file, "--device", replay, "--max-power", 20, "--json").json["choice"]
+    assert choice["power_w"]["value"] < 20
+    assert choice["why"] in ran.out
+    assert choice["limits"] == {"max_power_w": 20, "max_time_ms": None, "max_energy_j": None}
+
+
+def test_more_risk_never_gives_a_slower_mode(done, predictor_file, replay):
+    times = [
+        done("choose", predictor_file, "--device", replay, "--max-power", 20, "--risk", risk, "--json").json[
+            "choice"
+        ]["time_ms"]["value"]
+        for risk in (0.01, 0.05, 0.5)
+    ]
+
+    assert times == sorted(times, reverse=True)
+
+
+def test_an_objective_of_energy_uses_no_more_energy(done, predictor_file, replay):
+    by_objective = {
+        objective: done(
+            "choose", predictor_file, "--device", replay, "--objective", objective, "--json"
+        ).json["choice"]
+        for objective in ("time", "energy", "power", "edp")
+    }
+
+    for quantity, objective in (("time_ms", "time"), ("energy_j", "energy"), ("power_w", "power")):
+        least = min(choice[quantity]["value"] for choice in by_objective.values())
+        assert by_objective[objective][quantity]["value"] == least
+
+
+def test_an_epoch_is_totalled(done, predictor_file, replay):
+    facts = done(
+        "choose", predictor_file, "--device", replay, "--max-power", 20, "--epoch-minibatches", 1000, "--json"
+    ).json
+
+    assert facts["epoch"] is not None
+    assert "epoch" in done(
+        "choose", predictor_file, "--device", replay, "--max-power", 20, "--epoch-minibatches", 1000
+    ).out
+
+
+def test_a_predictor_of_time_alone_predicts_time_alone(done, tmp_path, grid_csv, board_name):
+    path = tmp_path / "time.csv"
+    with grid_csv.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["workload"] == "lstm"]
+    lines = ["device,workload,gpu_mhz,time_ms"]
+    lines += [f"b,lstm,{gpu},{10_000 / gpu:.6g}" for gpu in sorted({float(row["gpu_mhz"]) for row in rows})]
+    path.write_text("\n".join(lines))
+    done("import", path, "--db", tmp_path / "p.db")
+    done("fit", "--db", tmp_path / "p.db", "--workload", "lstm", "--out", tmp_path / "t.ptm")
+    rows = done("predict", tmp_path / "t.ptm", "--device", f"replay:{path}", "--json").json["predictions"]
+
+    assert all(row["time_ms"]["value"] > 0 for row in rows)
+    assert all(row["power_w"]["value"] is None for row in rows)
+
+
+@pytest.mark.parametrize("name", ["front.svg", "front.png"])
+def test_a_front_is_drawn_with_the_choice(done, predictor_file, replay, tmp_path, name):
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
+    done("choose", predictor_file, "--device", replay, "--max-power", 20, "--plot", tmp_path / name)
+    done("front", predictor_file, "--device", replay, "--plot", tmp_path / f"2{name}")
+
+    assert (tmp_path / name).stat().st_size > 1000
+    assert (tmp_path / f"2{name}").stat().st_size > 1000
+
+
+def test_modes_of_another_device_are_predicted_with_a_warning(done, predictor_file, grid_csv, tmp_path):
+    path = tmp_path / "other.csv"
+    path.write_text(grid_csv.read_text().replace("Jetson AGX Orin 64GB (simulated)", "Another board"))
+    ran = done("choose", predictor_file, "--device", f"replay:{path}", "--max-power", 20)
+
+    assert "warning: the predictor is of" in ran.err
+
+
+def test_a_report_is_one_page_of_what_the_database_holds(done, database, tmp_path):
+    path = tmp_path / "r.html"
+    facts = done("report", "--db", database, "--out", path, "--json").json
+
+    page = path.read_text()
+    assert facts["profiles"] == 480
+    for expected in ("resnet18", "mobilenet_v3", "lstm", "cpu_mhz", "480", "Simulated."):
+        assert expected in page
+
+
+def test_a_report_may_be_of_one_workload(done, run, database, tmp_path):
+    path = tmp_path / "r.html"
+    done("report", "--db", database, "--out", path, "--workload", "lstm")
+
+    assert "resnet18" not in path.read_text()
+    ran = run("report", "--db", database, "--out", path, "--workload", "lstn")
+    assert ran.code == 1
+    assert "did you mean 'lstm'" in ran.error_line

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from powertrain import units
+
+
+@pytest.mark.parametrize(
+    ("convert", "given_value", "expected"),
+    [
+        (units.watts_from_milliwatts, 30250.0, 30.25),
+        (units.mhz_from_khz, 1300500.0, 1300.5),
+        (units.mhz_from_hz, 1300500000.0, 1300.5),
+        (units.mhz_from_ghz, 1.3005, 1300.5),
+        (units.ms_from_s, 0.0125, 12.5),
+        (units.ms_from_us, 12500.0, 12.5),
+        (units.s_from_ms, 12.5, 0.0125),
+        (units.hours_from_ms, 7.2e6, 2.0),
+    ],
+)
+def test_a_conversion_takes_numbers_and_arrays(convert, given_value, expected):
+    assert convert(given_value) == expected
+    np.testing.assert_array_equal(convert(np.array([given_value, np.nan])), [expected, np.nan])
+
+
+def test_every_conversion_is_exported_and_tested():
+    public = {name for name, value in vars(units).items() if callable(value) and name.islower()}
+    assert public == set(units.__all__)
+
+
+def test_a_watt_for_a_second_is_a_joule():
+    assert units.energy_j(power_w=1.0, time_ms=1000.0) == 1.0
+
+
+@given(st.floats(min_value=1e-9, max_value=1e12))
+def test_seconds_and_milliseconds_are_inverse(time_ms):
+    assert units.ms_from_s(units.s_from_ms(time_ms)) == pytest.approx(time_ms, rel=1e-15)
