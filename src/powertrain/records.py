@@ -198,16 +198,15 @@ class ModeTable:
         """
         listed = list(modes)
         names = tuple(knobs) if knobs is not None else tuple(listed[0]) if listed else ()
-        if knobs is None:
-            other = next((mode for mode in listed if len(mode) != len(names)), None)
-            if other is not None:
-                raise MissingKnobError(
-                    f"modes have different knobs, {', '.join(names)} and {', '.join(other)}: name those to use"
-                )
         try:
             rows = [[mode[name] for name in names] for mode in listed]
         except KeyError as error:
             raise MissingKnobError(f"a mode lacks the knob {error.args[0]!r}") from None
+        other = next((mode for mode in listed if len(mode) != len(names)), None)
+        if knobs is None and other is not None:
+            raise MissingKnobError(
+                f"modes have different knobs, {', '.join(names)} and {', '.join(other)}: name those to use"
+            )
         return cls(knobs=names, values=np.array(rows, dtype=np.float64).reshape(len(rows), len(names)))
 
     def __len__(self) -> int:

@@ -24,6 +24,7 @@ __all__ = [
     "ms_from_s",
     "ms_from_us",
     "s_from_ms",
+    "watt_hours_from_joules",
     "watts_from_milliwatts",
 ]
 
@@ -71,3 +72,8 @@ def hours_from_ms(time_ms: Number) -> Number:
 def energy_j(*, power_w: Number, time_ms: Number) -> Number:
     """Return the energy [J] of running for `time_ms` at a mean of `power_w`."""
     return power_w * time_ms / 1e3
+
+
+def watt_hours_from_joules(energy_j: Number) -> Number:
+    """Convert joules to watt-hours."""
+    return energy_j / 3.6e3

@@ -29,7 +29,7 @@ def test_the_file_has_a_row_on_each_line(done, options, tmp_path):
     path = tmp_path / "out.json"
     done(*options, "--json", path)
 
-    assert sum(line.startswith('{"method"') for line in path.read_text().splitlines()) == 8 + 0 + 0
+    assert sum('"time_mape": ' in line and '"seed": ' in line for line in path.read_text().splitlines()) == 8
 
 
 def test_a_dash_prints_the_document_and_nothing_else(done, options):
@@ -41,7 +41,18 @@ def test_several_files_are_read_together(done, grid_csv, tmp_path, board_name):
     parts = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for part, workloads in zip(parts, (("lstm",), ("resnet18", "mobilenet_v3")), strict=True):
         part.write_text("\n".join([header, *(r for r in rows if r.split(",")[1] in workloads)]))
-    common = ("--device", board_name, "--target", "lstm", "--reference", "others", "--profiles", "9", "--seeds", 1)
+    common = (
+        "--device",
+        board_name,
+        "--target",
+        "lstm",
+        "--reference",
+        "others",
+        "--profiles",
+        "9",
+        "--seeds",
+        1,
+    )
     together = done("evaluate", grid_csv, *common, "--json", "-").json["rows"][0]
     apart = done("evaluate", *parts, *common, "--json", "-").json["rows"][0]
 
@@ -74,7 +85,9 @@ def test_errors_are_drawn(done, options, tmp_path):
     assert (tmp_path / "errors.svg").read_text().startswith("<?xml")
 
 
-def test_files_whose_knobs_differ_for_one_workload_are_refused_with_the_name(run, grid_csv, tmp_path, board_name):
+def test_files_whose_knobs_differ_for_one_workload_are_refused_with_the_name(
+    run, grid_csv, tmp_path, board_name
+):
     other = tmp_path / "other.csv"
     other.write_text(f"device,workload,gpu_mhz,time_ms,power_w\n{board_name},lstm,100,5,6\n")
     ran = run("evaluate", grid_csv, other, "--device", board_name, "--target", "lstm")

@@ -42,7 +42,7 @@ def test_help_lists_every_command_in_full(done):
 
     for name in COMMANDS:
         assert f"  {name} " in listed
-    assert "..." not in listed
+    assert "..." not in listed.partition("Commands:")[2]
 
 
 def test_help_is_shown_when_nothing_is_asked(run):
@@ -65,11 +65,11 @@ def test_version_is_that_of_the_package(done):
 def test_names_written_out_for_speed_are_those_of_the_layers():
     from typing import get_args
 
-    from powertrain import models, profiling
+    from powertrain import models, optimisation, profiling
 
     assert models.METHODS == METHODS
     assert get_args(profiling.Sampling) == SAMPLINGS
-    assert OBJECTIVES == ("time", "energy", "power", "edp")
+    assert {*OBJECTIVES} == {*optimisation.OBJECTIVES}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

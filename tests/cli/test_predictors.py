@@ -48,7 +48,9 @@ def test_predict_gives_every_mode_with_intervals(done, predictor_file, replay):
 
 
 def test_predict_sorts_and_shortens_what_it_shows(done, predictor_file, replay):
-    rows = done("predict", predictor_file, "--device", replay, "--sort", "energy", "--json").json["predictions"]
+    rows = done("predict", predictor_file, "--device", replay, "--sort", "energy", "--json").json[
+        "predictions"
+    ]
     energies = [row["energy_j"]["value"] for row in rows]
 
     assert energies == sorted(energies)
@@ -59,7 +61,7 @@ def test_predictions_go_to_a_csv_file(done, predictor_file, replay, tmp_path):
     path = tmp_path / "p.csv"
     done("predict", predictor_file, "--device", replay, "--csv", path)
 
-    rows = list(csv.DictReader(path.open()))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     assert len(rows) == 160
     assert float(rows[0]["time_ms_low"]) < float(rows[0]["time_ms"]) < float(rows[0]["time_ms_high"])
 
@@ -75,7 +77,9 @@ def test_a_front_is_sorted_and_without_dominated_modes(done, predictor_file, rep
 
 
 def test_a_front_may_trade_other_costs(done, run, predictor_file, replay):
-    front = done("front", predictor_file, "--device", replay, "--costs", "energy,time", "--json").json["front"]
+    front = done("front", predictor_file, "--device", replay, "--costs", "energy,time", "--json").json[
+        "front"
+    ]
     energies = [row["energy_j"]["value"] for row in front]
 
     assert energies == sorted(energies)
@@ -124,9 +128,12 @@ def test_an_epoch_is_totalled(done, predictor_file, replay):
     ).json
 
     assert facts["epoch"] is not None
-    assert "epoch" in done(
-        "choose", predictor_file, "--device", replay, "--max-power", 20, "--epoch-minibatches", 1000
-    ).out
+    assert (
+        "epoch"
+        in done(
+            "choose", predictor_file, "--device", replay, "--max-power", 20, "--epoch-minibatches", 1000
+        ).out
+    )
 
 
 def test_a_predictor_of_time_alone_predicts_time_alone(done, tmp_path, grid_csv, board_name):

@@ -27,11 +27,15 @@ def reference(**options):
     return GP.fit(work("reference", ALL, noise=0.01, seed=9, **options), space=SPACE)
 
 
-def test_a_reference_helps_where_there_are_few_profiles():
-    truth, ref = work("target", ALL, shares=(0.5, 0.2, 0.4)), reference()
+def test_a_reference_of_a_similar_workload_helps_where_there_are_few_profiles():
+    shares = (0.25, 0.55, 0.3)
+    truth, ref = work("target", ALL, shares=shares), reference()
 
     def error(predict) -> float:
-        drawn = [predict(few(5, seed, noise=0.01)).predict(ALL) for seed in range(4)]
+        drawn = []
+        for seed in range(4):
+            modes = ALL.take(plan_modes(ALL, 4, seed=seed))
+            drawn.append(predict(work("target", modes, shares=shares, noise=0.01, seed=seed)).predict(ALL))
         return np.mean([mape(p.time_ms, truth.time_ms) for p in drawn])
 
     alone = error(lambda profiles: GP.fit(profiles, space=SPACE))

@@ -97,7 +97,10 @@ def _table(predictor: AbstractPredictor, choice: Choice, epoch: EpochTotals | No
         ("energy of a minibatch [J]", ranged(choice.energy_j)),
     ]
     if epoch is not None:
-        pass
+        rows += [
+            (f"time of an epoch ({epoch.minibatches:,} minibatches) [h]", ranged(epoch.time_h)),
+            ("energy of an epoch [Wh]", ranged(epoch.energy_wh)),
+        ]
     if choice.next_best is not None:
         rows.append(("next best mode", str(choice.next_best)))
     return Table.of(

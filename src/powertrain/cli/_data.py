@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from powertrain.cli._options import Names, command, existing_file, json_option, new_file
+from powertrain.cli._options import command, existing_file, json_option, names, new_file
 from powertrain.cli._show import print_json, print_table, refuse_unwritable
+
+if TYPE_CHECKING:
+    from powertrain.workflow import Imported
 
 __all__ = ["export_command", "import_command"]
 
@@ -19,7 +23,12 @@ __all__ = ["export_command", "import_command"]
 )
 @click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=existing_file)
 @click.option("--db", "database", type=new_file, required=True, help="The profile database; made if missing.")
-@click.option("--knobs", type=Names(), help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.")
+@click.option(
+    "--knobs",
+    type=names,
+    metavar="NAME,...",
+    help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.",
+)
 @click.option(
     "--again", is_flag=True, help="Add profiles even if equal ones are there: a repeated measurement."
 )
@@ -36,7 +45,7 @@ def import_command(
     from powertrain.report import Table
     from powertrain.workflow import import_csv
 
-    reports = []
+    reports: list[tuple[Path, Imported]] = []
     with open_store(database) as store:
         for path in files:
             imported = import_csv(path, store, again=again, knobs=knobs)

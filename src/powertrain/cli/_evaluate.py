@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import METHODS, SAMPLINGS, Names, Numbers, command, existing_file
-from powertrain.cli._root import Failure
+from powertrain.cli._options import METHODS, SAMPLINGS, command, existing_file, names, numbers, whole_numbers
+from powertrain.cli._root import Interrupted
 from powertrain.cli._show import json_by_line, print_table, progress_bar, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ STDOUT = Path("-")
 )
 @click.option(
     "--profiles",
-    type=Numbers(int),
+    type=whole_numbers,
+    metavar="N,N,...",
     default="50",
     show_default=True,
     help="Numbers of profiled modes: 10,20,50.",
@@ -86,12 +87,18 @@ STDOUT = Path("-")
 @click.option(
     "--risk",
     "risks",
-    type=Numbers(float),
+    type=numbers,
+    metavar="P,P,...",
     default="0.05",
     show_default=True,
     help="Accepted probabilities of exceeding the limit: 0.05,0.5.",
 )
-@click.option("--knobs", type=Names(), help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.")
+@click.option(
+    "--knobs",
+    type=names,
+    metavar="NAME,...",
+    help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.",
+)
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write everything here; - for stdout."
 )
@@ -124,7 +131,7 @@ def evaluate_command(
     except EvaluationInterruptedError as error:
         _keep(error.evaluation, json_path)
         kept = f"; {len(error.evaluation.rows)} rows are in {json_path}" if json_path is not None else ""
-        raise Failure(f"interrupted{kept}", exit_code=130) from error
+        raise Interrupted(f"interrupted{kept}") from error
     _keep(evaluation, json_path)
     if plot_path is not None:
         draw_errors([row.as_json() for row in evaluation.rows], plot_path)

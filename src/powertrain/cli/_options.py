@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar
 
 import click
-from typing_extensions import override
 
 __all__ = [
     "DEVICE_HELP",
     "METHODS",
     "OBJECTIVES",
     "SAMPLINGS",
-    "Names",
-    "Numbers",
     "command",
     "existing_file",
     "json_option",
     "limit_options",
     "method_option",
+    "names",
     "new_file",
+    "numbers",
     "seed_option",
+    "whole_numbers",
 ]
 
 # Written out, because the layers that own these names would bring numpy with them; a test compares.
@@ -47,42 +47,25 @@ def command(
     return click.command(name, short_help=short, epilog=epilog)
 
 
-@final
-class Numbers(click.ParamType):
-    """A comma-separated list of numbers."""
-
-    name = "numbers"
-
-    def __init__(self, kind: type[int] | type[float]) -> None:
-        self._kind = kind
-
-    @override
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        what = "whole numbers" if self._kind is int else "numbers"
-        try:
-            numbers = tuple(self._kind(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of {what} such as {self._example}", param, ctx)
-        return numbers
-
-    @property
-    def _example(self) -> str:
-        return "10,20,50" if self._kind is int else "0.05,0.5"
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Read a comma-separated list of whole numbers."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers such as 10,20,50") from None
 
 
-@final
-class Names(click.ParamType):
-    """A comma-separated list of names."""
+def numbers(text: str) -> tuple[float, ...]:
+    """Read a comma-separated list of numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.05,0.5") from None
 
-    name = "names"
 
-    @override
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        return tuple(name.strip() for name in value.split(",") if name.strip())
+def names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of names."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def json_option(function: Decorated) -> Decorated:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, Names, command, existing_file, json_option, new_file
+from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, names, new_file
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def predict_command(
 )
 @click.option(
     "--costs",
-    type=Names(),
+    type=names,
+    metavar="NAME,...",
     default="time,power",
     show_default=True,
     help="What is traded: two or more of time, power, energy; the front is sorted by the first.",

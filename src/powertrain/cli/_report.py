@@ -63,7 +63,9 @@ def demo_command(out: Path, as_json: bool) -> None:
     """
     from powertrain.workflow import demo_html, demo_tables, run_demo
 
-    say = (lambda text: click.echo(text, err=True)) if as_json else click.echo
+    def say(text: str) -> None:
+        click.echo(text, err=as_json)
+
     say("The board is simulated: a Jetson AGX Orin made of formulas. No number below is a measurement.")
     demo = run_demo(out, tell=lambda text: say(f"- {text}"))
     page = out / "report.html"

@@ -8,6 +8,7 @@ import importlib
 import logging
 import os
 import sys
+from collections.abc import Generator
 from typing import Any, final
 
 import click
@@ -15,7 +16,7 @@ from typing_extensions import override
 
 from powertrain.errors import PowerTrainError
 
-__all__ = ["COMMANDS", "Failure", "main", "powertrain"]
+__all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "main", "powertrain"]
 
 COMMANDS = {
     "devices": "_devices",
@@ -35,17 +36,36 @@ COMMANDS = {
 """Module of each command, in the order of `--help`; the function there is called `NAME_command`."""
 
 
-@final
-class Failure(click.ClickException):
-    """A failure to be shown as one line on stderr."""
+class AbstractFailure(click.ClickException):
+    """A failure to be shown as one line on stderr; its `exit_code` is that of the process."""
 
-    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
-        self.exit_code = exit_code
 
     @override
     def show(self, file: Any = None) -> None:
         click.echo(f"error: {self.message}", file=file, err=file is None)
+
+
+@final
+class Failure(AbstractFailure):
+    """What was asked could not be done."""
+
+    exit_code = 1
+
+
+@final
+class WrongUse(AbstractFailure):
+    """What was asked makes no sense."""
+
+    exit_code = 2
+
+
+@final
+class Interrupted(AbstractFailure):
+    """Ctrl-C."""
+
+    exit_code = 130
 
 
 @final
@@ -80,13 +100,15 @@ class _LazyGroup(click.Group):
             with _warnings_on_stderr():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Failure(f"interrupted{_remark(error)}", exit_code=130) from error
+            raise Interrupted("interrupted") from error
         except BrokenPipeError:
             raise  # click ends quietly: whoever reads us has seen enough
         except _expected() as error:
             if ctx.params.get("debug"):
                 raise
-            raise Failure(_message(error), exit_code=_exit_code(error)) from error
+            # A plain ValueError is the library's word for an argument that is wrong in itself.
+            wrong_use = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
+            raise (WrongUse if wrong_use else Failure)(_message(error)) from error
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -104,15 +126,6 @@ def _message(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _exit_code(error: BaseException) -> int:
-    # A plain ValueError is the library's word for an argument that is wrong in itself: wrong use.
-    return 2 if isinstance(error, ValueError) and not isinstance(error, UnicodeError) else 1
-
-
-def _remark(error: KeyboardInterrupt) -> str:
-    return f": {error}" if str(error) else ""
-
-
 @final
 class _OneLine(logging.Formatter):
     @override
@@ -128,7 +141,7 @@ class _Stderr(logging.Handler):
 
 
 @contextlib.contextmanager
-def _warnings_on_stderr() -> Any:
+def _warnings_on_stderr() -> Generator[None]:
     """Show what the library warns of as lines on stderr while a command runs."""
     handler = _Stderr(level=logging.WARNING)
     handler.setFormatter(_OneLine())

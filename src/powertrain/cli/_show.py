@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -33,13 +33,13 @@ def print_json(value: object) -> None:
 def json_by_line(value: Mapping[str, Any]) -> str:
     """Return JSON text with an item of each list on a line of its own: for long tables, and for `grep`."""
 
-    def dumped(item: Any) -> str:
+    def dumped(item: object) -> str:
         return json.dumps(item, allow_nan=False, ensure_ascii=False)
 
-    def block(item: Any) -> str:
-        return (
-            "[\n" + ",\n".join(map(dumped, item)) + "\n]" if isinstance(item, list) and item else dumped(item)
-        )  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    def block(item: object) -> str:
+        if not isinstance(item, list) or not item:
+            return dumped(cast("object", item))
+        return "[\n" + ",\n".join(map(dumped, cast("list[object]", item))) + "\n]"
 
     return "{\n" + ",\n".join(f"{dumped(key)}: {block(item)}" for key, item in value.items()) + "\n}"
 

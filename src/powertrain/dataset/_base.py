@@ -10,7 +10,8 @@ from typing import final
 from typing_extensions import Self
 
 from powertrain.errors import UnknownNameError
-from powertrain.records import Profile, ProfileTable
+from powertrain.records import ModeTable, Profile, ProfileTable
+from powertrain.space import ModeSpace
 
 __all__ = ["AbstractStore"]
 
@@ -65,6 +66,14 @@ class AbstractStore(ABC):
             raise UnknownNameError.of("device", device, devices)
         found = self.profiles(device=device, workload=workload)
         return ProfileTable.of(found, knobs=knobs).averaged()
+
+    @final
+    def space(self, *, device: str, knobs: Sequence[str]) -> ModeSpace:
+        """Return the smallest grid that holds all modes in which a device was profiled with these knobs."""
+        modes = [p.mode for p in self.profiles(device=device) if set(p.mode) == set(knobs)]
+        if not modes:
+            raise UnknownNameError.of("device", device, (d for d, _ in self.counts()))
+        return ModeSpace.spanned_by(ModeTable.of(modes, knobs))
 
     @final
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ from typing import final
 import numpy as np
 
 from powertrain.errors import DataError, MissingKnobError, UnknownNameError
+from powertrain.profiling import Sampling
 from powertrain.records import FloatArray, ProfileTable
 
 __all__ = ["ALL", "OTHERS", "SAME", "EvaluationPlan", "LimitSweep", "Tables", "Target", "resolve"]
@@ -72,7 +73,8 @@ class LimitSweep:
         """Return the limits [W] as given, or from the 5th percentile of true powers `(n,)` to the largest."""
         if self.values_w:
             return np.array(self.values_w)
-        return np.linspace(np.percentile(power_w, 5), power_w.max(), self.count)
+        low, high = float(np.percentile(power_w, 5)), float(power_w.max())
+        return np.linspace(low, high, self.count)
 
 
 @final
@@ -93,7 +95,7 @@ class EvaluationPlan:
     """Numbers of profiled modes."""
     seeds: int = 5
     """How many draws of the profiled modes: seeds 0, 1, ..."""
-    sampling: str = "spread"
+    sampling: Sampling = "spread"
     limits: LimitSweep | None = None
     """Power limits to choose under; without, only the errors are scored."""
     risks: tuple[float, ...] = (0.05,)

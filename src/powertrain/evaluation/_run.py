@@ -26,6 +26,7 @@ from powertrain.evaluation._summary import Summary, summarise
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.profiling import plan_modes
 from powertrain.records import Prediction, ProfileTable
+from powertrain.space import ModeSpace
 
 __all__ = ["Evaluation", "EvaluationInterruptedError", "Progress", "evaluate"]
 
@@ -204,7 +205,11 @@ class _Trial:
     ) -> tuple[ErrorRow, list[ChoiceRow]]:
         table = self.target.table
         started_s = time.perf_counter()
-        predictor = predictor_class.transfer(references, table.take(self.profiled), seed=self.case.seed)
+        # The device's knob ranges are known to anyone who profiles it; what it does in them is not.
+        space = ModeSpace.spanned_by(table.modes)
+        predictor = predictor_class.transfer(
+            references, table.take(self.profiled), space=space, seed=self.case.seed
+        )
         fitted_s = time.perf_counter()
         prediction = predictor.predict(table.modes)
         predicted_s = time.perf_counter()

@@ -50,8 +50,8 @@ class _Features:
         if low.any():
             row, knob = np.argwhere(low)[0]
             raise DataError(
-                f"a mode has {modes.knobs[knob]}={modes.values[row, knob]:.10g}, and the predictor was fitted "
-                "to values above 0 alone: leave such modes out, or profile some"
+                f"a mode has {modes.knobs[knob]}={modes.values[row, knob]:.10g}, and the predictor was "
+                "fitted to values above 0 alone: leave such modes out, or profile some"
             )
         raw = np.where(self.is_log, np.log(np.where(self.is_log, modes.values, 1.0)), modes.values)
         return (raw - self.mean) / self.sd

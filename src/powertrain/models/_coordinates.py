@@ -51,6 +51,10 @@ class Coordinates:
             high=np.maximum(self.high, values.max(axis=0)),
         )
 
+    def ends(self) -> ModeTable:
+        """Return the two modes with all knobs at their smallest and at their largest."""
+        return ModeTable(knobs=self.knobs, values=np.stack([self.low, self.high]))
+
     @property
     def varying(self) -> list[int]:
         """Positions of the knobs that vary."""

@@ -94,6 +94,9 @@ class GaussianProcessPredictor(AbstractPredictor):
             corners = space.table([0, len(space) - 1])
             coordinates = coordinates.covering(corners)
         for reference in references:
+            if reference.device == profiles.device and set(reference.knobs) == set(coordinates.knobs):
+                coordinates = coordinates.covering(reference._coordinates.ends())
+        for reference in references:
             check_knobs(coordinates, reference._coordinates, workload=reference.workload)
         learner = Learner(profiles, coordinates, seed)
         time = power = None

@@ -26,6 +26,9 @@ _BETA_MEAN, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
 _BLOCK = 1024
 """Rows that are pushed through at a time: their activations stay in the cache."""
 
+_ONE_THREAD = 1 << 18
+"""Multiplications of a matrix product up to which OpenBLAS keeps to one thread (its interface/gemm.c)."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,7 @@ class Networks:
     def _through(self, inputs: Float32Array) -> Float32Array:
         hidden = inputs
         for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = hidden @ weights
+            hidden = _product(hidden, weights)
             hidden += biases
             np.maximum(hidden, 0.0, out=hidden)
         return (hidden @ self.weights[-1] + self.biases[-1])[..., 0]
@@ -156,6 +159,29 @@ class _BestEpoch:
                 g[which] = s[which]
 
 
+def _product(a: Float32Array, b: Float32Array, out: Float32Array | None = None) -> Float32Array:
+    """Return `a @ b` for stacks of matrices, some columns at a time.
+
+    OpenBLAS starts threads for more multiplications than `_ONE_THREAD`. At these sizes they save nothing on
+    an idle machine, and on a busy one they wait for each other: ten times the time was seen.
+    """
+    rows, inner = a.shape[1:]
+    columns = b.shape[2]
+    if out is None:
+        out = np.empty((a.shape[0], rows, columns), np.float32)
+    step = max(1, _ONE_THREAD // (rows * inner))
+    for start in range(0, columns, step):
+        part = slice(start, start + step)
+        np.matmul(a, b[:, :, part], out=out[:, :, part])
+    return out
+
+
+def _bits(rng: np.random.Generator, n: int, width: int) -> npt.NDArray[np.uint16]:
+    """Draw 16 random bits per unit and row, `(n, width)`: the cheapest that resolve a dropout rate."""
+    words = rng.integers(0, 1 << 64, size=-(-n * width // 4), dtype=np.uint64)
+    return words.astype("<u8", copy=False).view("<u2")[: n * width].reshape(n, width)
+
+
 @final
 class _Trainer:
     """The forward and backward pass, and Adam, over all networks at once."""
@@ -178,16 +204,14 @@ class _Trainer:
             self._adam()
 
     def _masks(self, n: int, rngs: Sequence[np.random.Generator]) -> list[Float32Array]:
-        """Return the factors of the first two hidden layers, `(n_networks, n, width)`: 0, or 1 / kept share."""
+        """Return the factors of the first two hidden layers, `(n_networks, n, width)`: 0 or 1 / kept."""
         rate = self._recipe.dropout
         if rate == 0.0:
             return []
-        masks = list[Float32Array]()
+        masks, scale = list[Float32Array](), np.float32(1.0 / (1.0 - rate))
         for width in self._networks.widths[1:-1][:2]:
-            # 16 random bits per unit and row are the cheapest draw that resolves the rate.
-            bits = [np.frombuffer(rng.bytes(2 * n * width), "<u2").reshape(n, width) for rng in rngs]
             silent = round(rate * 65536)
-            masks.append(np.stack([(b >= silent) * np.float32(1.0 / (1.0 - rate)) for b in bits]))
+            masks.append(np.stack([(_bits(rng, n, width) >= silent) * scale for rng in rngs]))
         return masks
 
     def _backward(self, inputs: Float32Array, targets: Float32Array, masks: list[Float32Array]) -> None:
@@ -195,7 +219,7 @@ class _Trainer:
         weights, biases = self._networks.weights, self._networks.biases
         layers = [inputs]
         for i in range(len(weights) - 1):
-            hidden = layers[-1] @ weights[i]
+            hidden = _product(layers[-1], weights[i])
             hidden += biases[i]
             np.maximum(hidden, 0.0, out=hidden)
             if i < len(masks):
@@ -206,10 +230,10 @@ class _Trainer:
         error -= targets
         error *= np.float32(2.0 / inputs.shape[1])
         for i in reversed(range(len(weights))):
-            np.matmul(layers[i].swapaxes(1, 2), error, out=self._d_weights[i])
+            _product(layers[i].swapaxes(1, 2), error, out=self._d_weights[i])
             np.sum(error, axis=1, keepdims=True, out=self._d_biases[i])
             if i > 0:
-                error = error @ weights[i].swapaxes(1, 2)
+                error = _product(error, weights[i].swapaxes(1, 2))
                 error *= layers[i] > 0.0
                 if i <= len(masks):
                     error *= masks[i - 1]

@@ -49,18 +49,20 @@ class PaperConfig:
     validation_share: float = 0.1
     """Share of the profiles kept out to pick the best epoch. Recalled."""
     dropout: float = 0.1
-    """After the first two hidden layers: recalled. Its rate is our choice: references trained with 0.05 to 0.2
-    transfer alike; without, their own error is less, but they transfer worse (23 % for 18 %, made-up surfaces).
-    """
+    """After the first two hidden layers: recalled. Its rate is our choice: references trained with 0.05 to
+    0.2 transfer alike; without, their own error is less, but they transfer worse (23 % for 18 % on made-up
+    surfaces)."""
     batch_size: int = 32
     """Our choice: 16 and 64 end at about the same error."""
+    smallest_batch: int = 4
+    """Our choice: smaller minibatches are slower and no better."""
     least_updates: int = 6
-    """Updates per epoch at least, by smaller minibatches where profiles are few. Our choice: minibatches of 8
-    rather than 16 are worth a point with 50 profiles."""
+    """Updates per epoch, by minibatches below `batch_size` where profiles are few. Our choice: minibatches of
+    8 rather than 16 are worth a point with 50 profiles."""
     few_profiles: int = 300
-    """Below this, all profiles are trained on, without dropout, and the last epoch is kept. Our choice: an epoch
-    picked by 5 profiles is picked by chance, and 5 are missed (20.4 % for 17.6 %); dropout costs networks from
-    scratch 3 points at 50 profiles. Keeping some out begins to pay at about 300."""
+    """Below this, all profiles are trained on, without dropout, and the last epoch is kept. Our choice: an
+    epoch picked by 5 profiles is picked by chance, and those 5 are missed (20.4 % for 17.6 %); dropout costs
+    networks from scratch 3 points at 50 profiles. Keeping some out begins to pay at about 300."""
     fine_tune_epochs: int = 100
     """Our choice: 200 gain about a point at twice the time."""
     fine_tune_learning_rate: float = 1e-3
@@ -76,7 +78,8 @@ class PaperConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        counts = (self.epochs, self.fine_tune_epochs, self.batch_size, self.least_updates, *self.hidden)
+        batches = (self.batch_size, self.smallest_batch, self.least_updates)
+        counts = (self.epochs, self.fine_tune_epochs, *batches, *self.hidden)
         if not self.hidden or min(counts) < 1 or self.few_profiles < 0:
             raise ValueError("layers, epochs, minibatches and updates are numbers of at least 1")
         if not (self.learning_rate > 0 and self.fine_tune_learning_rate > 0 and 0 < self.floor <= 1):
@@ -90,7 +93,7 @@ class PaperConfig:
         dropout = self.fine_tune_dropout if fine_tune else self.dropout
         return Recipe(
             epochs=self.fine_tune_epochs if fine_tune else self.epochs,
-            batch_size=max(1, min(self.batch_size, n_profiles // self.least_updates)),
+            batch_size=min(self.batch_size, max(self.smallest_batch, n_profiles // self.least_updates)),
             learning_rate=self.fine_tune_learning_rate if fine_tune else self.learning_rate,
             dropout=0.0 if few else dropout,
             validation_share=0.0 if few else self.validation_share,

@@ -1,0 +1,24 @@
+"""Choice: exact Pareto fronts, limits with a risk, the best mode, and what an epoch costs in it."""
+
+from __future__ import annotations
+
+from powertrain.optimisation._choose import COSTS, OBJECTIVES, Cost, Objective, choose, front_of
+from powertrain.optimisation._epoch import EpochTotals, epoch_totals, epoch_totals_at
+from powertrain.optimisation._limits import feasible_mask, upper_quantile
+from powertrain.optimisation._pareto import pareto_front, pareto_mask
+
+__all__ = [
+    "COSTS",
+    "OBJECTIVES",
+    "Cost",
+    "EpochTotals",
+    "Objective",
+    "choose",
+    "epoch_totals",
+    "epoch_totals_at",
+    "feasible_mask",
+    "front_of",
+    "pareto_front",
+    "pareto_mask",
+    "upper_quantile",
+]

@@ -1,8 +1,9 @@
 """Limits on uncertain quantities: a limit holds when the upper quantile of the prediction holds it.
 
 The quantities that can be limited or minimised are time, power, energy (power x time of one minibatch) and
-their energy-delay product (energy x time). Each is log-normal around its predicted value, so that its
-quantile at `1 - risk` is `value * exp(z * rel_sd)` with z the standard normal quantile.
+the energy-delay product (energy x time). Each is log-normal around its predicted value, so that its
+quantile at `1 - risk` is `value * exp(z * rel_sd)` with z the standard normal quantile. A limit is about the
+mean of a mode over many repeats; intervals are about one new measurement, and so a little wider.
 """
 
 from __future__ import annotations
@@ -20,7 +21,21 @@ from powertrain.errors import DataError
 from powertrain.records import FloatArray, Interval, Limits, Prediction
 from powertrain.units import s_from_ms
 
-__all__ = ["QUANTITIES", "Quantity", "feasible_mask", "interval", "measured", "upper_quantile"]
+__all__ = [
+    "ENERGY",
+    "LIMITED",
+    "POWER",
+    "QUANTITIES",
+    "TIME",
+    "Quantity",
+    "bounds",
+    "check_risk",
+    "feasible_mask",
+    "interval",
+    "keeps",
+    "measured",
+    "upper_quantile",
+]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -36,52 +51,72 @@ class Quantity:
     """What must have been measured: "time", "power" or both."""
     value: Callable[[Prediction], FloatArray]
     rel_sd: Callable[[Prediction], FloatArray]
+    """Error bar of a new measurement."""
+    mean_rel_sd: Callable[[Prediction], FloatArray]
+    """Error bar of the mean over many repeats, without the noise of one measurement."""
+
+
+def _energy_mean_rel_sd(prediction: Prediction) -> FloatArray:
+    return np.hypot(prediction.time_mean_rel_sd, prediction.power_mean_rel_sd)
 
 
 def _edp(prediction: Prediction) -> FloatArray:
     return prediction.energy_j * s_from_ms(prediction.time_ms)
 
 
+# The product is power x time x time: the error of the time counts twice.
 def _edp_rel_sd(prediction: Prediction) -> FloatArray:
-    # The product is power x time x time: the error of the time counts twice.
     return np.hypot(2 * prediction.time_rel_sd, prediction.power_rel_sd)
 
 
-QUANTITIES: Mapping[str, Quantity] = {
-    q.name: q
-    for q in (
-        Quantity(
-            name="time",
-            unit="ms",
-            needs=("time",),
-            value=lambda p: p.time_ms,
-            rel_sd=lambda p: p.time_rel_sd,
-        ),
-        Quantity(
-            name="power",
-            unit="W",
-            needs=("power",),
-            value=lambda p: p.power_w,
-            rel_sd=lambda p: p.power_rel_sd,
-        ),
-        Quantity(
-            name="energy",
-            unit="J",
-            needs=("time", "power"),
-            value=lambda p: p.energy_j,
-            rel_sd=lambda p: p.energy_rel_sd,
-        ),
-        Quantity(name="edp", unit="J s", needs=("time", "power"), value=_edp, rel_sd=_edp_rel_sd),
-    )
-}
+def _edp_mean_rel_sd(prediction: Prediction) -> FloatArray:
+    return np.hypot(2 * prediction.time_mean_rel_sd, prediction.power_mean_rel_sd)
+
+
+TIME = Quantity(
+    name="time",
+    unit="ms",
+    needs=("time",),
+    value=lambda p: p.time_ms,
+    rel_sd=lambda p: p.time_rel_sd,
+    mean_rel_sd=lambda p: p.time_mean_rel_sd,
+)
+POWER = Quantity(
+    name="power",
+    unit="W",
+    needs=("power",),
+    value=lambda p: p.power_w,
+    rel_sd=lambda p: p.power_rel_sd,
+    mean_rel_sd=lambda p: p.power_mean_rel_sd,
+)
+ENERGY = Quantity(
+    name="energy",
+    unit="J",
+    needs=("time", "power"),
+    value=lambda p: p.energy_j,
+    rel_sd=lambda p: p.energy_rel_sd,
+    mean_rel_sd=_energy_mean_rel_sd,
+)
+EDP = Quantity(
+    name="edp",
+    unit="J s",
+    needs=("time", "power"),
+    value=_edp,
+    rel_sd=_edp_rel_sd,
+    mean_rel_sd=_edp_mean_rel_sd,
+)
+
+QUANTITIES: Mapping[str, Quantity] = {q.name: q for q in (TIME, ENERGY, POWER, EDP)}
 """Everything that can be an objective or a cost, by name."""
 
 LIMITED: Mapping[str, Quantity] = {
-    "max_power_w": QUANTITIES["power"],
-    "max_time_ms": QUANTITIES["time"],
-    "max_energy_j": QUANTITIES["energy"],
+    "max_power_w": POWER,
+    "max_time_ms": TIME,
+    "max_energy_j": ENERGY,
 }
 """The quantity that each limit bounds."""
+
+INTERVAL = (0.05, 0.95)  # the ends of a central 90 % interval
 
 
 def upper_quantile(value: FloatArray, rel_sd: FloatArray, *, risk: float) -> FloatArray:
@@ -92,9 +127,14 @@ def upper_quantile(value: FloatArray, rel_sd: FloatArray, *, risk: float) -> Flo
     Raises:
         ValueError: when `risk` is not between 0 and 1, both excluded.
     """
+    check_risk(risk)
+    return _quantile(value, rel_sd, 1 - risk)
+
+
+def check_risk(risk: float) -> None:
+    """Refuse a `risk` outside of 0 to 1 with a `ValueError`; 0 and 1 themselves are outside."""
     if not 0 < risk < 1:
         raise ValueError(f"risk is {risk!r}: give a number between 0 and 1; 0.5 is the point prediction")
-    return _quantile(value, rel_sd, 1 - risk)
 
 
 def _quantile(value: FloatArray, rel_sd: FloatArray, probability: float) -> FloatArray:
@@ -106,7 +146,7 @@ def _quantile(value: FloatArray, rel_sd: FloatArray, probability: float) -> Floa
 
 
 def interval(prediction: Prediction, quantity: Quantity, row: int) -> Interval:
-    """Return the prediction of one mode with its central 90 % interval.
+    """Return the prediction of the mode at `row` with its central 90 % interval.
 
     The ends are NaN for a method without error bars, and all three for a quantity that was not measured.
     """
@@ -114,7 +154,7 @@ def interval(prediction: Prediction, quantity: Quantity, row: int) -> Interval:
     value, rel_sd = quantity.value(one), quantity.rel_sd(one)
     if np.isnan(rel_sd[0]):
         return Interval(value=float(value[0]), low=math.nan, high=math.nan)
-    low, high = (float(_quantile(value, rel_sd, p)[0]) for p in (0.05, 0.95))
+    low, high = (float(_quantile(value, rel_sd, p)[0]) for p in INTERVAL)
     return Interval(value=float(value[0]), low=low, high=high)
 
 
@@ -122,15 +162,15 @@ def measured(prediction: Prediction, quantity: Quantity, *, asked: str) -> Float
     """Return the `(n_modes,)` values of a quantity that `asked` ("a power limit") needs.
 
     Raises:
-        DataError: when the predictor never saw that quantity; `prediction` is then NaN throughout.
+        DataError: when the predictor never saw that quantity, so that the prediction is NaN throughout.
     """
-    basic = ("time", "power")
-    seen = [name for name in basic if not np.isnan(QUANTITIES[name].value(prediction)).all()]
-    if len(prediction) and not set(quantity.needs) <= set(seen):
-        missing = " and ".join(name for name in quantity.needs if name not in seen)
-        only = f"only {seen[0]}" if seen else "neither time nor power"
+    seen = [q.name for q in (TIME, POWER) if not np.isnan(q.value(prediction)).all()]
+    missing = [name for name in quantity.needs if name not in seen]
+    if missing and len(prediction):
+        has = f"only {seen[0]}" if seen else "neither time nor power"
         raise DataError(
-            f"{asked} was asked, but the predictor has {only}: profile {missing}, or ask for something else"
+            f"{asked} was asked, but the predictor has {has}: profile {' and '.join(missing)}, "
+            "or ask for something else"
         )
     return quantity.value(prediction)
 
@@ -142,12 +182,13 @@ def bounds(prediction: Prediction, limits: Limits, *, risk: float) -> dict[str, 
         DataError: when a limit is on a quantity that the predictor never saw.
         ValueError: when `risk` is not between 0 and 1.
     """
+    check_risk(risk)
     found: dict[str, FloatArray] = {}
     for name in limits.active():
         quantity = LIMITED[name]
-        article = "an" if quantity.name == "energy" else "a"
+        article = "an" if quantity is ENERGY else "a"
         value = measured(prediction, quantity, asked=f"{article} {quantity.name} limit")
-        found[name] = upper_quantile(value, quantity.rel_sd(prediction), risk=risk)
+        found[name] = upper_quantile(value, quantity.mean_rel_sd(prediction), risk=risk)
     return found
 
 
@@ -161,10 +202,12 @@ def feasible_mask(prediction: Prediction, limits: Limits, *, risk: float = 0.05)
         DataError: when a limit is on a quantity that the predictor never saw.
         ValueError: when `risk` is not between 0 and 1.
     """
-    if not 0 < risk < 1:
-        upper_quantile(prediction.time_ms, prediction.time_rel_sd, risk=risk)
-    mask = np.ones(len(prediction), dtype=np.bool_)
-    active = limits.active()
-    for name, bound in bounds(prediction, limits, risk=risk).items():
-        mask &= bound <= active[name]
+    return keeps(bounds(prediction, limits, risk=risk), limits, n_modes=len(prediction))
+
+
+def keeps(bounds: Mapping[str, FloatArray], limits: Limits, *, n_modes: int) -> BoolArray:
+    """Mark the modes all of whose `bounds` keep their limit."""
+    mask = np.ones(n_modes, dtype=np.bool_)
+    for name, limit in limits.active().items():
+        mask &= bounds[name] <= limit
     return mask

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from powertrain.errors import MissingExtraError, NoFeasibleModeError
 from powertrain.evaluation import coverage90, excess_w, mape, time_penalty
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import choose
-from powertrain.profiling import plan_modes
+from powertrain.profiling import Sampling, plan_modes
 from powertrain.records import Choice, ModeTable, PowerMode, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 
@@ -39,7 +39,7 @@ class _Recipe:
 
     method: str
     profiles: int
-    sampling: Literal["spread", "random"]
+    sampling: Sampling
     risk: float
 
 
@@ -48,6 +48,7 @@ RECIPES = (
     # The paper draws 50 modes at random and takes its predictions at their word.
     _Recipe(method="paper", profiles=50, sampling="random", risk=0.5),
 )
+METHODS = tuple(recipe.method for recipe in RECIPES)
 
 
 @final
@@ -124,30 +125,41 @@ def paper_grid(space: ModeSpace) -> ModeSpace:
     return thinned.limited(cpu_mhz=(clocks[1], clocks[-1])) if len(clocks) % 2 else thinned
 
 
-def run_demo(folder: Path, *, tell: Step = lambda _: None) -> Demo:
+def run_demo(
+    folder: Path,
+    *,
+    methods: Sequence[str] = METHODS,
+    grid: ModeSpace | None = None,
+    tell: Step = lambda _: None,
+) -> Demo:
     """Profile, fit, transfer and choose on the simulated AGX Orin; keep database and predictors in `folder`.
 
-    A method whose optional dependency is missing is left out and named in `missing`.
+    Args:
+        folder: Made if missing; what an earlier demonstration left there is replaced.
+        methods: Some of "gp" and "paper". One whose optional dependency is missing is left out and named in
+            `Demo.missing`.
+        grid: Modes in which the reference is profiled; the paper's 4,368 by default.
+        tell: Told about every step.
     """
     folder.mkdir(parents=True, exist_ok=True)
     board = SimulatedOrin()
-    grid = paper_grid(board.space).table()
-    reference = board.measure(REFERENCE, grid, seed=SEED)
+    profiled = (paper_grid(board.space) if grid is None else grid).table()
+    reference = board.measure(REFERENCE, profiled, seed=SEED)
     truth = board.truth(TARGET, board.modes())
-    tell(f"profiled the reference {REFERENCE} in {len(grid):,} modes")
-    methods: list[DemoMethod] = []
+    tell(f"profiled the reference {REFERENCE} in {len(profiled):,} modes")
+    done: list[DemoMethod] = []
     missing: list[str] = []
     with open_store(folder / DATABASE) as store:
         _keep(store, reference)
-        for recipe in RECIPES:
+        for recipe in (r for r in RECIPES if r.method in methods):
             try:
-                done, measured = _run_method(recipe, board, reference, truth, folder, tell)
+                method, measured = _run_method(recipe, board, reference, truth, folder, tell)
             except MissingExtraError as error:
                 missing.append(f"{recipe.method} is left out: {error}")
                 tell(missing[-1])
                 continue
-            methods.append(done)
-            if not methods[1:]:
+            done.append(method)
+            if recipe is RECIPES[0]:
                 _keep(store, measured)
     stock = [_outcome(name, _row_of(mode, truth.modes), truth) for name, mode in board.stock_modes().items()]
     return Demo(
@@ -155,9 +167,9 @@ def run_demo(folder: Path, *, tell: Step = lambda _: None) -> Demo:
         reference=REFERENCE,
         target=TARGET,
         limit_w=LIMIT_W,
-        grid_modes=len(grid),
+        grid_modes=len(profiled),
         truth=truth,
-        methods=tuple(methods),
+        methods=tuple(done),
         best=_outcome("true best", _best_row(truth), truth),
         stock=tuple(stock),
         missing=tuple(missing),
@@ -176,13 +188,13 @@ def _run_method(
     """Return how a method did and the profiles that it was given; keep the default's predictors."""
     kind = predictor_class(recipe.method)
     started_s = time.perf_counter()
-    fitted = kind.fit(reference, seed=SEED)
+    fitted = kind.fit(reference, space=board.space, seed=SEED)
     reference_fit_s = time.perf_counter() - started_s
     tell(f"{recipe.method}: fitted the reference in {reference_fit_s:.1f} s")
     profiled = plan_modes(truth.modes, recipe.profiles, sampling=recipe.sampling, seed=SEED)
     measured = board.measure(TARGET, truth.modes.take(profiled), seed=SEED)
     started_s = time.perf_counter()
-    predictor = kind.transfer([fitted], measured, seed=SEED)
+    predictor = kind.transfer([fitted], measured, space=board.space, seed=SEED)
     fit_s = time.perf_counter() - started_s
     tell(f"{recipe.method}: learnt {TARGET} from {recipe.profiles} profiles in {fit_s:.2f} s")
     if recipe is RECIPES[0]:

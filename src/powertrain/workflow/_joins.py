@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from powertrain.dataset import AbstractStore, CsvFile, read_csv, write_csv
 from powertrain.devices import AbstractDevice
 from powertrain.errors import MissingKnobError, UnknownNameError
 from powertrain.models import AbstractPredictor, predictor_class
-from powertrain.profiling import plan_modes
+from powertrain.optimisation import Cost, Objective
+from powertrain.profiling import Sampling, plan_modes
 from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTable
+from powertrain.space import ModeSpace
 
 __all__ = [
     "Front",
@@ -36,8 +38,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-Cost = Literal["time", "power", "energy"]
-
 
 def open_device(spec: str) -> AbstractDevice:
     """Open a device by its spec, such as `"sim:orin-agx"` or `"replay:FILE.csv"`."""
@@ -49,7 +49,7 @@ def plan(
     n: int,
     *,
     workload: str | None = None,
-    sampling: Literal["spread", "random"] = "spread",
+    sampling: Sampling = "spread",
     seed: int = 0,
 ) -> ModeTable:
     """Choose `n` modes of a device to profile, in the order to measure them; see `plan_modes`.
@@ -72,15 +72,20 @@ def modes_of_device(device: AbstractDevice, predictor: AbstractPredictor) -> Mod
     unknown = [name for name in varying if name not in predictor.knobs]
     if unknown:
         raise MissingKnobError(
-            f"{device.name} has the knob {', '.join(unknown)}, which the predictor does not know: it was made "
-            f"with {', '.join(predictor.knobs)}; give the modes to choose from in a file"
+            f"{device.name} has the knob {', '.join(unknown)}, which the predictor does not know: it was "
+            f"made with {', '.join(predictor.knobs)}; give the modes to choose from in a file"
         )
     return device.modes()
 
 
-def fit(profiles: ProfileTable, *, method: str = "gp", seed: int = 0) -> AbstractPredictor:
-    """Learn a workload from its own profiles: a reference, when there are many of them."""
-    return predictor_class(method).fit(profiles, seed=seed)
+def fit(
+    profiles: ProfileTable, *, method: str = "gp", space: ModeSpace | None = None, seed: int = 0
+) -> AbstractPredictor:
+    """Learn a workload from its own profiles: a reference, when there are many of them.
+
+    `space` is the device's, where the profiles do not reach the ends of its knobs.
+    """
+    return predictor_class(method).fit(profiles, space=space, seed=seed)
 
 
 def transfer(
@@ -88,10 +93,14 @@ def transfer(
     profiles: ProfileTable,
     *,
     method: str = "gp",
+    space: ModeSpace | None = None,
     seed: int = 0,
 ) -> AbstractPredictor:
-    """Learn a workload from a few profiles and from references: other workloads, or other devices."""
-    return predictor_class(method).transfer(references, profiles, seed=seed)
+    """Learn a workload from a few profiles and from references: other workloads, or other devices.
+
+    `space` is the device's: the ranges of its knobs, which a few profiles may not reach.
+    """
+    return predictor_class(method).transfer(references, profiles, space=space, seed=seed)
 
 
 @final
@@ -120,7 +129,7 @@ def choose(
     predictor: AbstractPredictor,
     modes: ModeTable,
     *,
-    objective: Literal["time", "energy", "power", "edp"] = "time",
+    objective: Objective = "time",
     max_power_w: float = np.inf,
     max_time_ms: float = np.inf,
     max_energy_j: float = np.inf,

@@ -31,7 +31,7 @@ def read_modes(path: Path, *, knobs: Sequence[str]) -> ModeTable:
         raise CsvError(f"{path} is not UTF-8 text: give a CSV file with a column per knob") from error
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip() for name in next(reader, list[str]())]
         missing = [knob for knob in knobs if knob not in header]
         if missing:
             raise MissingKnobError(

@@ -38,8 +38,8 @@ __all__ = ["StoreSummary", "demo_html", "demo_tables", "store_html", "summarise_
 TRUE_COLUMNS = (
     Column(name="true time", unit="ms"),
     Column(name="true power", unit="W"),
-    Column(name="slower than the best", unit="%"),
-    Column(name="above the limit", unit="W"),
+    Column(name="slower than best", unit="%"),
+    Column(name="above limit", unit="W"),
 )
 
 
@@ -53,9 +53,9 @@ def demo_tables(demo: Demo) -> tuple[Table, Table]:
             "drawn",
             Column(name="time MAPE", unit="%"),
             Column(name="power MAPE", unit="%"),
-            Column(name="time in 90 % interval", unit="%"),
-            Column(name="power in 90 % interval", unit="%"),
-            Column(name="fit of the reference", unit="s"),
+            Column(name="time covered", unit="%"),
+            Column(name="power covered", unit="%"),
+            Column(name="reference", unit="s"),
             Column(name="transfer", unit="s"),
         ),
         [
@@ -72,6 +72,7 @@ def demo_tables(demo: Demo) -> tuple[Table, Table]:
             )
             for m in demo.methods
         ],
+        note="Covered: share of the truths inside the central 90 % interval.",
     )
     rows: list[tuple[Cell, ...]] = [
         (f"{m.method}, {m.profiles} profiles", "found no mode", None, None, None, None)
@@ -80,7 +81,7 @@ def demo_tables(demo: Demo) -> tuple[Table, Table]:
     ]
     outcomes = [m.outcome for m in demo.methods if m.outcome is not None]
     rows += [
-        (o.name, str(o.mode), o.time_ms, o.power_w, o.time_penalty_pct, o.excess_w)
+        (o.name, str(o.mode), o.time_ms, o.power_w, _tenths(o.time_penalty_pct), _tenths(o.excess_w))
         for o in (*outcomes, demo.best, *demo.stock)
     ]
     chosen = Table.of(
@@ -89,6 +90,10 @@ def demo_tables(demo: Demo) -> tuple[Table, Table]:
         rows,
     )
     return errors, chosen
+
+
+def _tenths(value: float) -> float:
+    return round(value, 1) + 0.0  # no negative zero
 
 
 def demo_html(demo: Demo) -> str:
