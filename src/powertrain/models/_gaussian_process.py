@@ -14,6 +14,7 @@ from powertrain.models._coordinates import Coordinates
 from powertrain.models._quantity import Learner, Quantity
 from powertrain.models._quantity_file import Arrays, quantity_restored, quantity_state
 from powertrain.models._references import check_knobs
+from powertrain.models._threads import one_thread
 from powertrain.records import ModeTable, Prediction, ProfileTable
 from powertrain.space import ModeSpace
 
@@ -100,10 +101,11 @@ class GaussianProcessPredictor(AbstractPredictor):
             check_knobs(coordinates, reference._coordinates, workload=reference.workload)
         learner = Learner(profiles, coordinates, seed)
         time = power = None
-        if profiles.has_time:
-            time = learner.learn("time_ms", [r._time for r in references if r._time], None)
-        if profiles.has_power:
-            power = learner.learn("power_w", [r._power for r in references if r._power], time)
+        with one_thread():
+            if profiles.has_time:
+                time = learner.learn("time_ms", [r._time for r in references if r._time], None)
+            if profiles.has_power:
+                power = learner.learn("power_w", [r._power for r in references if r._power], time)
         return cls(
             device=profiles.device,
             workload=profiles.workload,
@@ -114,6 +116,10 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`; a quantity that was never measured is NaN."""
+        with one_thread():
+            return self._predict(modes)
+
+    def _predict(self, modes: ModeTable) -> Prediction:
         own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
         nothing = np.full(len(own), np.nan)
         log_time, time_sd = self._time.predict(own, None) if self._time else (nothing, nothing)

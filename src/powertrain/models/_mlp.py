@@ -23,7 +23,7 @@ Float32Array = npt.NDArray[np.float32]
 
 _BETA_MEAN, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
 """Adam's own defaults (Kingma and Ba, 2015)."""
-_BLOCK = 1024
+_BLOCK = 64
 """Rows that are pushed through at a time: their activations stay in the cache."""
 
 _ONE_THREAD = 1 << 18

@@ -1,0 +1,70 @@
+"""Every method keeps the contract of `AbstractPredictor`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from powertrain.errors import CheckpointError, UnknownNameError
+from powertrain.models import METHODS, AbstractPredictor, load_predictor, predictor_class
+from powertrain.models._checkpoint import Checkpoint, write_checkpoint
+from powertrain.testing import PredictorSuite, example_table
+
+
+class TestGaussianProcess(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("gp")
+
+
+class TestPaper(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("paper")
+
+
+class TestPaperScratch(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("paper-scratch")
+
+
+class TestLinear(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("linear")
+
+
+def test_the_methods_are_the_four_of_the_command_line_and_their_classes_know_their_names():
+    assert METHODS == ("gp", "paper", "paper-scratch", "linear")
+    assert tuple(predictor_class(method).method for method in METHODS) == METHODS
+
+
+def test_only_the_methods_that_transfer_use_references():
+    assert [method for method in METHODS if predictor_class(method).uses_references] == ["gp", "paper"]
+
+
+def test_an_unknown_method_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="unknown method 'papper': did you mean 'paper'"):
+        predictor_class("papper")
+
+
+def test_a_file_is_loaded_only_as_the_method_that_wrote_it(tmp_path):
+    predictor_class("linear").fit(example_table()).save(tmp_path / "a.ptm")
+    with pytest.raises(CheckpointError, match=r"method 'linear', and 'paper' was asked: .*--method paper"):
+        predictor_class("paper").load(tmp_path / "a.ptm")
+
+
+def test_a_file_of_a_method_that_does_not_exist_here_is_refused(tmp_path):
+    write_checkpoint(Checkpoint(method="oracle"), tmp_path / "a.ptm")
+    with pytest.raises(CheckpointError, match="made by the method 'oracle'"):
+        load_predictor(tmp_path / "a.ptm")
+
+
+def test_no_method_needs_torch_and_none_is_loaded_before_it_is_asked_for():
+    code = (
+        "import sys; import powertrain.models as m\n"
+        "loaded = {n for n in sys.modules if n.startswith('powertrain.models._')}\n"
+        "assert loaded == {'powertrain.models._checkpoint', 'powertrain.models._base'}, loaded\n"
+        "sys.modules['torch'] = None\n"
+        "for name in m.METHODS: m.predictor_class(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
