@@ -22,7 +22,7 @@ $(VENV)/.python:
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing PowerTrain and the demo's needs into $(VENV) (once)"
-	$(PIP) --editable '.[torch,report]'
+	$(PIP) --editable '.[report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

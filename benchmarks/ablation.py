@@ -2,8 +2,8 @@
 
     python benchmarks/ablation.py [--seeds 5]
 
-Each row changes one thing of the predictor that ships and scores it again. Mean MAPE over targets and seeds, time /
-power, in per cent.
+Each row changes one thing of the predictor that ships and scores it again. Mean MAPE over targets and seeds,
+time / power, in per cent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def priors(mean: dict[str, Any] | None = None, kernel: dict[str, Any] | None = N
     @contextmanager
     def changed() -> Iterator[None]:
         with ExitStack() as stack:
-            stack.enter_context(patch.object(_quantity, "MeanPrior", lambda: replace(MeanPrior(), **(mean or {}))))
+            stack.enter_context(
+                patch.object(_quantity, "MeanPrior", lambda: replace(MeanPrior(), **(mean or {})))
+            )
             stack.enter_context(
                 patch.object(_quantity, "KernelPrior", lambda: replace(KernelPrior(), **(kernel or {})))
             )
@@ -131,8 +133,8 @@ def cells(seeds: int, sampling: str = "spread") -> list[str]:
     """Score all protocols once and return a cell for each number of profiles."""
     out: list[str] = []
     for protocol in PROTOCOLS:
-        for row in score(protocol, seeds, sampling).summary.errors:
-            out.append(f"{row.time_mape.mean:.2f} / {row.power_mape.mean:.2f}")
+        rows = score(protocol, seeds, sampling).summary.errors
+        out += [f"{row.time_mape.mean:.2f} / {row.power_mape.mean:.2f}" for row in rows]
     return out
 
 

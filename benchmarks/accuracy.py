@@ -49,7 +49,10 @@ class Protocol:
         )
 
     def command(self, methods: tuple[str, ...], seeds: int) -> str:
-        words = [f"powertrain evaluate ../shared/data/{self.file}.csv", f'--device "{self.device}" --target all']
+        words = [
+            f"powertrain evaluate ../shared/data/{self.file}.csv",
+            f'--device "{self.device}" --target all',
+        ]
         words.append(f"--reference {self.references}")
         if self.reference_device:
             words.append(f'--reference-device "{self.reference_device}"')
@@ -124,7 +127,8 @@ def score(protocol: Protocol, methods: tuple[str, ...], seeds: int) -> list[str]
     result = evaluate(protocol.plan(methods, seeds), tables)
     lines = [f"### {protocol.title}", "", f"`{protocol.command(methods, seeds)}`", ""]
     lines += [
-        "| method | profiles | time MAPE % | sd over seeds | power MAPE % | sd over seeds | 90 % intervals cover, time / power % |",
+        "| method | profiles | time MAPE % | sd over seeds | power MAPE % | sd over seeds "
+        "| 90 % intervals cover, time / power % |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in result.summary.errors:

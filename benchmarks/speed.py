@@ -16,38 +16,16 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from _harness import machine, today, write_result
+from _harness import interleaved, machine, today, write_result
 
 from powertrain.devices import open_device
 from powertrain.models import predictor_class
 from powertrain.optimisation import choose, front_of
 from powertrain.profiling import plan_modes
 from powertrain.records import ProfileTable
-from powertrain.space import Knob, ModeSpace
+from powertrain.workflow import paper_grid
 
 GP = predictor_class("gp")
-
-
-def interleaved(cases: dict[str, Callable[[], object]], repetitions: int) -> dict[str, np.ndarray]:
-    """Return the seconds of each repetition of each case, run in turn after one warm-up."""
-    for case in cases.values():
-        case()
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(repetitions):
-        for name, case in cases.items():
-            started_s = time.perf_counter()
-            case()
-            seconds[name].append(time.perf_counter() - started_s)
-    return {name: np.array(values) for name, values in seconds.items()}
-
-
-def paper_grid(space: ModeSpace) -> ModeSpace:
-    """Return the 4,368 modes of the paper: even core counts and every other CPU clock."""
-    cpu = space.knob("cpu_mhz").values
-    even = space.thinned(cpu_cores=2)
-    return ModeSpace(
-        tuple(Knob(name="cpu_mhz", values=cpu[1::2]) if k.name == "cpu_mhz" else k for k in even.knobs)
-    )
 
 
 def sklearn_gp(profiles: ProfileTable) -> Callable[[], object]:
@@ -110,12 +88,18 @@ def main() -> int:
     profiles = board.measure(target, everything.take(plan_modes(everything, 50)), seed=1)
     references = [GP.fit(profiled, space=space)]
     lines = [f"{machine()}, {today()}. The board is simulated.", ""]
-    lines += ["| what | min s | median s | max s | budget s | median ratio to PowerTrain |", "|---|--:|--:|--:|--:|--:|"]
+    lines += [
+        "| what | min s | median s | max s | budget s | median ratio to PowerTrain |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
 
     cases: dict[str, Callable[[], object]] = {
         "gp transfer, 50 profiles, time and power": lambda: GP.transfer(references, profiles, space=space)
     }
-    for name, peer in (("scikit-learn GP, same points", sklearn_gp), ("BoTorch SingleTaskGP, same points", botorch_gp)):
+    for name, peer in (
+        ("scikit-learn GP, same points", sklearn_gp),
+        ("BoTorch SingleTaskGP, same points", botorch_gp),
+    ):
         try:
             cases[name] = peer(profiles)
         except ImportError as error:
@@ -132,12 +116,15 @@ def main() -> int:
         front_of(prediction)
         choose(prediction, everything, max_power_w=30.0)
 
-    times = interleaved({"predict 18,096 modes with error bars + front + choice": answer}, options.repetitions)
+    times = interleaved(
+        {"predict 18,096 modes with error bars + front + choice": answer}, options.repetitions
+    )
     lines += [row(name, seconds, "0.05") for name, seconds in times.items()]
 
     paper = predictor_class("paper")
     times = interleaved(
-        {"paper: both networks, 4,368 modes, 100 epochs": lambda: paper.fit(profiled)}, max(options.repetitions // 2, 2)
+        {"paper: both networks, 4,368 modes, 100 epochs": lambda: paper.fit(profiled)},
+        max(options.repetitions // 2, 2),
     )
     lines += [row(name, seconds, "12") for name, seconds in times.items()]
 
@@ -155,7 +142,10 @@ def main() -> int:
     )
     numpy_s = np.median(times["import numpy"])
     budgets = {"powertrain --help": "0.15", "import powertrain": f"{1.2 * numpy_s:.3f} (1.2 x numpy)"}
-    lines += [row(name, s, budgets.get(name, ""), f"{np.median(s) / numpy_s:.2f} x numpy") for name, s in times.items()]
+    lines += [
+        row(name, s, budgets.get(name, ""), f"{np.median(s) / numpy_s:.2f} x numpy")
+        for name, s in times.items()
+    ]
     print("\n".join(lines))
     write_result(options.out, "Speed", "python benchmarks/speed.py", lines)
     return 0

@@ -34,7 +34,7 @@ def written(tmp_path):
     ("text", "message"),
     [
         ("", "empty"),
-        (HEADER, "no rows"),
+        (HEADER, "no row"),
         (HEADER + "b,w,,200,5,6\n" + rows(2), "line 2"),
         (HEADER + "b,w,nan,200,5,6\n", "line 2"),
         (HEADER + "b,w,100,200,fast,6\n", "'fast'"),

@@ -71,6 +71,18 @@ def test_all_targets_take_turns(plan, grid):
     assert all(t.table.workload not in names(t) for t in targets)
 
 
+def test_of_all_targets_those_that_cannot_be_scored_are_left_out_with_a_warning(plan, grid, caplog):
+    plan = dataclasses.replace(
+        plan, targets=("all",), references=("same",), reference_devices=("Another board",)
+    )
+    targets = resolve(plan, grid)
+
+    assert [target.table.workload for target in targets] == ["resnet18"]
+    assert "lstm is left out of the targets" in caplog.text
+    with pytest.raises(DataError, match="ask for at most"):
+        resolve(dataclasses.replace(plan, profiles=(1000,)), grid)
+
+
 def test_the_same_workload_on_another_device_is_a_reference(plan, grid):
     for reference in ("same", "resnet18"):
         (target,) = resolve(

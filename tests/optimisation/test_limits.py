@@ -65,9 +65,9 @@ def test_a_quantity_that_is_not_predicted_has_no_bound():
 
 @pytest.mark.parametrize("risk", [0.0, 1.0, -0.1, 1.5, np.nan])
 def test_a_risk_outside_of_0_to_1_is_refused(risk):
-    with pytest.raises(ValueError, match="risk is .*: give a number between 0 and 1"):
+    with pytest.raises(ValueError, match=r"risk is .*: give a number between 0 and 1"):
         upper_quantile(np.ones(1), np.ones(1), risk=risk)
-    with pytest.raises(ValueError, match="risk is .*: give a number between 0 and 1"):
+    with pytest.raises(ValueError, match=r"risk is .*: give a number between 0 and 1"):
         feasible_mask(prediction([1], [1]), Limits(), risk=risk)
 
 

@@ -252,4 +252,5 @@ def _spread(spread: Spread) -> str | None:
 
 
 def _fixed(value: float, decimals: int = 1) -> str | None:
-    return None if value != value else f"{value:.{decimals}f}"
+    # Adding 0 turns a rounded -0.0 into 0.0.
+    return None if value != value else f"{round(value, decimals) + 0.0:.{decimals}f}"

@@ -10,7 +10,7 @@ from typing import final
 
 import numpy as np
 
-from powertrain.errors import DataError, MissingKnobError, UnknownNameError
+from powertrain.errors import DataError, MissingKnobError, PowerTrainError, UnknownNameError
 from powertrain.profiling import Sampling
 from powertrain.records import FloatArray, ProfileTable
 
@@ -139,6 +139,9 @@ class Target:
 def resolve(plan: EvaluationPlan, tables: Tables) -> list[Target]:
     """Look up the targets, their references and their limits, refusing what cannot be scored.
 
+    Of the targets that `"all"` stands for, those that cannot be scored are left out with a warning, unless
+    that leaves none.
+
     Raises:
         UnknownNameError: the device, a target, or all of the references are not in `tables`.
         MissingKnobError: a reference and its target have different knobs.
@@ -148,18 +151,35 @@ def resolve(plan: EvaluationPlan, tables: Tables) -> list[Target]:
     if plan.device not in devices:
         raise UnknownNameError.of("device", plan.device, devices)
     known = [workload for device, workload in tables if device == plan.device]
-    names = known if ALL in plan.targets and ALL not in known else plan.targets
+    if ALL in plan.targets and ALL not in known:
+        return _all_that_can_be_scored(plan, known, tables)
+    return [_target(plan, name, known, tables) for name in plan.targets]
+
+
+def _all_that_can_be_scored(plan: EvaluationPlan, known: Sequence[str], tables: Tables) -> list[Target]:
+    """Return every workload as a target; those without references or with too few modes are left out."""
     targets: list[Target] = []
-    for name in names:
-        if name not in known:
-            raise UnknownNameError.of(f"workload of {plan.device}", name, known)
-        table = tables[plan.device, name].averaged()
-        _refuse_too_many_profiles(plan, table)
-        references = tuple(tables[owner].averaged() for owner in _references(plan, name, tables))
-        for reference in references:
-            _refuse_other_knobs(table, reference)
-        targets.append(Target(table=table, references=references, limits_w=_limits_w(plan, table)))
+    problem: PowerTrainError | None = None
+    for name in known:
+        try:
+            targets.append(_target(plan, name, known, tables))
+        except (DataError, UnknownNameError) as error:
+            problem = error
+            logger.warning("%s is left out of the targets: %s", name, error)
+    if problem is not None and not targets:
+        raise problem
     return targets
+
+
+def _target(plan: EvaluationPlan, name: str, known: Sequence[str], tables: Tables) -> Target:
+    if name not in known:
+        raise UnknownNameError.of(f"workload of {plan.device}", name, known)
+    table = tables[plan.device, name].averaged()
+    _refuse_too_many_profiles(plan, table)
+    references = tuple(tables[owner].averaged() for owner in _references(plan, name, tables))
+    for reference in references:
+        _refuse_other_knobs(table, reference)
+    return Target(table=table, references=references, limits_w=_limits_w(plan, table))
 
 
 def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple[str, str]]:

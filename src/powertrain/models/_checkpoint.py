@@ -7,6 +7,8 @@ content gives the same bytes.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import json
 import math
@@ -205,14 +207,13 @@ def _own_version() -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where folders can be synchronised at all (not on Windows)."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Make the new name survive a power cut, where folders can be synchronised (not on every system)."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _unwritable(path: Path, error: OSError) -> str:
@@ -220,7 +221,7 @@ def _unwritable(path: Path, error: OSError) -> str:
         return f"the folder {path.parent} does not exist; create it or choose another"
     if path.is_dir():
         return "that is a folder; add a file name"
-    if isinstance(error, PermissionError) or error.errno == 30:  # EROFS
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return f"the folder {path.parent} is read-only; choose another"
     return f"{error.strerror or error}; free the disk or choose another place"
 

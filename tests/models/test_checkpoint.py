@@ -1,0 +1,315 @@
+"""Predictor files: complete or refused, and never executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from powertrain.errors import CheckpointError
+from powertrain.models._checkpoint import Checkpoint, peek_method, read_checkpoint, write_checkpoint
+
+EXAMPLE = Checkpoint(
+    method="paper",
+    header={"workload": "resnet18 ü", "knobs": ["gpu_mhz", "cpu_mhz"], "floor": 0.1 + 0.2, "flag": None},
+    arrays={
+        "weights": np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4),
+        "scale": np.array([np.nan, 3]),
+    },
+)
+NUMBERS = hnp.arrays(
+    dtype=st.sampled_from(["<f4", "<f8", ">f8", "<i8", "u1", "?"]),
+    shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "example.ptm"
+
+
+@pytest.fixture
+def written(path: Path) -> Path:
+    write_checkpoint(EXAMPLE, path)
+    return path
+
+
+def assert_equal(left: Checkpoint, right: Checkpoint) -> None:
+    assert (left.method, left.header) == (right.method, right.header)
+    assert list(left.arrays) == list(right.arrays)
+    for name, array in left.arrays.items():
+        other = right.arrays[name]
+        assert (array.dtype, array.shape) == (other.dtype, other.shape)
+        assert array.tobytes() == other.tobytes()
+
+
+def rewritten(
+    path: Path, *, leave_out: str = "", replace: dict[str, bytes] | None = None, **header: Any
+) -> None:
+    """Write the zip again with members or entries of the header changed."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["header.json"] = json.dumps({**json.loads(members["header.json"]), **header}).encode()
+    members.update(replace or {})
+    members.pop(leave_out, None)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+# What is written is read back
+
+
+def test_header_and_arrays_come_back_bit_for_bit(written):
+    assert_equal(read_checkpoint(written, method="paper"), EXAMPLE)
+    assert read_checkpoint(written, method=None).source == str(written)
+
+
+@given(arrays=st.dictionaries(st.sampled_from(["a", "b.c", "ü"]), NUMBERS, max_size=2))
+def test_any_array_of_numbers_comes_back_bit_for_bit(arrays):
+    with tempfile.TemporaryDirectory() as folder:
+        write_checkpoint(Checkpoint(method="gp", arrays=arrays), Path(folder, "a.ptm"))
+        found = read_checkpoint(Path(folder, "a.ptm"), method=None)
+    assert_equal(found, Checkpoint(method="gp", arrays=arrays))
+
+
+def test_the_arrays_of_a_file_may_be_written_to(written):
+    read_checkpoint(written, method=None).arrays["weights"][:] = 0
+
+
+def test_the_same_content_gives_the_same_bytes(written, tmp_path):
+    write_checkpoint(EXAMPLE, tmp_path / "again.ptm")
+    assert (tmp_path / "again.ptm").read_bytes() == written.read_bytes()
+
+
+def test_numpy_opens_the_arrays_without_pickle(written):
+    with np.load(written, allow_pickle=False) as found:
+        np.testing.assert_array_equal(found["weights"], EXAMPLE.arrays["weights"])
+
+
+def test_the_method_is_known_from_the_header_alone(written):
+    rewritten(written, leave_out="weights.npy")
+    assert peek_method(written) == "paper"
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        Checkpoint(method="gp", arrays={"a": np.array([object()])}),
+        Checkpoint(method="gp", arrays={"a": np.array(["text"])}),
+        Checkpoint(method="gp", header={"mean": float("nan")}),
+        Checkpoint(method="gp", header={"format": "mine"}),
+    ],
+    ids=["objects", "texts", "NaN in the header", "taken name"],
+)
+def test_what_the_format_cannot_hold_is_not_written(unfit, path):
+    with pytest.raises(ValueError, match=r"numbers|JSON|rename"):
+        write_checkpoint(unfit, path)
+    assert not path.exists()
+
+
+# Writing is all or nothing
+
+
+def test_a_file_is_replaced_only_by_a_complete_one(written, monkeypatch):
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    before = written.read_bytes()
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(Checkpoint(method="gp"), written)
+    assert written.read_bytes() == before
+    assert os.listdir(written.parent) == [written.name]  # noqa: PTH208
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"folder .*nowhere does not exist; create it"):
+        write_checkpoint(EXAMPLE, tmp_path / "nowhere" / "a.ptm")
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="that is a folder; add a file name"):
+        write_checkpoint(EXAMPLE, tmp_path)
+    with pytest.raises(CheckpointError, match="is a folder, not a predictor file"):
+        read_checkpoint(tmp_path, method=None)
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path):
+    """Run the test as a user whom permissions bind, even where the tests run as root."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("needs POSIX users")
+    folder = Path(tempfile.mkdtemp())
+    if root := os.geteuid() == 0:
+        os.chown(folder, 65534, -1)
+        os.seteuid(65534)
+    yield folder
+    folder.chmod(0o700)
+    for file in folder.iterdir():
+        file.unlink()
+    if root:
+        os.seteuid(0)
+    folder.rmdir()
+
+
+def test_a_read_only_folder_is_refused_and_the_old_file_stays(unprivileged):
+    file = unprivileged / "a.ptm"
+    write_checkpoint(EXAMPLE, file)
+    unprivileged.chmod(0o500)
+    with pytest.raises(CheckpointError, match=r"the folder .* is read-only; choose another"):
+        write_checkpoint(Checkpoint(method="gp"), file)
+    assert peek_method(file) == "paper"
+
+
+def test_a_file_that_may_not_be_read_is_refused(unprivileged):
+    write_checkpoint(EXAMPLE, unprivileged / "a.ptm")
+    (unprivileged / "a.ptm").chmod(0)
+    with pytest.raises(CheckpointError, match="check its permissions"):
+        read_checkpoint(unprivileged / "a.ptm", method=None)
+
+
+# Reading takes complete predictor files of this format and nothing else
+
+
+class Bomb:
+    def __reduce__(self):
+        return pytest.fail, ("the file was executed",)
+
+
+def torch_like(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", pickle.dumps(Bomb()))
+
+
+@pytest.mark.parametrize(
+    ("write", "found"),
+    [
+        (lambda path: None, "there is no predictor file"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (lambda path: path.write_bytes(b"device,workload\n"), "something else"),
+        (lambda path: path.write_bytes(b"SQLite format 3\0" + bytes(99)), "a profile database"),
+        (lambda path: path.write_bytes(b'{"format": 1}'), "a JSON file"),
+        (lambda path: path.write_bytes(pickle.dumps(Bomb())), "a pickle, which is never opened"),
+        (torch_like, "a PyTorch file, which is never opened"),
+        (lambda path: zipfile.ZipFile(path, "w").close(), "another zip"),
+        (lambda path: np.savez(path.open("wb"), a=np.zeros(3)), "another zip"),
+        (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "damaged or was cut short"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_is_no_predictor_file_is_refused_with_what_it_is(path, write, found):
+    write(path)
+    for read in (lambda: read_checkpoint(path, method=None), lambda: peek_method(path)):
+        with pytest.raises(CheckpointError, match=found) as refusal:
+            read()
+        assert "\n" not in str(refusal.value)
+
+
+def test_another_method_is_refused_by_both_names(written):
+    with pytest.raises(CheckpointError, match=r"of method 'paper', and 'gp' was asked"):
+        read_checkpoint(written, method="gp")
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", None])
+def test_another_format_version_is_refused_with_who_wrote_it(written, version):
+    rewritten(written, format_version=version, created_by="powertrain 9.1")
+    with pytest.raises(
+        CheckpointError, match=rf"version {version!r}, written by powertrain 9.1; .* reads version 1"
+    ):
+        read_checkpoint(written, method=None)
+
+
+def test_an_array_that_is_missing_from_the_file_is_named(written):
+    rewritten(written, leave_out="weights.npy")
+    with pytest.raises(CheckpointError, match=r"weights\.npy"):
+        read_checkpoint(written, method=None)
+
+
+def test_an_array_of_objects_is_not_unpickled(written, tmp_path):
+    np.save(tmp_path / "a.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    rewritten(written, replace={"weights.npy": (tmp_path / "a.npy").read_bytes()})
+    with pytest.raises(CheckpointError, match="does not hold the numbers that it declares"):
+        read_checkpoint(written, method=None)
+
+
+def test_an_array_that_declares_more_than_the_file_holds_takes_no_memory(written):
+    with zipfile.ZipFile(written) as archive:
+        weights = archive.read("weights.npy")
+    huge = weights.replace(b"(2, 3, 4), }          ", b"(2000000000000, 3, 4),}")[: len(weights)]
+    rewritten(written, replace={"weights.npy": huge})
+    with pytest.raises(CheckpointError, match="does not hold the numbers that it declares"):
+        read_checkpoint(written, method=None)
+
+
+def test_a_compressed_member_is_refused(written):
+    with zipfile.ZipFile(written) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(CheckpointError, match="is compressed"):
+        read_checkpoint(written, method=None)
+
+
+def test_a_file_cut_anywhere_is_refused(written):
+    content = written.read_bytes()
+    for length in range(len(content)):
+        written.write_bytes(content[:length])
+        with pytest.raises(CheckpointError):
+            read_checkpoint(written, method=None)
+
+
+def test_a_file_with_any_byte_changed_is_refused_or_reads_the_same(written):
+    content = bytearray(written.read_bytes())
+    for place in range(len(content)):
+        for flip in (0x01, 0x80, 0xFF):
+            changed = content.copy()
+            changed[place] ^= flip
+            written.write_bytes(changed)
+            try:
+                found = read_checkpoint(written, method=None)
+            except CheckpointError as refusal:
+                assert "\n" not in str(refusal)
+            else:
+                assert_equal(found, EXAMPLE)
+
+
+# What a predictor asks of its file
+
+
+def test_entries_of_the_header_are_given_by_their_kind(written):
+    found = read_checkpoint(written, method=None)
+    assert found.text("workload") == "resnet18 ü"
+    assert found.texts("knobs") == ("gpu_mhz", "cpu_mhz")
+    assert found.value("floor") == 0.1 + 0.2
+
+
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        (lambda c: c.value("device"), "lacks 'device'"),
+        (lambda c: c.text("knobs"), "not a text"),
+        (lambda c: c.texts("workload"), "not a list of texts"),
+        (lambda c: c.array("biases"), "lacks the array 'biases'"),
+        (lambda c: c.array("weights", shape=(2, None)), r"shape \(2, 3, 4\), not \(2, None\)"),
+        (lambda c: c.array("weights", shape=(2, None, 5)), r"shape \(2, 3, 4\), not \(2, None, 5\)"),
+    ],
+)
+def test_what_a_predictor_misses_in_its_file_is_named(written, ask, reason):
+    with pytest.raises(CheckpointError, match=rf"example.ptm .*{reason}; fit or transfer it again"):
+        ask(read_checkpoint(written, method=None))
+
+
+def test_an_array_of_any_length_fits_where_none_is_asked():
+    assert EXAMPLE.array("weights", shape=(2, None, 4)) is EXAMPLE.arrays["weights"]
