@@ -1,4 +1,4 @@
-"""What all benchmarks share: paired repetitions, the machine and the date, and tables in benchmarks/results."""
+"""What benchmarks share: paired repetitions, machine and date, and tables in benchmarks/results."""
 
 from __future__ import annotations
 

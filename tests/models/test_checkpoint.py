@@ -192,6 +192,11 @@ def torch_like(path: Path) -> None:
         archive.writestr("model/data.pkl", pickle.dumps(Bomb()))
 
 
+def numpy_archive(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+
+
 @pytest.mark.parametrize(
     ("write", "found"),
     [
@@ -203,11 +208,10 @@ def torch_like(path: Path) -> None:
         (lambda path: path.write_bytes(pickle.dumps(Bomb())), "a pickle, which is never opened"),
         (torch_like, "a PyTorch file, which is never opened"),
         (lambda path: zipfile.ZipFile(path, "w").close(), "another zip"),
-        (lambda path: np.savez(path.open("wb"), a=np.zeros(3)), "another zip"),
+        (numpy_archive, "another zip"),
         (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "damaged or was cut short"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_what_is_no_predictor_file_is_refused_with_what_it_is(path, write, found):
     write(path)
     for read in (lambda: read_checkpoint(path, method=None), lambda: peek_method(path)):
@@ -279,10 +283,9 @@ def test_a_file_with_any_byte_changed_is_refused_or_reads_the_same(written):
             written.write_bytes(changed)
             try:
                 found = read_checkpoint(written, method=None)
-            except CheckpointError as refusal:
-                assert "\n" not in str(refusal)
-            else:
-                assert_equal(found, EXAMPLE)
+            except CheckpointError:
+                continue
+            assert_equal(found, EXAMPLE)
 
 
 # What a predictor asks of its file

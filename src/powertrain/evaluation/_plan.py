@@ -158,17 +158,23 @@ def resolve(plan: EvaluationPlan, tables: Tables) -> list[Target]:
 
 def _all_that_can_be_scored(plan: EvaluationPlan, known: Sequence[str], tables: Tables) -> list[Target]:
     """Return every workload as a target; those without references or with too few modes are left out."""
-    targets: list[Target] = []
-    problem: PowerTrainError | None = None
-    for name in known:
-        try:
-            targets.append(_target(plan, name, known, tables))
-        except (DataError, UnknownNameError) as error:
-            problem = error
-            logger.warning("%s is left out of the targets: %s", name, error)
-    if problem is not None and not targets:
-        raise problem
+    tried = {name: _target_or_reason(plan, name, known, tables) for name in known}
+    targets = [target for target in tried.values() if isinstance(target, Target)]
+    for name, reason in tried.items():
+        if isinstance(reason, PowerTrainError):
+            if not targets:
+                raise reason
+            logger.warning("%s is left out of the targets: %s", name, reason)
     return targets
+
+
+def _target_or_reason(
+    plan: EvaluationPlan, name: str, known: Sequence[str], tables: Tables
+) -> Target | DataError | UnknownNameError:
+    try:
+        return _target(plan, name, known, tables)
+    except (DataError, UnknownNameError) as reason:
+        return reason
 
 
 def _target(plan: EvaluationPlan, name: str, known: Sequence[str], tables: Tables) -> Target:
@@ -203,23 +209,25 @@ def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple
     if named_itself and plan.targets == (target,):
         logger.warning("%s on %s is the target, so it is left out of its references", target, plan.device)
     if not found:
-        raise _no_reference(plan, devices, tables, named_itself=named_itself)
+        raise _no_reference(plan, target, devices, tables, named_itself=named_itself)
     for name in sorted({w for _, w in wanted} - {w for _, w in found} - {target}):
         logger.warning("reference %r does not exist on %s and is left out", name, " or ".join(devices))
     return found
 
 
 def _no_reference(
-    plan: EvaluationPlan, devices: Sequence[str], tables: Tables, *, named_itself: bool
+    plan: EvaluationPlan, target: str, devices: Sequence[str], tables: Tables, *, named_itself: bool
 ) -> UnknownNameError:
     for device in devices:
         if device not in [d for d, _ in tables]:
             return UnknownNameError.of("reference device", device, (d for d, _ in tables))
     place = " or ".join(devices)
-    if named_itself or not set(plan.references) - {OTHERS, SAME}:
+    if named_itself:
         return UnknownNameError(
             f"no reference is left on {place} but the target itself: name another workload or device"
         )
+    if not set(plan.references) - {OTHERS, SAME}:
+        return UnknownNameError(f"{target} has no reference on {place}: name another workload or device")
     asked = next(name for name in plan.references if name not in (OTHERS, SAME))
     return UnknownNameError.of(f"reference on {place}", asked, (w for d, w in tables if d in devices))
 

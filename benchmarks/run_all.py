@@ -1,0 +1,13 @@
+"""Run every benchmark, one after the other; each writes its table to benchmarks/results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+for script in ("bench_fronts.py", "speed.py", "accuracy.py", "peers.py", "ablation.py"):
+    print(f"== {script}", flush=True)
+    subprocess.run([sys.executable, str(HERE / script)], check=True)
