@@ -27,7 +27,7 @@ from powertrain.models._mean import MeanPrior
 from powertrain.models._regression import KernelPrior
 from powertrain.profiling import _plan
 
-OFF = 1e-6
+OFF = 0.01
 """A prior standard deviation that holds a parameter where its centre is."""
 
 
@@ -108,7 +108,7 @@ VARIANTS: dict[str, Callable[[], Any]] = {
     "no learned priors": no_learned_priors,
     "no reference term in the mean": priors(mean={"reference": (-20.0, OFF)}),
     "no weights on other references": priors(kernel={"weights": (-20.0, OFF)}),
-    "one reference, the closest": patched(_references, "MAX_SURFACES", 1),
+    "one reference, the closest": patched(_quantity, "MAX_SURFACES", 1),
     "no sharpness (p = 1)": priors(mean={"log_sharpness": (0.0, OFF)}),
     "power ignores the time": no_time_input,
     "energy per work is constant": no_dynamic_terms,

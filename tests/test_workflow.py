@@ -169,6 +169,18 @@ def test_a_report_leaves_flagged_profiles_out_and_counts_them():
     assert "1 flagged" in page
 
 
+def test_a_report_draws_what_was_measured_and_calls_it_so():
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
+    profiles = [
+        dataclasses.replace(PROFILE, mode=pt.PowerMode(gpu_mhz=100 * i), time_ms=10 / i, power_w=5 + i)
+        for i in range(1, 6)
+    ]
+    page = store_html(summarise_store(MemoryStore(profiles), name="p.db"))
+
+    assert "measured front" in page
+    assert "predicted" not in page
+
+
 def test_names_in_a_report_are_escaped():
     profile = dataclasses.replace(PROFILE, workload="<script>alert(1)</script>")
 

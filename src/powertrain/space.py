@@ -139,7 +139,7 @@ class ModeSpace:
     def thinned(self, **every: int) -> ModeSpace:
         """Keep each `every`-th value of the named knobs, counted from the largest downwards.
 
-        The largest value always stays: `space.thinned(cpu_cores=2, cpu_mhz=2)` is the paper's grid.
+        The largest value always stays: `space.thinned(cpu_cores=2)` keeps the even numbers of 12 cores.
         """
         for name, step in every.items():
             self.knob(name)

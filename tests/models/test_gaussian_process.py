@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.models.surfaces import SPACE, mape, work
 
 from powertrain.errors import DataError, MissingKnobError, TooFewProfilesError
 from powertrain.models import load_predictor, predictor_class
 from powertrain.profiling import plan_modes
 from powertrain.records import ModeTable, ProfileTable
 from powertrain.space import ModeSpace
-
-from tests.models.surfaces import SPACE, mape, work
 
 GP = predictor_class("gp")
 ALL = SPACE.table()
@@ -36,7 +35,7 @@ def test_a_reference_of_a_similar_workload_helps_where_there_are_few_profiles():
         for seed in range(4):
             modes = ALL.take(plan_modes(ALL, 4, seed=seed))
             drawn.append(predict(work("target", modes, shares=shares, noise=0.01, seed=seed)).predict(ALL))
-        return np.mean([mape(p.time_ms, truth.time_ms) for p in drawn])
+        return np.mean([mape(p.power_w, truth.power_w) for p in drawn])
 
     alone = error(lambda profiles: GP.fit(profiles, space=SPACE))
     helped = error(lambda profiles: GP.transfer([ref], profiles, space=SPACE))

@@ -207,6 +207,29 @@ def test_tens_of_thousands_of_rows_of_two_costs_have_the_front_that_a_sweep_give
     np.testing.assert_array_equal(pareto_mask(costs), by_sweep(costs))
 
 
+@pytest.mark.parametrize(
+    ("cloud", "k"),
+    [*((c, k) for c in (uniform, thick_sphere, coarse, with_gaps) for k in (3, 4)), (uniform, 6)],
+)
+def test_a_front_of_many_rows_covers_all_others_and_no_row_of_it_another(cloud, k):
+    costs = cloud(np.random.default_rng(k), 9_000, k)
+    mask = pareto_mask(costs)
+
+    front, others = costs[mask], costs[~mask & ~np.isnan(costs).any(axis=1)]
+    assert by_definition(front).all()
+    for some in np.array_split(others, 1 + len(front) * len(others) // 10**7):
+        covered = np.ones((len(front), len(some)), dtype=bool)
+        for best, cost in zip(front.T, some.T, strict=True):
+            covered &= best[:, None] <= cost
+        assert covered.any(axis=0).all()
+    _, first = np.unique(costs, axis=0, return_index=True)
+    assert set(np.flatnonzero(mask)) <= set(first)
+
+
+def test_rows_of_many_costs_none_of_which_dominates_another_are_all_on_the_front():
+    assert pareto_mask(sphere(np.random.default_rng(0), 9_000, 20)).all()
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 3, 4]), st.sampled_from(clouds))
 def test_the_front_of_a_large_front_is_that_front(seed, k, cloud):

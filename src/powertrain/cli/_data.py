@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,7 @@ from powertrain.cli._options import command, existing_file, json_option, names, 
 from powertrain.cli._show import print_json, print_table, refuse_unwritable
 
 if TYPE_CHECKING:
+    from powertrain.report import Table
     from powertrain.workflow import Imported
 
 __all__ = ["export_command", "import_command"]
@@ -39,44 +40,43 @@ def import_command(
     """Read measured profiles from CSV files into a database.
 
     The form is device,workload,KNOBS...,time_ms,power_w with a row per measurement; an empty cell is "not
-    measured". Importing a file again adds nothing.
+    measured". Importing a file again adds nothing; a file that cannot be read adds nothing of any.
     """
-    from powertrain.dataset import open_store
-    from powertrain.report import Table
-    from powertrain.workflow import import_csv
+    from powertrain.dataset import open_store, read_csv
+    from powertrain.workflow import add_new
 
-    reports: list[tuple[Path, Imported]] = []
+    contents = {path: read_csv(path, knobs=knobs) for path in files}
     with open_store(database) as store:
-        for path in files:
-            imported = import_csv(path, store, again=again, knobs=knobs)
-            reports.append((path, imported))
-            for warning in imported.warnings:
-                click.echo(f"warning: {warning}", err=True)
+        reports = {path: add_new(content, store, again=again) for path, content in contents.items()}
+    for report in reports.values():
+        for warning in report.warnings:
+            click.echo(f"warning: {warning}", err=True)
     if as_json:
-        print_json(
-            [
-                {
-                    "file": str(path),
-                    "added": [
-                        {"device": d, "workload": w, "profiles": n} for (d, w), n in report.added.items()
-                    ],
-                    "skipped": report.skipped,
-                    "knobs": report.knobs,
-                    "warnings": report.warnings,
-                }
-                for path, report in reports
-            ]
-        )
+        print_json([_imported_json(path, report) for path, report in reports.items()])
         return
-    for path, report in reports:
-        rows = [(d, w, n) for (d, w), n in report.added.items()]
-        if rows:
-            knob_names = ", ".join(report.knobs)
-            print_table(
-                Table.of(f"{path}: knobs {knob_names}", ("device", "workload", "profiles added"), rows)
-            )
+    for path, report in reports.items():
+        if report.added:
+            print_table(_imported_table(path, report))
         if report.skipped:
             click.echo(f"{report.skipped:,} profiles of {path} were in {database} already; --again adds them")
+
+
+def _imported_json(path: Path, report: Imported) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "added": [{"device": d, "workload": w, "profiles": n} for (d, w), n in report.added.items()],
+        "skipped": report.skipped,
+        "knobs": report.knobs,
+        "warnings": report.warnings,
+    }
+
+
+def _imported_table(path: Path, report: Imported) -> Table:
+    from powertrain.report import Table
+
+    rows = [(device, workload, n) for (device, workload), n in report.added.items()]
+    title = f"{path}: knobs {', '.join(report.knobs)}"
+    return Table.of(title, ("device", "workload", "profiles added"), rows)
 
 
 @command(

@@ -1,4 +1,8 @@
-"""What several commands share: options, their types, and the form of help."""
+"""What several commands share: options, their types, and the form of help.
+
+A command's function has an argument for each of its options, so some have more than seven: click passes
+all of them by name.
+"""
 
 from __future__ import annotations
 

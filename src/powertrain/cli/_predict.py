@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, names, new_file
+from powertrain.cli._root import Failure
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def predict_command(
     modes = modes_for(predictor, device_spec, modes_path)
     rows = list(predicted_modes(modes, predictor.predict(modes)))
     if sort is not None:
-        rows.sort(key=lambda row: getattr(row, QUANTITIES[sort]).value)
+        rows = _sorted(rows, sort)
     if csv_path is not None:
         write_text(csv_path, _csv_of(rows))
     if as_json:
@@ -142,6 +144,16 @@ def front_command(
         return
     title = f"{len(rows):,} of {len(modes):,} modes are on the front of {' and '.join(costs)}, as predicted"
     print_table(_table(title, rows, limit))
+
+
+def _sorted(rows: Sequence[PredictedMode], sort: str) -> list[PredictedMode]:
+    def value(row: PredictedMode) -> float:
+        interval: Interval = getattr(row, QUANTITIES[sort])
+        return interval.value
+
+    if any(math.isnan(value(row)) for row in rows):
+        raise Failure(f"cannot sort by {sort}: the predictor does not have it; profile it, or sort otherwise")
+    return sorted(rows, key=value)
 
 
 def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path: Path | None) -> ModeTable:

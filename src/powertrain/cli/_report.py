@@ -87,6 +87,7 @@ def _demo_json(demo: Demo, page: Path) -> dict[str, Any]:
         "device": demo.device,
         "reference": demo.reference,
         "target": demo.target,
+        "grid_modes": demo.grid_modes,
         "limit_w": demo.limit_w,
         "methods": [
             {name: getattr(m, name) for name in m.__dataclass_fields__ if name not in hidden}
@@ -94,6 +95,5 @@ def _demo_json(demo: Demo, page: Path) -> dict[str, Any]:
         ],
         "best": demo.best,
         "stock": demo.stock,
-        "missing": demo.missing,
         "report": str(page),
     }

@@ -187,10 +187,6 @@ def powertrain(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 success, 1 failure, 2 wrong use, 130 Ctrl-C."""
-    # The matrices here are small: further threads gain nothing, and on a busy machine (one that trains) they
-    # wait for each other many times longer than they compute. It must be set before numpy is loaded.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
     try:
         powertrain(prog_name="powertrain")
     finally:

@@ -1,4 +1,4 @@
-"""The interface of every predictor, and the registry of methods by name."""
+"""The interface of every predictor."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ class AbstractPredictor(ABC):
     ) -> Self:
         """Learn a workload from a few profiles and from predictors of other workloads or devices.
 
-        References of any method are accepted; a reference that lacks a quantity or a knob of the target
-        raises `MissingKnobError` (knob) or is left out (quantity).
+        References are predictors of the same method (`DataError` otherwise). One that lacks a quantity is
+        left out for it; one that lacks a knob of the target raises `MissingKnobError`. A method that does not
+        use references does not look at them.
         """
 
     @abstractmethod

@@ -43,8 +43,9 @@ _LOOKS_LIKE = (
     (b"\x93NUMPY", "a single numpy array"),
     (b"{", "a JSON file"),
 )
-# What zipfile and the .npy parser raise on damaged input, beside OSError.
+# What zipfile and the .npy parser raise on damaged input.
 _DAMAGE = (
+    OSError,
     zipfile.BadZipFile,
     EOFError,
     KeyError,
@@ -237,13 +238,14 @@ def _opened(path: Path) -> zipfile.ZipFile:
         if not start.startswith(b"PK"):
             found = next((what for magic, what in _LOOKS_LIKE if start.startswith(magic)), "something else")
             raise CheckpointError(f"{path} is not a predictor file but {found}: give what --out wrote")
-        return zipfile.ZipFile(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no predictor file {path}: check the name") from error
     except OSError as error:
         raise CheckpointError(
             f"cannot read {path}: {error.strerror or error}; check its permissions"
         ) from error
+    try:
+        return zipfile.ZipFile(path)
     except _DAMAGE as error:
         raise _damaged(path, error) from error
 
@@ -290,7 +292,7 @@ def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
 
 
 def _damaged(path: Path, error: BaseException) -> CheckpointError:
-    reason = str(error.args[0]) if error.args else type(error).__name__
+    reason = str(error.args[-1]) if error.args else type(error).__name__
     return CheckpointError(
         f"{path} is damaged or was cut short ({' '.join(reason.split())}): copy it again, or fit it again"
     )

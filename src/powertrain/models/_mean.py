@@ -57,6 +57,7 @@ class MeanPrior:
     """
 
     constant: tuple[float, float] = (-1.0, 1.5)
+    constant_beside_reference: tuple[float, float] = (-1.5, 1.5)
     knob: tuple[float, float] = (-1.0, 1.5)
     knob_beside_reference: tuple[float, float] = (-2.5, 1.5)
     """A reference already carries what the knobs do: less is expected of them."""
@@ -121,7 +122,8 @@ class MeanShape:
         """
         has_inverse_time = timed_terms is not None
         knob = prior.knob_beside_reference if has_reference else prior.knob
-        pairs = [prior.constant, *[knob] * n_terms]
+        constant = prior.constant_beside_reference if has_reference else prior.constant
+        pairs = [constant, *[knob] * n_terms]
         pairs += [prior.reference] * has_reference + [prior.inverse_time] * has_inverse_time
         if learned_log_exponents is None:
             pairs += [prior.log_exponent] * n_terms

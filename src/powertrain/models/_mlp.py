@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Networks", "Recipe", "train"]
+__all__ = ["Networks", "Recipe", "parameter_count", "train"]
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -25,9 +26,6 @@ _BETA_MEAN, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
 """Adam's own defaults (Kingma and Ba, 2015)."""
 _BLOCK = 64
 """Rows that are pushed through at a time: their activations stay in the cache."""
-
-_ONE_THREAD = 1 << 18
-"""Multiplications of a matrix product up to which OpenBLAS keeps to one thread (its interface/gemm.c)."""
 
 
 @final
@@ -44,6 +42,11 @@ class Recipe:
     """Share of the rows kept out to pick the best epoch; 0 trains on all and keeps the last epoch."""
 
 
+def parameter_count(widths: Sequence[int]) -> int:
+    """Return the weights and biases of one network of these widths, input and output included."""
+    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(widths))
+
+
 @final
 class Networks:
     """`n_networks` dense networks of one shape: ReLU between the layers, a linear last one.
@@ -55,17 +58,13 @@ class Networks:
     def __init__(self, n_networks: int, widths: Sequence[int]) -> None:
         self.n_networks = n_networks
         self.widths = tuple(widths)
-        n_parameters = sum(n_networks * (i + 1) * o for i, o in self._layers())
-        self.parameters: Float32Array = np.zeros(n_parameters, np.float32)
+        self.parameters: Float32Array = np.zeros(n_networks * parameter_count(widths), np.float32)
         self.weights, self.biases = self.views(self.parameters)
-
-    def _layers(self) -> list[tuple[int, int]]:
-        return list(zip(self.widths[:-1], self.widths[1:], strict=True))
 
     def views(self, flat: Float32Array) -> tuple[list[Float32Array], list[Float32Array]]:
         """Return a vector as long as the parameters, as weights and biases by layer."""
         weights, biases, start = list[Float32Array](), list[Float32Array](), 0
-        for n_in, n_out in self._layers():
+        for n_in, n_out in pairwise(self.widths):
             for kind, rows in ((weights, n_in), (biases, 1)):
                 size = self.n_networks * rows * n_out
                 kind.append(flat[start : start + size].reshape(self.n_networks, rows, n_out))
@@ -97,7 +96,7 @@ class Networks:
     def _through(self, inputs: Float32Array) -> Float32Array:
         hidden = inputs
         for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = _product(hidden, weights)
+            hidden = hidden @ weights
             hidden += biases
             np.maximum(hidden, 0.0, out=hidden)
         return (hidden @ self.weights[-1] + self.biases[-1])[..., 0]
@@ -159,23 +158,6 @@ class _BestEpoch:
                 g[which] = s[which]
 
 
-def _product(a: Float32Array, b: Float32Array, out: Float32Array | None = None) -> Float32Array:
-    """Return `a @ b` for stacks of matrices, some columns at a time.
-
-    OpenBLAS starts threads for more multiplications than `_ONE_THREAD`. At these sizes they save nothing on
-    an idle machine, and on a busy one they wait for each other: ten times the time was seen.
-    """
-    rows, inner = a.shape[1:]
-    columns = b.shape[2]
-    if out is None:
-        out = np.empty((a.shape[0], rows, columns), np.float32)
-    step = max(1, _ONE_THREAD // (rows * inner))
-    for start in range(0, columns, step):
-        part = slice(start, start + step)
-        np.matmul(a, b[:, :, part], out=out[:, :, part])
-    return out
-
-
 def _bits(rng: np.random.Generator, n: int, width: int) -> npt.NDArray[np.uint16]:
     """Draw 16 random bits per unit and row, `(n, width)`: the cheapest that resolve a dropout rate."""
     words = rng.integers(0, 1 << 64, size=-(-n * width // 4), dtype=np.uint64)
@@ -219,7 +201,7 @@ class _Trainer:
         weights, biases = self._networks.weights, self._networks.biases
         layers = [inputs]
         for i in range(len(weights) - 1):
-            hidden = _product(layers[-1], weights[i])
+            hidden = layers[-1] @ weights[i]
             hidden += biases[i]
             np.maximum(hidden, 0.0, out=hidden)
             if i < len(masks):
@@ -230,10 +212,10 @@ class _Trainer:
         error -= targets
         error *= np.float32(2.0 / inputs.shape[1])
         for i in reversed(range(len(weights))):
-            _product(layers[i].swapaxes(1, 2), error, out=self._d_weights[i])
+            np.matmul(layers[i].swapaxes(1, 2), error, out=self._d_weights[i])
             np.sum(error, axis=1, keepdims=True, out=self._d_biases[i])
             if i > 0:
-                error = _product(error, weights[i].swapaxes(1, 2))
+                error = error @ weights[i].swapaxes(1, 2)
                 error *= layers[i] > 0.0
                 if i <= len(masks):
                     error *= masks[i - 1]

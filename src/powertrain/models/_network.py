@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -19,7 +19,8 @@ from typing_extensions import Self
 from powertrain.errors import CheckpointError, DataError, MissingKnobError, TooFewProfilesError
 from powertrain.models._base import AbstractPredictor
 from powertrain.models._checkpoint import Checkpoint
-from powertrain.models._mlp import Networks, Recipe, train
+from powertrain.models._mlp import Networks, Recipe, parameter_count, train
+from powertrain.models._threads import one_thread
 from powertrain.records import FloatArray, ModeTable, Prediction, ProfileTable
 from powertrain.space import ModeSpace
 
@@ -313,8 +314,9 @@ class _NetworkPredictor(AbstractPredictor):
         config: PaperConfig,
     ) -> Self:
         networks: dict[str, _QuantityNetwork] = {}
-        for tasks in _side_by_side(_tasks([r._networks for r in references], profiles, config)):
-            networks.update(_trained(tasks, config, seed))
+        with one_thread():
+            for tasks in _side_by_side(_tasks([r._networks for r in references], profiles, config)):
+                networks.update(_trained(tasks, config, seed))
         return cls(
             device=profiles.device,
             workload=profiles.workload,
@@ -327,7 +329,8 @@ class _NetworkPredictor(AbstractPredictor):
         """Predict `modes`; a quantity that was never measured is NaN, and so are the error bars."""
         values = modes.select(self.knobs)
         nothing = np.full(len(modes), np.nan)
-        found = {quantity: network.predict(values) for quantity, network in self._networks.items()}
+        with one_thread():
+            found = {quantity: network.predict(values) for quantity, network in self._networks.items()}
         return Prediction(
             time_ms=found.get("time_ms", nothing),
             power_w=found.get("power_w", nothing),
@@ -355,15 +358,18 @@ class _NetworkPredictor(AbstractPredictor):
         knobs = checkpoint.texts("knobs")
         try:
             config = PaperConfig(**checkpoint.value("config"))
-            widths = {q: (len(knobs), *map(int, h), 1) for q, h in checkpoint.value("hidden").items()}
+            hidden = {q: tuple(map(int, layers)) for q, layers in checkpoint.value("hidden").items()}
+            widths = {q: (len(knobs), *replace(config, hidden=h).hidden, 1) for q, h in hidden.items()}
         except (AttributeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{checkpoint.source} has a damaged header ({error}): fit it again"
             ) from error
         networks: dict[str, _QuantityNetwork] = {}
         for quantity, layers in widths.items():
+            # Asked for before the network is made: a damaged header may name more than the memory holds.
+            parameters = checkpoint.array(f"{quantity}.parameters", shape=(parameter_count(layers),))
             network = Networks(1, layers)
-            network.parameters[:] = checkpoint.array(f"{quantity}.parameters", shape=network.parameters.shape)
+            network.parameters[:] = parameters
             inputs = checkpoint.array(f"{quantity}.inputs", shape=(2, len(knobs)))
             mean, sd, least = checkpoint.array(f"{quantity}.output", shape=(3,))
             networks[quantity] = _QuantityNetwork(

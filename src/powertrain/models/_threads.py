@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
@@ -13,7 +14,8 @@ __all__ = ["one_thread"]
 
 @cache
 def _controller() -> ThreadpoolController:
-    # Looking for the loaded libraries takes milliseconds, so it is done once.
+    # Looking for the loaded libraries takes milliseconds, so it is done once: when scipy's is there too.
+    import_module("scipy.linalg")
     return ThreadpoolController()
 
 

@@ -3,8 +3,8 @@
 Row p *dominates* row q when no cost of p is higher and at least one is lower. Three steps find the rows that
 nobody dominates, all on whole columns:
 
-1. **Prefilter.** Rows that dominate much of a sample (pivots) remove what they dominate of the whole; for two
-   costs so does a staircase under a sample. Of most clouds of a million rows a few thousand are left.
+1. **Prefilter.** Rows that dominate much of a sample (pivots) remove what they dominate of the whole; where
+   they do not pay, a staircase drawn on a coarse grid does. Of most clouds a small part is left.
 2. **Order.** The rest is sorted by the first cost, ties by the next and at last by index. Then a row can be
    beaten only by one before it, and "no cost higher" decides alone: of equal rows the lowest index stays.
 3. **Sweep** for two costs: a row stays when its second cost is a new minimum. **Divide and conquer** for
@@ -31,13 +31,16 @@ Column = npt.NDArray[Any]  # (n,): one cost of all rows, of any real type
 Columns = Sequence[Column]
 
 # What follows was tuned by benchmarks/bench_fronts.py; no value of it changes a result.
-SMALL = 2_048  # rows below which a prefilter costs more than it saves
+SMALL = 2_048  # rows below which pivots cost more than they save
 SAMPLE = 512  # rows of the sample in which pivots are sought
 CANDIDATES = 64  # how many of its best are tried
 LEAST_GAIN = {2: 0.4}  # share of the sample that a pivot must remove, by number of costs: sorting is cheap,
-LEAST_GAIN_ELSE = 0.02  # dividing is not
-MANY = 50_000  # rows from which the staircase costs less than sorting
-BINS = 8_192  # steps of the staircase
+LEAST_GAIN_ELSE = 0.1  # dividing is not
+MANY = {2: 50_000}  # rows from which a staircase costs less than it saves, by number of costs
+MANY_ELSE = 8_192
+STEPS = {2: 8_192}  # steps of the staircase along each cost but the last, by number of costs
+CELLS = 65_536  # or else cells of its grid altogether; also the rows that it is drawn from
+FEWEST_STEPS = 6  # below which the grid of many costs is too coarse to be of use
 BLOCK = 1_024  # rows that are compared each with each
 SLICE = 4_096  # rows compared with a block at once, so that the sets stay in the cache
 ONE = np.uint64(1)
@@ -95,10 +98,8 @@ def _front(table: npt.NDArray[Any]) -> IndexArray:
     if len(columns) == 1:
         return rows[columns[0].argmin()][None] if len(rows) else rows
     columns, rows = _without_beaten_by_pivots(columns, rows)
-    if len(columns) == 2:
-        columns, rows = _under_staircase(columns, rows)
-        return rows[_sweep(*columns)]
-    return rows[_divide(columns)]
+    columns, rows = _without_above_staircase(columns, rows)
+    return rows[_sweep(*columns) if len(columns) == 2 else _divide(columns)]
 
 
 def _kept(columns: Columns, rows: IndexArray, keep: BoolArray) -> tuple[Columns, IndexArray]:
@@ -116,11 +117,11 @@ def _without_beaten_by_pivots(columns: Columns, rows: IndexArray) -> tuple[Colum
         before = len(rows)
         for pivot in _pivots(columns):
             keep = columns[0] < pivot[0]
-            twin = columns[0] == pivot[0]
+            twins = np.flatnonzero(columns[0] == pivot[0])
             for column, value in zip(columns[1:], pivot[1:], strict=True):
                 keep |= column < value
-                twin &= column == value
-            keep[twin.argmax()] = True  # the pivot itself, or its equal with the lowest index
+                twins = twins[column[twins] == value]
+            keep[twins[0]] = True  # the pivot itself, or its equal with the lowest index
             columns, rows = _kept(columns, rows, keep)
     return columns, rows
 
@@ -143,26 +144,53 @@ def _pivots(columns: Columns) -> Iterator[list[Any]]:
         beats &= ~beats[winner]
 
 
-def _under_staircase(columns: Columns, rows: IndexArray) -> tuple[Columns, IndexArray]:
-    """Drop rows above a staircase: the lowest second cost that a sample has in all bins to the left.
+def _without_above_staircase(columns: Columns, rows: IndexArray) -> tuple[Columns, IndexArray]:
+    """Drop rows above a staircase, as long as that removes at least three tenths of a sample.
 
-    The bin rises with the first cost, rounded or not, so a sampled row in a lower bin has a truly lower cost.
+    All costs but the last are put into bins. The staircase is the lowest last cost that a sampled row has in
+    bins all lower. A bin rises with its cost, rounded or not, so that such a row is truly lower in all.
     """
-    x, y = columns
-    if len(rows) < MANY:
-        return columns, rows
-    low, high = float(x.min()), float(x.max())
-    scale = BINS / (high - low) if high > low else 0.0
-    if not 0 < scale < np.inf:  # all equal, or infinite
-        return columns, rows
-    step = -(-len(rows) // (8 * BINS))
-    bins = ((x[::step] - low) * scale).astype(np.int32)
-    stairs = np.full(BINS + 2, y.max())
-    np.minimum.at(stairs[1:], bins, y[::step])
-    stairs = np.minimum.accumulate(stairs)
-    if np.mean(y[::step] <= stairs[bins]) > 0.7:
-        return columns, rows
-    return _kept(columns, rows, y <= stairs[((x - low) * scale).astype(np.int32)])
+    k = len(columns)
+    while len(rows) >= MANY.get(k, MANY_ELSE):
+        step = -(-len(rows) // CELLS)
+        sample = [column[::step] for column in columns]
+        steps = STEPS.get(k, int(min(len(rows), CELLS) ** (1 / (k - 1))))
+        scales = [_scale(column, steps) for column in columns[:-1]]
+        if steps < FEWEST_STEPS or not all(0 < factor < np.inf for _, factor in scales):
+            break  # too many costs, or one of them all equal or infinite
+        cells = _cells(sample, scales, steps)
+        stairs = _staircase(cells, sample[-1], columns[-1].max(), steps=steps, axes=k - 1)
+        if np.mean(sample[-1] <= stairs[cells]) > 0.7:
+            break
+        columns, rows = _kept(columns, rows, columns[-1] <= stairs[_cells(columns, scales, steps)])
+    return columns, rows
+
+
+def _scale(column: Column, steps: int) -> tuple[float, float]:
+    """Return the lowest value and the bins per unit."""
+    low, high = float(column.min()), float(column.max())
+    return low, steps / (high - low) if high > low else 0.0
+
+
+def _cells(columns: Columns, scales: Sequence[tuple[float, float]], steps: int) -> npt.NDArray[np.int32]:
+    """Return the cell of each row in a flat grid with two more bins than `steps` along each axis."""
+    cells = np.zeros(len(columns[0]), dtype=np.int32)
+    for column, (low, factor) in zip(columns[:-1], scales, strict=True):
+        cells *= steps + 2
+        cells += ((column - low) * factor).astype(np.int32)
+    return cells
+
+
+def _staircase(cells: npt.NDArray[np.int32], last: Column, top: Any, *, steps: int, axes: int) -> Column:
+    """Return, for every cell, the lowest `last` in cells lower along all axes, or `top`."""
+    width = steps + 2
+    one_up = sum(width**axis for axis in range(axes))
+    stairs = np.full(width**axes, top)
+    np.minimum.at(stairs, cells + one_up, last)
+    stairs = stairs.reshape((width,) * axes)
+    for axis in range(axes):
+        stairs = np.minimum.accumulate(stairs, axis=axis)
+    return stairs.reshape(-1)
 
 
 # Steps 2 and 3

@@ -88,6 +88,8 @@ class FrontPlot:
     """One point for each mode with a name (MAXN): true where known, else predicted."""
     limit_w: float
     """Power limit [W], infinite for none."""
+    basis: str = "predicted"
+    """What the time and power of `modes` and `front` are: predicted, or measured."""
 
 
 @final
@@ -169,6 +171,7 @@ def front_plot(
     choice: Choice | None = None,
     truth: ProfileTable | None = None,
     named: Mapping[str, PowerMode] | None = None,
+    basis: str = "predicted",
 ) -> FrontPlot:
     """Gather what is known about the trade between time and power.
 
@@ -179,6 +182,7 @@ def front_plot(
         choice: The mode chosen; its power limit is drawn.
         truth: The true time and power of any modes, where they are known.
         named: Modes to point at by name; one that is neither in `truth` nor in `modes` is left out.
+        basis: What `prediction` holds, for the legend: "predicted", or "measured" values in that form.
 
     Raises:
         DataError: No mode has both a predicted time and a predicted power.
@@ -196,6 +200,7 @@ def front_plot(
         chosen_true=Points.none() if choice is None or truth is None else _true_point(choice.mode, truth),
         named={name: point for name, point in places.items() if len(point)},
         limit_w=choice.limits.max_power_w if choice is not None else float("inf"),
+        basis=basis,
     )
 
 

@@ -180,12 +180,13 @@ def _draw_modes_and_fronts(axes: Axes, plot: FrontPlot) -> Iterator[Artist]:
         color=CLOUD,
         linewidths=0,
         rasterized=True,
-        label=f"all {many:,} modes, predicted" if many > 1 else "the mode, predicted",
+        label=f"all {many:,} modes, {plot.basis}" if many > 1 else f"the mode, {plot.basis}",
     )
     if len(plot.true_front):
         true = plot.true_front
         yield from axes.plot(true.time_ms, true.power_w, color=ORANGE, lw=3.5, alpha=0.75, label="true front")
-    yield from axes.plot(plot.front.time_ms, plot.front.power_w, color=BLUE, lw=1.5, label="predicted front")
+    label = f"{plot.basis} front"
+    yield from axes.plot(plot.front.time_ms, plot.front.power_w, color=BLUE, lw=1.5, label=label)
 
 
 def _draw_named(axes: Axes, plot: FrontPlot) -> None:

@@ -7,6 +7,7 @@ from powertrain.workflow._drawings import draw_errors, draw_predicted_front
 from powertrain.workflow._joins import (
     Front,
     Imported,
+    add_new,
     choose,
     export_csv,
     fit,
@@ -30,6 +31,7 @@ __all__ = [
     "Outcome",
     "PredictedMode",
     "StoreSummary",
+    "add_new",
     "choose",
     "demo_html",
     "demo_tables",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from powertrain.dataset import AbstractStore, open_store
 from powertrain.devices import SimulatedOrin
-from powertrain.errors import MissingExtraError, NoFeasibleModeError
+from powertrain.errors import NoFeasibleModeError
 from powertrain.evaluation import coverage90, excess_w, mape, time_penalty
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import choose
@@ -103,8 +103,6 @@ class Demo:
     methods: tuple[DemoMethod, ...]
     best: Outcome
     stock: tuple[Outcome, ...]
-    missing: tuple[str, ...]
-    """Methods that could not be run, and why, a line each."""
     folder: Path
     """Where database, predictors and report are."""
 
@@ -136,8 +134,7 @@ def run_demo(
 
     Args:
         folder: Made if missing; what an earlier demonstration left there is replaced.
-        methods: Some of "gp" and "paper". One whose optional dependency is missing is left out and named in
-            `Demo.missing`.
+        methods: Some of "gp" and "paper".
         grid: Modes in which the reference is profiled; the paper's 4,368 by default.
         tell: Told about every step.
     """
@@ -148,16 +145,10 @@ def run_demo(
     truth = board.truth(TARGET, board.modes())
     tell(f"profiled the reference {REFERENCE} in {len(profiled):,} modes")
     done: list[DemoMethod] = []
-    missing: list[str] = []
     with open_store(folder / DATABASE) as store:
         _keep(store, reference)
         for recipe in (r for r in RECIPES if r.method in methods):
-            try:
-                method, measured = _run_method(recipe, board, reference, truth, folder, tell)
-            except MissingExtraError as error:
-                missing.append(f"{recipe.method} is left out: {error}")
-                tell(missing[-1])
-                continue
+            method, measured = _run_method(recipe, board, reference, truth, folder, tell)
             done.append(method)
             if recipe is RECIPES[0]:
                 _keep(store, measured)
@@ -172,7 +163,6 @@ def run_demo(
         methods=tuple(done),
         best=_outcome("true best", _best_row(truth), truth),
         stock=tuple(stock),
-        missing=tuple(missing),
         folder=folder,
     )
 

@@ -24,6 +24,7 @@ from powertrain.space import ModeSpace
 __all__ = [
     "Front",
     "Imported",
+    "add_new",
     "choose",
     "export_csv",
     "fit",
@@ -168,12 +169,16 @@ class Imported:
 def import_csv(
     path: Path, store: AbstractStore, *, again: bool = False, knobs: Sequence[str] | None = None
 ) -> Imported:
-    """Add the profiles of a CSV file to a store: all or none.
+    """Add the profiles of a CSV file to a store; see `add_new`."""
+    return add_new(read_csv(path, knobs=knobs), store, again=again)
+
+
+def add_new(content: CsvFile, store: AbstractStore, *, again: bool = False) -> Imported:
+    """Add profiles to a store: all or none.
 
     A profile that the store holds already, equal in everything, is skipped, so that importing a file twice
     is harmless; `again` adds it all the same, as a repeated measurement.
     """
-    content = read_csv(path, knobs=knobs)
     known = Counter[Profile]()
     if not again:
         for device, workload in dict.fromkeys((p.device, p.workload) for p in content.profiles):

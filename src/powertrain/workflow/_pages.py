@@ -131,7 +131,6 @@ def demo_html(demo: Demo) -> str:
                     f"{demo.reference} was profiled in {demo.grid_modes:,} modes (the paper's grid), "
                     f"{demo.target} in a few; each measurement carries a noise of about 1.5 %. "
                     "Errors are against the truth without noise.",
-                    *demo.missing,
                 ),
             ),
         ),
@@ -284,7 +283,7 @@ def _measured_front(table: ProfileTable) -> Illustration:
     measured = Prediction(
         time_ms=table.time_ms, power_w=table.power_w, time_rel_sd=unknown, power_rel_sd=unknown
     )
-    plot = front_plot(measured, table.modes, title=f"{table.workload} on {table.device}, as measured")
+    plot = front_plot(measured, table.modes, title=f"{table.workload} on {table.device}", basis="measured")
     caption = f"Power against time of {table.workload}: every mode measured, and the front."
     return Illustration(svg=figure_svg(draw_front(plot)), caption=caption)
 

@@ -1,0 +1,64 @@
+"""The documentation is run and compared with the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import powertrain
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    pytest.param(block, id=f"{page.relative_to(ROOT)}-{i}")
+    for page in PAGES
+    for i, block in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_python_block_of_the_documentation_runs(block, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    exec(compile(block, "block", "exec"), {"__name__": "__main__"})
+
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_readme_has_a_python_block():
+    assert BLOCK.search((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def test_every_exported_name_is_on_the_python_page():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    page += (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+
+    missing = [n for n in powertrain.__all__ if not n.startswith("_") and f".{n}\n" not in page]
+
+    assert missing in ([], ["PowerTrainError"])
+
+
+def test_the_version_is_that_of_the_newest_entry_of_the_changelog():
+    newest = re.search(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert newest is not None
+    assert newest[1] == powertrain.__version__
+
+
+def test_every_page_of_the_site_is_in_its_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+    pages = [str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")]
+
+    assert [page for page in pages if page not in navigation] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    targets = [t.split("#")[0] for t in re.findall(r"\]\(([^)]+)\)", text) if "://" not in t]
+
+    broken = [t for t in targets if t and not (page.parent / t).exists()]
+
+    assert broken == []
