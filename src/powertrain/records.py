@@ -172,6 +172,12 @@ class Profile:
         return self.time_ms * self.power_w / 1e3
 
 
+def _rows(rows: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return indices or a mask as an array; an empty list is no rows, though numpy makes it floats."""
+    index = np.asarray(rows)
+    return index if index.size else index.astype(np.int64)
+
+
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModeTable:
@@ -235,7 +241,7 @@ class ModeTable:
 
     def take(self, rows: npt.ArrayLike) -> ModeTable:
         """Return the modes at `rows` (indices or a mask)."""
-        return ModeTable(knobs=self.knobs, values=self.values[np.asarray(rows)])
+        return ModeTable(knobs=self.knobs, values=self.values[_rows(rows)])
 
 
 @final
@@ -292,7 +298,7 @@ class ProfileTable:
 
     def take(self, rows: npt.ArrayLike) -> ProfileTable:
         """Return the profiles at `rows` (indices or a mask)."""
-        index = np.asarray(rows)
+        index = _rows(rows)
         return replace(
             self, modes=self.modes.take(index), time_ms=self.time_ms[index], power_w=self.power_w[index]
         )
@@ -376,7 +382,7 @@ class Prediction:
 
     def take(self, rows: npt.ArrayLike) -> Prediction:
         """Return the predictions at `rows` (indices or a mask)."""
-        index = np.asarray(rows)
+        index = _rows(rows)
         return Prediction(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
 
 
