@@ -30,7 +30,7 @@ IndexArray = npt.NDArray[np.intp]
 Column = npt.NDArray[Any]  # (n,): one cost of all rows, of any real type
 Columns = Sequence[Column]
 
-# Tuned on the clouds of benchmarks/bench_fronts.py; no value changes a result.
+# Tuned on the clouds of benchmarks/fronts.py; no value changes a result.
 SMALL = 2_048  # rows below which pivots cost more than they save
 SAMPLE = 512  # rows of the sample in which pivots are sought
 CANDIDATES = 64  # how many of its best are tried

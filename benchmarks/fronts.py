@@ -1,6 +1,6 @@
 """Fronts and choices side by side with paretoset, pymoo and moocore, on one core.
 
-    python benchmarks/bench_fronts.py [--repetitions 5] [--out fronts.md]
+    python benchmarks/fronts.py [--repetitions 5] [--out fronts.md]
 
 Every tool gets the same array. Before anything is timed each peer's front is compared with PowerTrain's: as
 sets of costs, since pymoo keeps all equal rows. A peer that needs longer than --patience for a cloud is left
@@ -34,7 +34,7 @@ from powertrain.records import Prediction
 
 Front = Callable[[np.ndarray], np.ndarray]
 OWN = "PowerTrain"
-COMMAND = "python benchmarks/bench_fronts.py"
+COMMAND = "python benchmarks/fronts.py"
 
 
 @dataclass(frozen=True, kw_only=True)
