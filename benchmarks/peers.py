@@ -2,9 +2,11 @@
 
     python benchmarks/peers.py [--seeds 5]
 
-Each peer learns the logarithms of time and power from the logarithms of the knobs, as `gp` does, once from the
-target's profiles alone and once with the measured log-surfaces of the references as further inputs, which is
-the plain way to transfer with it. Mean MAPE over targets and seeds on the modes not profiled, in per cent.
+Each peer learns the logarithms of time and power from the logarithms of the knobs, as `gp` does, once from
+the profiles of the target alone and once with the measured log-surfaces of the references as further inputs,
+which is the plain way to transfer with it. Mean MAPE over targets and seeds on the modes not profiled, in %.
+
+
 """
 
 from __future__ import annotations
