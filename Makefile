@@ -25,9 +25,14 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 	$(PIP) --editable '.[report]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.demo
+$(VENV)/.test: $(VENV)/.demo
+	@echo "installing what the tests need into $(VENV) (once)"
+	$(PIP) --group test
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
 	@echo "installing the development tools into $(VENV) (once)"
-	$(PIP) --group dev --group docs
+	$(PIP) --group check --group docs
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.dev
@@ -38,13 +43,13 @@ $(VENV)/.peers: $(VENV)/.dev
 demo: $(VENV)/.demo
 	$(BIN)/powertrain demo --out demo-output
 
-test: $(VENV)/.dev
+test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/mkdocs build --strict --quiet
