@@ -112,7 +112,6 @@ VARIANTS: dict[str, Callable[[], Any]] = {
     "no sharpness (p = 1)": priors(mean={"log_sharpness": (0.0, OFF)}),
     "power ignores the time": no_time_input,
     "energy per work is constant": no_dynamic_terms,
-    "no power cap": patched(_quantity, "CAP_KNOB", "none"),
     "raw clocks across devices": patched(_references, "is_relative", lambda knob: False),
     "counts matched by range too": patched(_references, "is_relative", lambda knob: True),
     "spread by log alone": patched(_plan, "RANK_WEIGHT", 0.0),

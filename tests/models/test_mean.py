@@ -11,25 +11,23 @@ from powertrain.records import ModeTable
 from powertrain.space import ModeSpace
 
 
-def example(seed: int, *, capped: bool, n: int = 7) -> tuple[MeanShape, MeanInputs, np.ndarray]:
+def example(seed: int, n: int = 7) -> tuple[MeanShape, MeanInputs, np.ndarray]:
     rng = np.random.default_rng(seed)
     shape = MeanShape.of(
-        MeanPrior(), n_terms=3, has_reference=True, timed_terms=[2], capped=capped, learned_log_exponents=None
+        MeanPrior(), n_terms=3, has_reference=True, timed_terms=[2], learned_log_exponents=None
     )
     inputs = MeanInputs(
         slopes=rng.uniform(0, 2, (n, 3)),
         offsets=np.column_stack([np.zeros((n, 2)), rng.normal(size=n)]),
         fixed=rng.normal(size=(n, 2)),
-        log_cap=rng.normal(size=n) if capped else None,
     )
     return shape, inputs, shape.centre + rng.normal(0, 0.3, shape.size)
 
 
-@pytest.mark.parametrize("capped", [False, True])
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
-def test_the_gradient_of_the_mean_is_that_of_finite_differences(capped, seed):
-    shape, inputs, theta = example(seed, capped=capped)
+def test_the_gradient_of_the_mean_is_that_of_finite_differences(seed):
+    shape, inputs, theta = example(seed)
     _, jacobian = shape.value(theta, inputs)
 
     step = 1e-6
@@ -43,18 +41,8 @@ def test_the_gradient_of_the_mean_is_that_of_finite_differences(capped, seed):
 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
-def test_a_cap_is_never_exceeded_by_more_than_its_offset(seed):
-    shape, inputs, theta = example(seed, capped=True)
-
-    mean, _ = shape.value(theta, inputs)
-
-    assert (mean <= inputs.log_cap + theta[-2] + 1e-9).all()
-
-
-@given(seed=st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
 def test_the_mean_lies_above_its_largest_term_when_stages_add_up(seed):
-    shape, inputs, theta = example(seed, capped=False)
+    shape, inputs, theta = example(seed)
     largest = theta[0]
 
     mean, _ = shape.value(theta, inputs)
@@ -71,10 +59,9 @@ def test_fitting_finds_the_exponents_of_a_sum_of_powers():
         n_terms=2,
         has_reference=False,
         timed_terms=None,
-        capped=False,
         learned_log_exponents=None,
     )
-    mean = MeanInputs(slopes=-log_knob, offsets=np.zeros((60, 2)), fixed=np.zeros((60, 0)), log_cap=None)
+    mean = MeanInputs(slopes=-log_knob, offsets=np.zeros((60, 2)), fixed=np.zeros((60, 0)))
     inputs = RegressionInputs(unit=log_knob / 2, surfaces=np.zeros((60, 0)), mean=mean)
     target = np.log(time)
 

@@ -3,13 +3,13 @@
 Work that passes through several stages, each bound by one knob, takes `sum_k c_k / f_k^e_k` when the stages
 wait for each other and their maximum when they overlap; a p-norm holds both. Power is a constant, plus
 terms that rise with each clock, plus energies of the work (themselves rising with the clocks, as voltage
-does) over its time, all cut off by a power cap. Both are one expression in logarithms:
+does) over its time. Both are one expression in logarithms:
 
     m(x) = 1/p log sum_j exp(p (a_j + u_j(x)))
 
 with `u` zero for the constant, `-+ e_k z_k` for knob `k` (falling for time, rising for power; less the log
-time for an energy), and the log-surface of the closest reference for the reference term. A cap `C(x)` makes
-it `-1/q log(exp(-q m) + exp(-q (log C + c)))`. The parameters are `a`, `log e`, `log p`, `c` and `log q`.
+time for an energy), and the log-surface of the closest reference for the reference term. The parameters are
+`a`, `log e` and `log p`.
 """
 
 from __future__ import annotations
@@ -36,15 +36,10 @@ class MeanInputs:
     """`(n, n_terms)` what each knob term is multiplied by, in logarithms: inverse time for dynamic power."""
     fixed: FloatArray
     """`(n, n_fixed)` log-surfaces that enter as they are: closest reference, inverse time."""
-    log_cap: FloatArray | None
-    """`(n,)` logarithm of the power cap, or None."""
 
     def take(self, rows: slice) -> MeanInputs:
         """Return the inputs of some modes."""
-        cap = None if self.log_cap is None else self.log_cap[rows]
-        return MeanInputs(
-            slopes=self.slopes[rows], offsets=self.offsets[rows], fixed=self.fixed[rows], log_cap=cap
-        )
+        return MeanInputs(slopes=self.slopes[rows], offsets=self.offsets[rows], fixed=self.fixed[rows])
 
 
 @final
@@ -67,16 +62,13 @@ class MeanPrior:
     learned_exponent_sd: float = 0.3
     """Where references have shown their exponents, the target's lie this close."""
     log_sharpness: tuple[float, float] = (0.0, 0.3)
-    cap: tuple[float, float] = (0.0, 0.05)
-    log_cap_sharpness: tuple[float, float] = (2.08, 0.5)
 
 
 @final
 class MeanShape:
     """The layout of the parameters and the value of the mean.
 
-    Order of parameters: constant, knob terms, fixed terms, log exponents, log sharpness, then cap offset and
-    log cap sharpness where there is a cap.
+    Order of parameters: constant, knob terms, fixed terms, log exponents, log sharpness.
     """
 
     def __init__(
@@ -84,7 +76,6 @@ class MeanShape:
         *,
         n_terms: int,
         n_fixed: int,
-        capped: bool,
         centre: FloatArray,
         sd: FloatArray,
         timed: Sequence[int] = (),
@@ -93,7 +84,6 @@ class MeanShape:
         """Columns of the gradient whose terms carry the inverse time."""
         self.n_terms = n_terms
         self.n_fixed = n_fixed
-        self.capped = capped
         self.centre = centre
         self.sd = sd
         if len(centre) != self.size:
@@ -102,7 +92,7 @@ class MeanShape:
     @property
     def size(self) -> int:
         """Number of parameters."""
-        return 2 + 2 * self.n_terms + self.n_fixed + (2 if self.capped else 0)
+        return 2 + 2 * self.n_terms + self.n_fixed
 
     @classmethod
     def of(
@@ -112,7 +102,6 @@ class MeanShape:
         n_terms: int,
         has_reference: bool,
         timed_terms: Sequence[int] | None,
-        capped: bool,
         learned_log_exponents: FloatArray | None,
     ) -> MeanShape:
         """Lay out the terms and their priors.
@@ -130,11 +119,10 @@ class MeanShape:
         else:
             pairs += [(float(e), prior.learned_exponent_sd) for e in learned_log_exponents]
         pairs += [prior.log_sharpness]
-        pairs += [prior.cap, prior.log_cap_sharpness] * capped
         centre, sd = np.array(pairs).T
         fixed = int(has_reference) + int(has_inverse_time)
         timed = [] if timed_terms is None else [*(1 + j for j in timed_terms), n_terms + fixed]
-        return cls(n_terms=n_terms, n_fixed=fixed, capped=capped, centre=centre, sd=sd, timed=timed)
+        return cls(n_terms=n_terms, n_fixed=fixed, centre=centre, sd=sd, timed=timed)
 
     def log_exponents(self, theta: FloatArray) -> FloatArray:
         """Return the `(n_terms,)` log exponents among the parameters."""
@@ -155,18 +143,4 @@ class MeanShape:
         weights /= total
         by_p = (weights * terms).sum(axis=1, keepdims=True) - mean[:, None]
         jacobian = np.concatenate([weights, rise * weights[:, 1 : 1 + k], by_p], axis=1)
-        if inputs.log_cap is None:
-            return mean, jacobian
-        return self._capped(theta, mean, jacobian, inputs.log_cap)
-
-    def _capped(
-        self, theta: FloatArray, mean: FloatArray, jacobian: FloatArray, log_cap: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        offset, q = theta[-2], np.exp(theta[-1])
-        cap = offset + log_cap
-        log_total = np.logaddexp(-q * mean, -q * cap)
-        below = np.exp(-q * mean - log_total)
-        by_offset = 1.0 - below
-        by_q = log_total / q + below * mean + by_offset * cap
-        columns = [jacobian * below[:, None], by_offset[:, None], by_q[:, None]]
-        return -log_total / q, np.concatenate(columns, axis=1)
+        return mean, jacobian

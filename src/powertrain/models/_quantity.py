@@ -32,8 +32,6 @@ KEPT_PROFILES = 500
 """Profiles that the posterior is conditioned on."""
 DYNAMIC = 2
 """Marks a term of power that is spent per unit of work: it is multiplied by the inverse time."""
-CAP_KNOB = "power_limit_w"
-"""The knob that cuts power off instead of scaling it."""
 
 
 @final
@@ -48,7 +46,6 @@ class Layout:
     size `DYNAMIC`: times the inverse time."""
     level: float
     """Mean log-value of the profiles: targets are about it."""
-    capped: bool
     stack: SurfaceStack
     """Closest reference first."""
     surface_means: FloatArray
@@ -87,7 +84,6 @@ class Layout:
             slopes=np.stack(slopes, axis=1) if slopes else np.zeros((n, 0)),
             offsets=np.stack(offsets, axis=1) if slopes else np.zeros((n, 0)),
             fixed=np.stack(fixed, axis=1) if fixed else np.zeros((n, 0)),
-            log_cap=np.log(modes.column(CAP_KNOB)) - self.level if self.capped else None,
         )
         return RegressionInputs(
             unit=unit, surfaces=surfaces - self.surface_means, mean=mean, log_time_sd=log_time_sd
@@ -127,8 +123,6 @@ def _terms(quantity: str, names: Sequence[str], dynamic: bool) -> tuple[tuple[st
     falling = 1 if quantity == "time_ms" else -1
     terms: list[tuple[str, int]] = []
     for name in names:
-        if quantity == "power_w" and name == CAP_KNOB:
-            continue
         terms.append((name, falling))
         if not is_speed(name):
             terms.append((name, -falling))
@@ -187,7 +181,6 @@ class Learner:
             coordinates=self.coordinates,
             terms=_terms(quantity, self.coordinates.names, log_time is not None),
             level=level,
-            capped=quantity == "power_w" and CAP_KNOB in self.coordinates.names,
             stack=stack.subset(order),
             surface_means=means[order],
             surface_top=float(at[:, order[0]].max()) if order else 0.0,
@@ -214,7 +207,6 @@ class Learner:
             n_terms=len(layout.terms),
             has_reference=len(layout.stack) > 0,
             timed_terms=layout.timed_terms,
-            capped=layout.capped,
             learned_log_exponents=exponents,
         )
         if len(target) <= FITTED_PROFILES:

@@ -39,15 +39,12 @@ def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str,
         "sd": regression.shape.sd,
         "surface_means": layout.surface_means,
     }
-    if mean.log_cap is not None:
-        own["log_cap"] = mean.log_cap
     arrays.update({f"{prefix}.{key}": value for key, value in own.items()})
     stack = [_surface_state(s, f"{prefix}.reference{i}", arrays) for i, s in enumerate(layout.stack.surfaces)]
     return {
         "quantity": layout.quantity,
         "terms": [list(term) for term in layout.terms],
         "level": layout.level,
-        "capped": layout.capped,
         "surface_top": layout.surface_top,
         "inverse_time_top": layout.inverse_time_top,
         "n_fixed": regression.shape.n_fixed,
@@ -75,7 +72,6 @@ def quantity_restored(
         coordinates=coordinates,
         terms=terms,
         level=header["level"],
-        capped=header["capped"],
         stack=SurfaceStack(coordinates, device, stack),
         surface_means=array("surface_means"),
         surface_top=header["surface_top"],
@@ -85,7 +81,6 @@ def quantity_restored(
         n_terms=len(terms),
         n_fixed=header["n_fixed"],
         timed=header["timed"],
-        capped=header["capped"],
         centre=array("centre"),
         sd=array("sd"),
     )
@@ -96,7 +91,6 @@ def quantity_restored(
             slopes=array("slopes"),
             offsets=array("offsets"),
             fixed=array("fixed"),
-            log_cap=array("log_cap") if header["capped"] else None,
         ),
     )
     weight, a, b = header["calibration"]
