@@ -333,3 +333,37 @@ def test_ctrl_c_during_a_fit_leaves_the_old_predictor_as_it_was(run, done, datab
     assert ran.error_line == "error: interrupted"
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["x.ptm"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("fit", "--db", "{db}", "--workload", "resnet18", "--out", "{db}"),
+        ("export", "--db", "{db}", "{db}"),
+        ("report", "--db", "{db}", "--out", "{db}"),
+        ("modes", "replay:{csv}", "--csv", "{csv}"),
+        ("evaluate", "{csv}", "--device", "x", "--target", "all", "--json", "{csv}"),
+    ],
+)
+def test_an_output_that_is_also_an_input_is_refused_and_the_input_kept(
+    run, database, grid_csv, tmp_path, command
+):
+    copies = {"db": tmp_path / "profiles.db", "csv": tmp_path / "grid.csv"}
+    for copy, original in zip(copies.values(), (database, grid_csv), strict=True):
+        copy.write_bytes(original.read_bytes())
+    before = [copy.read_bytes() for copy in copies.values()]
+
+    ran = run(*(part.format(**copies) for part in command))
+
+    assert ran.code == 2
+    assert "also an input or another output" in ran.error_line
+    assert [copy.read_bytes() for copy in copies.values()] == before
+
+
+def test_references_that_a_method_has_no_use_for_are_remarked_on(done, database, reference_file, tmp_path):
+    out = tmp_path / "t.ptm"
+
+    words = ("--workload", "mobilenet_v3", "--reference", reference_file, "--out", out, "--method", "linear")
+    ran = done("transfer", "--db", database, *words)
+
+    assert "the references are ignored" in ran.err

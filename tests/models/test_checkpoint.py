@@ -315,3 +315,13 @@ def test_what_a_predictor_misses_in_its_file_is_named(written, ask, reason):
 
 def test_an_array_of_any_length_fits_where_none_is_asked():
     assert EXAMPLE.array("weights", shape=(2, None, 4)) is EXAMPLE.arrays["weights"]
+
+
+def test_a_link_is_written_through_and_not_replaced(tmp_path):
+    (tmp_path / "real.ptm").write_bytes(b"old")
+    (tmp_path / "link.ptm").symlink_to(tmp_path / "real.ptm")
+
+    write_checkpoint(Checkpoint(method="linear"), tmp_path / "link.ptm")
+
+    assert (tmp_path / "link.ptm").is_symlink()
+    assert peek_method(tmp_path / "real.ptm") == "linear"

@@ -266,3 +266,13 @@ def test_a_power_limit_as_a_knob_is_learned_beside_the_batch_size():
     prediction = GP.fit(profiles.take(plan_modes(modes, 12)), space=space).predict(modes)
 
     assert mape(prediction.power_w, power_w) < 4
+
+
+def test_modes_outside_the_known_range_are_remarked_on(caplog):
+    fitted = GP.fit(few(10), space=SPACE)
+
+    fitted.predict(ALL)
+    assert not caplog.records
+    fitted.predict(ModeTable(knobs=ALL.knobs, values=np.array([[2000.0, 99999.0, 1866.0]])))
+
+    assert "1 of 1 modes lie outside the range of gpu_mhz (114.75 to 1300.5)" in caplog.text

@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from powertrain.cli._root import Failure
+from powertrain.cli._root import Failure, WrongUse
 
 if TYPE_CHECKING:
     from powertrain.report import Table
@@ -94,7 +94,14 @@ def progress_bar() -> Generator[Callable[[int, int, str], None] | None]:
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Fail before the work rather than after it when a result could not be written to `path`."""
+    """Fail before the work rather than after it when a result could not be written to `path`.
+
+    Refuses, too, to write over any other file that the command was given.
+    """
+    named = [given.resolve() for given in _given_paths(click.get_current_context().params.values())]
+    if named.count(path.resolve()) > 1:
+        message = f"cannot write {path}: it is also an input or another output of this command; name another"
+        raise WrongUse(message)
     folder = path.parent
     if not folder.is_dir():
         raise Failure(f"cannot write {path}: there is no folder {folder}; create it or choose another")
@@ -104,8 +111,23 @@ def refuse_unwritable(path: Path) -> None:
         raise Failure(f"cannot write {path}: the folder {folder} is read-only; choose another")
 
 
+def _given_paths(values: Iterable[object]) -> Generator[Path]:
+    """Yield every file among the values of a command's parameters."""
+    for value in values:
+        if isinstance(value, Path):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _given_paths(cast("tuple[object, ...]", value))
+        elif isinstance(value, str) and value.startswith("replay:"):
+            yield Path(value.removeprefix("replay:").partition("#")[0])
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a file that is either complete or not there."""
+    """Write a file that is either complete or not there; through a link, and straight into a device."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8")

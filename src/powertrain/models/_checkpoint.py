@@ -124,7 +124,11 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     file as it was. Arrays of anything but numbers, and headers that JSON cannot hold, are a `ValueError`.
     """
     content = _packed(checkpoint)
-    path = Path(path)
+    # Through a link, not over it; and a device (/dev/null) stays one.
+    path = Path(path).resolve()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        path.write_bytes(content)
+        return
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         try:

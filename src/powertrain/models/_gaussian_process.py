@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, ClassVar, final
 
@@ -19,6 +20,11 @@ from powertrain.records import ModeTable, Prediction, ProfileTable
 from powertrain.space import ModeSpace
 
 __all__ = ["GaussianProcessPredictor"]
+
+logger = logging.getLogger(__name__)
+
+BEYOND = 0.02
+"""How far outside a knob's range, relative to its value, a mode may lie without remark."""
 
 
 @final
@@ -121,6 +127,7 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     def _predict(self, modes: ModeTable) -> Prediction:
         own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
+        self._remark_on_modes_beyond(own)
         nothing = np.full(len(own), np.nan)
         log_time, time_sd = self._time.predict(own, None) if self._time else (nothing, nothing)
         log_power = power_sd = nothing
@@ -138,6 +145,21 @@ class GaussianProcessPredictor(AbstractPredictor):
             time_noise_rel_sd=np.full(len(own), self._time.regression.noise_sd if self._time else 0.0),
             power_noise_rel_sd=np.full(len(own), self._power.regression.noise_sd if self._power else 0.0),
         )
+
+    def _remark_on_modes_beyond(self, modes: ModeTable) -> None:
+        low, high = self._coordinates.low, self._coordinates.high
+        margin = BEYOND * np.maximum(np.abs(low), np.abs(high))
+        beyond = (modes.values < low - margin) | (modes.values > high + margin)
+        if beyond.any():
+            knob = int(beyond.sum(axis=0).argmax())
+            logger.warning(
+                "%d of %d modes lie outside the range of %s (%.6g to %.6g): predictions there are guesses",
+                int(beyond.any(axis=1).sum()),
+                len(modes),
+                self.knobs[knob],
+                low[knob],
+                high[knob],
+            )
 
     def _state(self) -> Checkpoint:
         arrays: Arrays = {}

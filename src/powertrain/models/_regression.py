@@ -28,6 +28,8 @@ __all__ = ["KernelPrior", "Regression", "RegressionInputs"]
 ROOT5 = 5**0.5
 LEVEL_SD = 10.0
 """Prior spread of the level [log]: free."""
+TOLERANCE = 1e-5
+"""Relative change of the log posterior at which a fit ends: below what tells parameters apart."""
 CHUNK = 1024
 """Modes predicted at a time: what a core's own cache holds."""
 
@@ -120,11 +122,16 @@ class Regression:
         """
         centre, sd = _prior(shape, prior, inputs.unit.shape[1], kernel_centres)
         objective = _Objective(shape, inputs, target, centre, sd)
-        bounds = list(zip(centre - 5 * sd, centre + 5 * sd, strict=True))
+        # In standard deviations of the prior all parameters are of one size.
         found: Any = minimize(
-            objective, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
+            objective.standardised,
+            np.zeros(len(centre)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-5.0, 5.0)] * len(centre),
+            options={"maxiter": iterations, "ftol": TOLERANCE},
         )
-        return cls(shape, prior, inputs, target, np.asarray(found.x))
+        return cls(shape, prior, inputs, target, centre + sd * np.asarray(found.x))
 
     def _mean_theta(self, theta: FloatArray) -> FloatArray:
         return theta[: self.shape.size]
@@ -292,6 +299,11 @@ class _Objective:
         surfaces = inputs.surfaces
         self.similarity: FloatArray = surfaces @ surfaces.T / max(surfaces.shape[1], 1)
         self.identity: FloatArray = np.eye(n)
+
+    def standardised(self, off: FloatArray) -> tuple[float, FloatArray]:
+        """Return value and gradient by the parameters in standard deviations from the prior's centre."""
+        value, gradient = self(self.centre + self.sd * off)
+        return value, gradient * self.sd
 
     def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
         size, n, k = self.shape.size, len(self.target), self.k

@@ -101,7 +101,10 @@ def transfer(
 
     `space` is the device's: the ranges of its knobs, which a few profiles may not reach.
     """
-    return predictor_class(method).transfer(references, profiles, space=space, seed=seed)
+    kind = predictor_class(method)
+    if references and not kind.uses_references:
+        logger.warning("%s learns from the profiles alone: the references are ignored", method)
+    return kind.transfer(references, profiles, space=space, seed=seed)
 
 
 @final
