@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from powertrain.evaluation import _run
+
 
 @pytest.fixture
 def options(grid_csv, board_name):
@@ -23,6 +25,8 @@ def test_everything_goes_to_the_file_and_a_table_to_the_screen(done, options, tm
     assert "time MAPE" in ran.out
     assert "median time penalty" in ran.out
     assert "±" in ran.out
+    assert "observed takes the best of the profiled modes by their measurements" in ran.out
+    assert "maximum every knob at its largest" in ran.out
 
 
 def test_the_file_has_a_row_on_each_line(done, options, tmp_path):
@@ -147,6 +151,54 @@ def test_wrong_use_is_exit_2(run, options, arguments):
 
     assert ran.code == 2
     assert "Traceback" not in ran.err
+
+
+@pytest.fixture
+def interrupted_after(monkeypatch):
+    """Let Ctrl-C arrive once this many methods have been scored."""
+
+    def at(rows):
+        score = _run._Trial.score
+        left = iter(range(rows))
+
+        def scored(*args):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return score(*args)
+
+        monkeypatch.setattr(_run._Trial, "score", scored)
+
+    return at
+
+
+def test_ctrl_c_prints_the_rows_that_are_done(run, options, interrupted_after):
+    interrupted_after(3)
+    ran = run(*options, "--limits", "auto:4")
+
+    assert ran.code == 130
+    assert ran.error_line == "error: interrupted; the rows done, 3, are on stdout"
+    assert "time MAPE" in ran.out
+    assert "over up to 8 power limits" in ran.out
+
+
+def test_ctrl_c_writes_the_rows_that_are_done(run, options, interrupted_after, tmp_path):
+    path = tmp_path / "out.json"
+    interrupted_after(3)
+    ran = run(*options, "--json", path)
+
+    assert ran.code == 130
+    assert ran.error_line == f"error: interrupted; the rows done, 3, are in {path}"
+    assert len(json.loads(path.read_text())["rows"]) == 3
+    assert "time MAPE" in ran.out
+
+
+def test_ctrl_c_before_the_first_row_prints_no_table(run, options, interrupted_after):
+    interrupted_after(0)
+    ran = run(*options)
+
+    assert ran.code == 130
+    assert ran.error_line == "error: interrupted before the first row"
+    assert not ran.out
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(run, options, tmp_path):

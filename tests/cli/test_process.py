@@ -119,7 +119,7 @@ def test_ctrl_c_ends_an_evaluation_with_one_line_and_keeps_its_rows(endless, tmp
         os.close(child_end)
         shown = read_until(b"seed 3", terminal)
         child.send_signal(signal.SIGINT)
-        shown += read_until(b"rows are in", terminal)
+        shown += read_until(b"out.json", terminal)
         child.communicate(timeout=60)
     os.close(terminal)
 
@@ -128,4 +128,4 @@ def test_ctrl_c_ends_an_evaluation_with_one_line_and_keeps_its_rows(endless, tmp
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["interrupted"] is True
     assert len(document["rows"]) >= 3
-    assert f"error: interrupted; {len(document['rows'])} rows are in" in shown.decode()
+    assert f"error: interrupted; the rows done, {len(document['rows'])}, are in" in shown.decode()

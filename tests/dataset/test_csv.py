@@ -171,6 +171,16 @@ def test_a_clock_that_looks_like_gigahertz_is_remarked(path):
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "cell"), [("cpu_khz", "1300"), ("cpu_hz", "1300000"), ("cpu_ghz", "0.0013")]
+)
+def test_a_converted_clock_that_comes_out_slow_is_asked_about_as_the_file_names_it(path, header, cell):
+    assert reading(path, f"device,workload,{header},time_ms\nD,w,{cell},3\n").warnings == (
+        f"{path}: {header} was converted to cpu_mhz",
+        f"{path}: {header} is below 10 MHz in every row: is its unit right?",
+    )
+
+
 def test_repeats_are_kept_and_counted_with_the_exact_copies(path):
     file = reading(path, HEADER + ROW * 3 + ROW.replace("12.5", "13"))
     assert len(file.profiles) == 4

@@ -111,3 +111,15 @@ def test_devices_of_later_versions_are_announced_in_one_line(spec):
 def test_an_unknown_spec_is_refused_with_the_nearest(spec, near):
     with pytest.raises(UnknownNameError, match=near):
         open_device(spec)
+
+
+@pytest.mark.parametrize("spec", ["/data/tx2.csv", "TX2.CSV", "data/two.csv#Jetson TX2"])
+def test_a_csv_file_given_as_a_device_is_refused_with_the_spec_that_replays_it(spec):
+    with pytest.raises(UnknownNameError) as error:
+        open_device(spec)
+    assert str(error.value) == f"unknown device {spec!r}: did you mean 'replay:{spec}'?"
+
+
+def test_a_misspelt_kind_of_device_is_not_taken_for_a_csv_file():
+    with pytest.raises(UnknownNameError, match=r"did you mean 'replay:FILE\.csv'"):
+        open_device("reply:FILE.csv")

@@ -126,11 +126,24 @@ def test_references_none_of_which_exist_are_refused_with_the_nearest_name(plan, 
         resolve(dataclasses.replace(plan, references=("resnet81",)), grid)
 
 
-def test_one_reference_of_several_that_does_not_exist_is_left_out_with_a_warning(plan, grid, caplog):
-    (target,) = resolve(dataclasses.replace(plan, references=("resnet18", "vgg")), grid)
+@pytest.mark.parametrize("targets", [("lstm",), ("all",)])
+@pytest.mark.parametrize(
+    ("asked", "near"), [("resnet81", "resnet18"), ("mobilnet", "mobilenet_v3"), ("othrs", "others")]
+)
+def test_one_reference_of_several_that_does_not_exist_is_refused_with_the_nearest_name(
+    plan, grid, targets, asked, near
+):
+    plan = dataclasses.replace(plan, targets=targets, references=("lstm", "resnet18", asked))
+    with pytest.raises(UnknownNameError, match=f"unknown reference on .* '{asked}': did you mean '{near}'"):
+        resolve(plan, grid)
 
-    assert names(target) == ["resnet18"]
-    assert "'vgg'" in caplog.text
+
+def test_a_reference_that_exists_but_on_none_of_the_reference_devices_is_refused(plan, grid):
+    plan = dataclasses.replace(
+        plan, references=("resnet18", "mobilenet_v3"), reference_devices=("Another board",)
+    )
+    with pytest.raises(UnknownNameError, match="unknown reference on Another board 'mobilenet_v3'"):
+        resolve(plan, grid)
 
 
 @pytest.mark.parametrize(
@@ -202,3 +215,23 @@ def test_choices_are_not_scored_where_a_quantity_is_missing(plan, grid, caplog):
 def test_a_plan_that_makes_no_sense_is_refused(plan, change):
     with pytest.raises(ValueError):  # noqa: PT011
         dataclasses.replace(plan, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"profiles": (5, 0, -2)}, "profiles are counted from 1, not 0, -2"),
+        ({"seeds": 0}, "seeds are counted from 1, not 0"),
+        ({"risks": (0.05, 0.0, 1.5)}, "a risk lies between 0 and 1, ends excluded, not at 0, 1.5"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_named(plan, change, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        dataclasses.replace(plan, **change)
+
+
+def test_limits_that_make_no_sense_are_named():
+    with pytest.raises(ValueError, match=r"^power limits are positive numbers, not 0, inf$"):
+        LimitSweep(values_w=(20, 0, np.inf))
+    with pytest.raises(ValueError, match=r"^a sweep has 1 to 10000 power limits, not 0$"):
+        LimitSweep(count=0)

@@ -129,16 +129,11 @@ def evaluate_command(
         with progress_bar() as progress:
             evaluation = evaluate(plan, tables, progress=progress)
     except EvaluationInterruptedError as error:
-        _keep(error.evaluation, json_path)
-        kept = f"; {len(error.evaluation.rows)} rows are in {json_path}" if json_path is not None else ""
-        raise Interrupted(f"interrupted{kept}") from error
-    _keep(evaluation, json_path)
+        _show(error.evaluation, json_path)
+        raise Interrupted(_interrupted(len(error.evaluation.rows), json_path)) from error
+    _show(evaluation, json_path)
     if plot_path is not None:
         draw_errors([row.as_json() for row in evaluation.rows], plot_path)
-    if json_path == STDOUT:
-        return
-    for table in _tables(evaluation):
-        print_table(table)
 
 
 def _plan(*, limits: str | None, **options: Any) -> EvaluationPlan:
@@ -158,14 +153,24 @@ def _sweep(limits: str | None) -> LimitSweep | None:
         raise click.BadParameter(str(error), param_hint="--limits") from error
 
 
-def _keep(evaluation: Evaluation, json_path: Path | None) -> None:
-    if json_path is None:
-        return
-    text = json_by_line(evaluation.as_json())
-    if json_path == STDOUT:
-        click.echo(text)
-    else:
+def _show(evaluation: Evaluation, json_path: Path | None) -> None:
+    """Write the document where it was asked for, and print the tables unless it went to stdout."""
+    if json_path is not None:
+        text = json_by_line(evaluation.as_json())
+        if json_path == STDOUT:
+            click.echo(text)
+            return
         write_text(json_path, f"{text}\n")
+    if evaluation.rows:
+        for table in _tables(evaluation):
+            print_table(table)
+
+
+def _interrupted(rows: int, json_path: Path | None) -> str:
+    if not rows:
+        return "interrupted before the first row"
+    place = "on stdout" if json_path in (None, STDOUT) else f"in {json_path}"
+    return f"interrupted; the rows done, {rows}, are {place}"
 
 
 def _tables(evaluation: Evaluation) -> list[Table]:
@@ -226,9 +231,10 @@ def _choice_table(evaluation: Evaluation) -> Table:
         )
         for line in evaluation.summary.choices
     ]
-    per_method = evaluation.summary.choices[0].choices
+    per_method = max(line.choices for line in evaluation.summary.choices)
+    up_to = "up to " if evaluation.interrupted else ""
     return Table.of(
-        f"The mode chosen, over {per_method:,} power limits (all targets and seeds)",
+        f"The mode chosen, over {up_to}{per_method:,} power limits (all targets and seeds)",
         (
             "method",
             "profiles",
@@ -241,7 +247,9 @@ def _choice_table(evaluation: Evaluation) -> Table:
             "no mode [%]",
         ),
         rows,
-        note="Time penalty: against the best mode in truth. Exceeded: share of limits that it breaks.",
+        note="Time penalty: against the best mode in truth. Exceeded: share of limits that it breaks. "
+        "observed takes the best of the profiled modes by their measurements, maximum every knob at its "
+        "largest.",
     )
 
 

@@ -125,7 +125,8 @@ def _doubts(sheet: Sheet, column: Column, values: Sequence[float], owners: Seque
         yield f"{column.header} is always empty, and taken as no knob, for {_listed(lacking)}"
     fastest = max((value for value in values if not math.isnan(value)), default=math.inf)
     if "_mhz" in column.name and fastest < _SLOW_MHZ:
-        yield f"{column.header} is below {_SLOW_MHZ:g} MHz in every row: is it GHz?"
+        question = "is it GHz?" if column.convert is None else "is its unit right?"
+        yield f"{column.header} is below {_SLOW_MHZ:g} MHz in every row: {question}"
 
 
 def _profiles(sheet: Sheet, owners: Sequence[Owner], modes: Sequence[PowerMode]) -> list[Profile]:

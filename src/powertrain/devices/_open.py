@@ -43,7 +43,15 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
             f"device {spec!r} comes with a later version of PowerTrain: "
             f"this one opens {' and '.join(DEVICE_SPECS[:2])}"
         )
+    if _is_csv(spec):
+        raise UnknownNameError(f"unknown device {spec!r}: did you mean 'replay:{spec}'?")
     raise UnknownNameError.of("device", spec, DEVICE_SPECS)
+
+
+def _is_csv(spec: str) -> bool:
+    """Return whether `spec` is a path to a CSV file, with or without `#DEVICE`, and no misspelt kind."""
+    path, _ = _path_and_device(spec)
+    return path.suffix.lower() == ".csv" and (":" not in spec or path.is_file())
 
 
 def _open_replay(spec: str, rest: str, read_tables: TableReader | None) -> ReplayDevice:

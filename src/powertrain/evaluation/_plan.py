@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -43,9 +43,11 @@ class LimitSweep:
 
     def __post_init__(self) -> None:
         if not all(v > 0 and math.isfinite(v) for v in self.values_w):
-            raise ValueError(f"power limits are positive numbers, not {self.values_w}")
-        if not 1 <= self.count <= MOST_LIMITS or len(self.values_w) > MOST_LIMITS:
-            raise ValueError(f"a sweep has 1 to {MOST_LIMITS} power limits")
+            wrong = (v for v in self.values_w if not (v > 0 and math.isfinite(v)))
+            raise ValueError(f"power limits are positive numbers, not {_listed(wrong)}")
+        count = len(self.values_w) or self.count
+        if not 1 <= count <= MOST_LIMITS:
+            raise ValueError(f"a sweep has 1 to {MOST_LIMITS} power limits, not {count}")
 
     @classmethod
     def parse(cls, text: str) -> LimitSweep:
@@ -107,15 +109,20 @@ class EvaluationPlan:
                 raise ValueError(f"an evaluation needs at least one of {name}")
             object.__setattr__(self, name, tuple(dict.fromkeys(values)))
         object.__setattr__(self, "references", tuple(dict.fromkeys(self.references)))
-        if any(n < 1 for n in self.profiles) or self.seeds < 1:
-            raise ValueError("profiles and seeds are counts of at least 1")
-        if not all(0 < risk < 1 for risk in self.risks):
-            raise ValueError(f"a risk lies between 0 and 1, ends excluded, not {self.risks}")
+        for name, counts in (("profiles", self.profiles), ("seeds", (self.seeds,))):
+            if wrong := [n for n in counts if n < 1]:
+                raise ValueError(f"{name} are counted from 1, not {_listed(wrong)}")
+        if wrong := [risk for risk in self.risks if not 0 < risk < 1]:
+            raise ValueError(f"a risk lies between 0 and 1, ends excluded, not at {_listed(wrong)}")
         if self.reference_devices and not self.references:
             raise ValueError(
                 f"reference devices ({', '.join(self.reference_devices)}) were given without references: "
                 f"name the workloads too, or {OTHERS!r}, or {SAME!r}"
             )
+
+
+def _listed(numbers: Iterable[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
 
 
 @final
@@ -143,7 +150,7 @@ def resolve(plan: EvaluationPlan, tables: Tables) -> list[Target]:
     that leaves none.
 
     Raises:
-        UnknownNameError: the device, a target, or all of the references are not in `tables`.
+        UnknownNameError: the device, a target, or a reference is not in `tables`, or no reference is left.
         MissingKnobError: a reference and its target have different knobs.
         DataError: as many profiles asked as a target has modes, or limits that none of them keeps.
     """
@@ -194,13 +201,14 @@ def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple
         return []
     own = (plan.device, target)
     devices = plan.reference_devices or (plan.device,)
-    existing = {workload for _, workload in tables}
+    keywords = {OTHERS, SAME} - {workload for _, workload in tables}
+    _refuse_unknown_references(plan, devices, keywords, tables)
     wanted: list[tuple[str, str]] = []
     named_itself = False
     for name in plan.references:
-        if name == OTHERS and OTHERS not in existing:
+        if name == OTHERS and name in keywords:
             wanted += [owner for owner in tables if owner[0] in devices and owner[1] != target]
-        elif name == SAME and SAME not in existing:
+        elif name == SAME and name in keywords:
             wanted += [(device, target) for device in devices if device != plan.device]
         else:
             named_itself |= own in [(device, name) for device in devices]
@@ -209,27 +217,38 @@ def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple
     if named_itself and plan.targets == (target,):
         logger.warning("%s on %s is the target, so it is left out of its references", target, plan.device)
     if not found:
-        raise _no_reference(plan, target, devices, tables, named_itself=named_itself)
-    for name in sorted({w for _, w in wanted} - {w for _, w in found} - {target}):
-        logger.warning("reference %r does not exist on %s and is left out", name, " or ".join(devices))
+        raise _no_reference(target, devices, tables, named_itself=named_itself)
     return found
 
 
-def _no_reference(
-    plan: EvaluationPlan, target: str, devices: Sequence[str], tables: Tables, *, named_itself: bool
-) -> UnknownNameError:
+def _refuse_unknown_references(
+    plan: EvaluationPlan, devices: Sequence[str], keywords: set[str], tables: Tables
+) -> None:
+    """Refuse a reference that is no keyword and exists on none of `devices`."""
+    known = {workload for device, workload in tables if device in devices} | keywords
+    unknown = next((name for name in plan.references if name not in known), None)
+    if unknown is not None:
+        _refuse_unknown_devices(devices, tables)
+        raise UnknownNameError.of(f"reference on {' or '.join(devices)}", unknown, known)
+
+
+def _refuse_unknown_devices(devices: Sequence[str], tables: Tables) -> None:
+    known = {device for device, _ in tables}
     for device in devices:
-        if device not in [d for d, _ in tables]:
-            return UnknownNameError.of("reference device", device, (d for d, _ in tables))
+        if device not in known:
+            raise UnknownNameError.of("reference device", device, known)
+
+
+def _no_reference(
+    target: str, devices: Sequence[str], tables: Tables, *, named_itself: bool
+) -> UnknownNameError:
+    _refuse_unknown_devices(devices, tables)
     place = " or ".join(devices)
     if named_itself:
         return UnknownNameError(
             f"no reference is left on {place} but the target itself: name another workload or device"
         )
-    if not set(plan.references) - {OTHERS, SAME}:
-        return UnknownNameError(f"{target} has no reference on {place}: name another workload or device")
-    asked = next(name for name in plan.references if name not in (OTHERS, SAME))
-    return UnknownNameError.of(f"reference on {place}", asked, (w for d, w in tables if d in devices))
+    return UnknownNameError(f"{target} has no reference on {place}: name another workload or device")
 
 
 def _refuse_too_many_profiles(plan: EvaluationPlan, table: ProfileTable) -> None:
