@@ -59,7 +59,7 @@ def demo_command(out: Path, as_json: bool) -> None:
     """Show the whole way on a simulated board: profile, predict, choose, compare with the truth.
 
     A reference is profiled in 4,368 modes, a new workload in 15 (gp) and 50 (the paper's network); both
-    choose a mode for 30 W. It takes about a minute and needs no hardware.
+    choose a mode for 30 W. It needs no hardware.
     """
     from powertrain.workflow import demo_html, demo_tables, run_demo
 

@@ -23,6 +23,6 @@ def one_thread() -> AbstractContextManager[Any]:
     """Keep numpy's linear algebra to one thread while the context lasts; the old number comes back after.
 
     Matrices here have tens to hundreds of rows: more threads gain nothing on an idle machine, and on a busy
-    one they wait for each other, at up to 20 times the time.
+    one they wait for each other.
     """
     return _controller().limit(limits=1, user_api="blas")
