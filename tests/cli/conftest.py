@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from powertrain.cli import powertrain
 from powertrain.dataset import write_csv
-from powertrain.devices import SimulatedOrin
+from powertrain.devices import open_device
 from powertrain.records import Profile
 
-BOARD = SimulatedOrin()
+BOARD = open_device("sim:orin-agx")
 WORKLOADS = ("resnet18", "mobilenet_v3", "lstm")
 
 

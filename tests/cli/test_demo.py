@@ -5,13 +5,13 @@ import functools
 import pytest
 
 from powertrain import workflow
-from powertrain.devices import SimulatedOrin
+from powertrain.devices import open_device
 
 
 @pytest.fixture
 def small_demo(monkeypatch):
     """Make the demonstration quick: a small grid and the default method alone."""
-    grid = SimulatedOrin().space.thinned(cpu_cores=4, cpu_mhz=6, gpu_mhz=3)
+    grid = open_device("sim:orin-agx").space.thinned(cpu_cores=4, cpu_mhz=6, gpu_mhz=3)
     monkeypatch.setattr(
         workflow, "run_demo", functools.partial(workflow.run_demo, grid=grid, methods=("gp",))
     )

@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import re
+
 from powertrain.dataset import open_store
 
 
-def test_the_simulated_board_is_always_here_and_says_that_it_is_simulated(done):
-    (board,) = done("devices", "--json").json["devices"]
+def test_the_simulated_boards_are_always_here_and_say_that_they_are_simulated(done):
+    boards = {board["spec"]: board for board in done("devices", "--json").json["devices"]}
 
-    assert board["simulated"] is True
-    assert board["modes"] == 18096
-    assert "resnet18" in board["workloads"]
-    assert "(simulated)" in done("devices").out
+    assert all(board["simulated"] for board in boards.values())
+    assert boards["sim:orin-agx"]["modes"] == 18096
+    assert "resnet18" in boards["sim:xavier-agx"]["workloads"]
+    assert done("devices").out.count("(simulated)") == len(boards)
+
+
+def test_a_device_asked_for_by_name_shows_its_stock_modes_and_remarks(done):
+    shown = done("devices", "sim:orin-nano").out
+
+    assert re.search(r"stock modes +15W, 7W", shown)
+    assert "- Simulated" in shown
 
 
 def test_a_replay_shows_what_the_file_has(done, grid_csv):

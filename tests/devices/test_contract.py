@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from powertrain.devices import AbstractDevice, ReplayDevice, SimulatedOrin, is_simulated
+from powertrain.devices import BOARDS, AbstractDevice, ReplayDevice, is_simulated, open_device
 from powertrain.errors import DeviceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, ProfileTable
 
@@ -31,9 +31,9 @@ def replayed() -> ReplayDevice:
     return ReplayDevice([first, second], spec="replay:toy.csv")
 
 
-@pytest.fixture(params=[SimulatedOrin, replayed], ids=["sim:orin-agx", "replay"])
+@pytest.fixture(params=[*BOARDS, "replay"])
 def device(request: pytest.FixtureRequest) -> AbstractDevice:
-    return request.param()
+    return replayed() if request.param == "replay" else open_device(request.param)
 
 
 def some_modes(device: AbstractDevice, workload: str) -> ModeTable:

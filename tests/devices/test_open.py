@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from powertrain import devices
-from powertrain.devices import SimulatedOrin, open_device
+from powertrain.devices import BOARDS, Disturbances, SimulatedBoard, open_device
 from powertrain.errors import DataError, DeviceError, UnknownNameError
 from powertrain.records import ModeTable, ProfileTable
 
@@ -30,21 +30,56 @@ def reader(*names: str):
 
 def test_the_exports_are_these():
     assert devices.__all__ == [
+        "BOARDS",
         "DEVICE_SPECS",
+        "DISTURBANCES",
         "SIMULATED_SUFFIX",
         "AbstractDevice",
+        "AbstractLiveDevice",
+        "Board",
+        "Clock",
+        "Disturbances",
+        "Job",
+        "MonotonicClock",
+        "PowerReading",
         "ReplayDevice",
-        "SimulatedOrin",
+        "SimulatedBoard",
+        "VirtualClock",
         "is_simulated",
         "open_device",
     ]
 
 
-def test_the_simulated_orin_opens_under_its_own_spec():
-    device = open_device("sim:orin-agx")
-    assert isinstance(device, SimulatedOrin)
-    assert open_device(device.spec).name == "Jetson AGX Orin 64GB (simulated)"
+@pytest.mark.parametrize("spec", BOARDS)
+def test_each_simulated_board_opens_under_its_own_spec(spec):
+    device = open_device(spec)
+    assert isinstance(device, SimulatedBoard)
+    assert (open_device(device.spec).name, device.spec) == (device.name, spec)
+    assert device.name.endswith(" (simulated)")
     assert device.simulated
+
+
+def test_options_of_a_board_follow_a_question_mark():
+    device = open_device("sim:orin-nano?seed=3&off=noise,heat")
+    given = device.disturbances
+    assert (given.step_noise_rel_sd, given.visit_power_rel_sd, given.heat) == (0, 0, False)
+    assert given.quantised
+    assert device.spec == "sim:orin-nano?seed=3&off=noise,heat"
+    assert open_device("sim:orin-nano?off=all").disturbances == Disturbances.none()
+
+
+@pytest.mark.parametrize(
+    ("options", "remark"),
+    [
+        ("sede=3", "did you mean 'seed'"),
+        ("seed=three", "a seed is a whole number"),
+        ("off=noize", "did you mean 'noise'"),
+        ("clock=virtula", "did you mean 'virtual'"),
+    ],
+)
+def test_a_wrong_option_of_a_board_is_one_line_that_says_what_to_do(options, remark):
+    with pytest.raises((UnknownNameError, DeviceError), match=remark):
+        open_device(f"sim:orin-agx?{options}")
 
 
 def test_a_file_of_one_device_needs_no_device():

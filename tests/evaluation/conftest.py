@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from powertrain.devices import SimulatedOrin
+from powertrain.devices import open_device
 from powertrain.evaluation import Tables
 from powertrain.records import ProfileTable
 
-BOARD = SimulatedOrin()
+BOARD = open_device("sim:orin-agx")
 OTHER = "Another board"
 
 

@@ -36,8 +36,8 @@ ROWS_SHOWN = 50
 def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     """Show devices: their modes, knobs and workloads, what works and what is missing.
 
-    Without DEVICE, those that are always here. A DEVICE is sim:orin-agx or replay:FILE.csv
-    (replay:FILE.csv#NAME where the file has several devices).
+    Without DEVICE, the simulated boards that are always here. A DEVICE is one of them, with options as in
+    sim:orin-agx?seed=3 where needed, or replay:FILE.csv (replay:FILE.csv#NAME where the file has several).
     """
     from powertrain.devices import DEVICE_SPECS
     from powertrain.workflow import open_device
@@ -46,13 +46,15 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json({"devices": [_described(device) for device in found], "specs": DEVICE_SPECS})
         return
+    if not specs:
+        print_table(_overview(found))
+        click.echo(f"A DEVICE is given as {' or '.join(DEVICE_SPECS)}.")
+        return
     for device in found:
         print_table(_device_table(device))
         for note in device.notes():
             click.echo(f"- {note}")
         click.echo()
-    if not specs:
-        click.echo(f"A DEVICE is given as {' or '.join(DEVICE_SPECS)}.")
 
 
 def _described(device: AbstractDevice) -> dict[str, Any]:
@@ -66,6 +68,20 @@ def _described(device: AbstractDevice) -> dict[str, Any]:
         "stock_modes": {name: dict(mode) for name, mode in device.stock_modes().items()},
         "notes": device.notes(),
     }
+
+
+def _overview(devices: list[AbstractDevice]) -> Table:
+    from powertrain.report import Table
+
+    return Table.of(
+        "Devices that are always here",
+        ("spec", "device", "modes", "knobs"),
+        [
+            (device.spec, device.name, len(device.modes()), ", ".join(device.space.names))
+            for device in devices
+        ],
+        note="powertrain devices SPEC tells more of one.",
+    )
 
 
 def _device_table(device: AbstractDevice) -> Table:

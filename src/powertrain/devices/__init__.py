@@ -5,17 +5,35 @@
 
 from __future__ import annotations
 
-from powertrain.devices._base import SIMULATED_SUFFIX, AbstractDevice, is_simulated
+from powertrain.devices._base import (
+    SIMULATED_SUFFIX,
+    AbstractDevice,
+    AbstractLiveDevice,
+    Job,
+    PowerReading,
+    is_simulated,
+)
+from powertrain.devices._clock import Clock, MonotonicClock, VirtualClock
 from powertrain.devices._open import DEVICE_SPECS, open_device
 from powertrain.devices._replay import ReplayDevice
-from powertrain.devices._simulated import SimulatedOrin
+from powertrain.devices._simulated import BOARDS, DISTURBANCES, Board, Disturbances, SimulatedBoard
 
 __all__ = [
+    "BOARDS",
     "DEVICE_SPECS",
+    "DISTURBANCES",
     "SIMULATED_SUFFIX",
     "AbstractDevice",
+    "AbstractLiveDevice",
+    "Board",
+    "Clock",
+    "Disturbances",
+    "Job",
+    "MonotonicClock",
+    "PowerReading",
     "ReplayDevice",
-    "SimulatedOrin",
+    "SimulatedBoard",
+    "VirtualClock",
     "is_simulated",
     "open_device",
 ]

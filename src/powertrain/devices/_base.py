@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import final
 
+from powertrain.devices._clock import Clock
 from powertrain.errors import MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
 
-__all__ = ["SIMULATED_SUFFIX", "AbstractDevice", "is_simulated"]
+__all__ = ["SIMULATED_SUFFIX", "AbstractDevice", "AbstractLiveDevice", "Job", "PowerReading", "is_simulated"]
 
 SIMULATED_SUFFIX = " (simulated)"
 """Ends the name of every simulated device, so that no record made on one passes for a measurement."""
@@ -77,8 +81,8 @@ class AbstractDevice(ABC):
     def notes(self) -> tuple[str, ...]:
         """Return what works and what is missing, one sentence each."""
 
-    @final
     def _check_workload(self, workload: str) -> None:
+        """Refuse a workload that cannot be measured here; a device may take more than it lists."""
         if workload not in self.workloads():
             raise UnknownNameError.of(f"workload of {self.name}", workload, self.workloads())
 
@@ -95,3 +99,57 @@ class AbstractDevice(ABC):
                 f"{self.name} has {', '.join(own)}: give exactly these"
             )
         return ModeTable(knobs=own, values=modes.select(own))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PowerReading:
+    """What the power sensors showed at one moment."""
+
+    time_s: float
+    """On the device's clock."""
+    rails_w: Mapping[str, float]
+    """By the board's own labels."""
+    power_w: float
+    """Of the whole board, by its rule: one rail is the total, or the total is a sum."""
+
+
+class Job(ABC):
+    """A training that goes on minibatch by minibatch."""
+
+    workload: str
+
+    @abstractmethod
+    def step(self) -> None:
+        """Train on one minibatch; return when the device has finished it."""
+
+
+class AbstractLiveDevice(AbstractDevice):
+    """A device that can be put into a mode and read while it works: hardware, or a faithful stand-in."""
+
+    clock: Clock
+    """What tells how long something took here."""
+
+    @abstractmethod
+    def hold(self, mode: PowerMode) -> AbstractContextManager[None]:
+        """Put the device into a mode while the context lasts; the state before comes back on every way out.
+
+        Raises:
+            DeviceError: The device does not have the mode, or a mode is being held already.
+        """
+
+    @abstractmethod
+    def read_power(self) -> PowerReading:
+        """Read the power sensors now."""
+
+    @abstractmethod
+    def job(self, workload: str) -> Job:
+        """Get a workload ready to be trained here; an unknown one raises `UnknownNameError`."""
+
+    @abstractmethod
+    def throttle_count(self) -> int:
+        """Return how often the device has cut its clocks by itself since it was started."""
+
+    @abstractmethod
+    def temperature_c(self) -> float:
+        """Return the temperature of the chip [degrees C]."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from powertrain.devices._base import AbstractDevice
+from powertrain.devices._clock import MonotonicClock, VirtualClock
 from powertrain.devices._replay import ReplayDevice
-from powertrain.devices._simulated import SimulatedOrin
+from powertrain.devices._simulated import BOARDS, Disturbances, SimulatedBoard
 from powertrain.errors import DataError, DeviceError, UnknownNameError
 from powertrain.records import ProfileTable
 
@@ -15,7 +16,7 @@ __all__ = ["DEVICE_SPECS", "open_device"]
 
 TableReader = Callable[[Path], Iterable[ProfileTable]]
 
-DEVICE_SPECS: tuple[str, ...] = ("sim:orin-agx", "replay:FILE.csv", "replay:FILE.csv#DEVICE")
+DEVICE_SPECS: tuple[str, ...] = (*BOARDS, "replay:FILE.csv", "replay:FILE.csv#DEVICE")
 """The forms that `open_device` takes."""
 
 LATER_SPECS = ("auto", "jetson", "cpu", "nvml")
@@ -25,27 +26,57 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
     """Open a device by its spec.
 
     Args:
-        spec: `"sim:orin-agx"`, or `"replay:FILE.csv"`, with `#DEVICE` after it where the file has several.
+        spec: A simulated board such as `"sim:orin-agx"`, with options as in
+            `"sim:orin-agx?seed=3&off=noise,heat"` (`clock=real` takes as long as a board would; `off=all`
+            switches every disturbance off), or `"replay:FILE.csv"`, with `#DEVICE` after it where the file
+            has several.
         read_tables: Reads the profiles of a file, one table per device and workload; needed for a replay.
 
     Raises:
-        UnknownNameError: No such spec, or no such device in the file.
+        UnknownNameError: No such spec, option or disturbance, or no such device in the file.
         DeviceError: A kind of device that a later version brings, a file to replay that holds several devices
             when none is named, or no `read_tables`.
     """
     kind, _, rest = spec.partition(":")
-    if spec == SimulatedOrin.SPEC:
-        return SimulatedOrin()
+    board, _, options = spec.partition("?")
+    if board in BOARDS:
+        return _open_board(board, options)
     if kind == "replay" and rest:
         return _open_replay(spec, rest, read_tables)
     if kind in LATER_SPECS:
         raise DeviceError(
             f"device {spec!r} comes with a later version of PowerTrain: "
-            f"this one opens {' and '.join(DEVICE_SPECS[:2])}"
+            f"this one opens {', '.join(BOARDS)} and replay:FILE.csv"
         )
     if _is_csv(spec):
         raise UnknownNameError(f"unknown device {spec!r}: did you mean 'replay:{spec}'?")
     raise UnknownNameError.of("device", spec, DEVICE_SPECS)
+
+
+BOARD_OPTIONS = ("clock", "off", "seed")
+
+
+def _open_board(name: str, text: str) -> SimulatedBoard:
+    """Open a simulated board with the options that follow the question mark of its spec."""
+    given: dict[str, str] = {}
+    for part in text.split("&") if text else ():
+        key, _, given[key] = part.partition("=")
+    if unknown := next((key for key in given if key not in BOARD_OPTIONS), None):
+        raise UnknownNameError.of(f"option of {name}", unknown, BOARD_OPTIONS)
+    clock, seed, off = given.get("clock", "virtual"), given.get("seed", "0"), given.get("off", "")
+    if clock not in ("real", "virtual"):
+        raise UnknownNameError.of(f"clock of {name}", clock, ("real", "virtual"))
+    if not seed.isdecimal():
+        raise DeviceError(f"{name}?seed={seed}: a seed is a whole number, as in {name}?seed=3")
+    names = off.split(",") if off else list[str]()
+    disturbances = Disturbances.none() if off == "all" else Disturbances().without(names)
+    return SimulatedBoard(
+        BOARDS[name],
+        clock=MonotonicClock() if clock == "real" else VirtualClock(),
+        disturbances=disturbances,
+        seed=int(seed),
+        spec=f"{name}?{text}" if text else name,
+    )
 
 
 def _is_csv(spec: str) -> bool:
