@@ -30,6 +30,8 @@ FITTED_PROFILES = 200
 """Profiles that the parameters are fitted to; more hardly move them."""
 KEPT_PROFILES = 500
 """Profiles that the posterior is conditioned on."""
+TIMES = "*"
+"""Joins the knobs of a term that acts by their product."""
 DYNAMIC = 2
 """Marks a term of power that is spent per unit of work: it is multiplied by the inverse time."""
 
@@ -69,7 +71,10 @@ class Layout:
         unit = self.coordinates.unit(modes)
         logs = unit * self.coordinates.span
         names = self.coordinates.names
-        slopes = [-np.sign(direction) * logs[:, names.index(name)] for name, direction in self.terms]
+        slopes = [
+            -np.sign(direction) * sum(logs[:, names.index(part)] for part in name.split(TIMES))
+            for name, direction in self.terms
+        ]
         surfaces = self.stack.at(modes)
         fixed: list[FloatArray] = []
         if len(self.stack):
@@ -128,7 +133,15 @@ def _terms(quantity: str, names: Sequence[str], dynamic: bool) -> tuple[tuple[st
             terms.append((name, -falling))
         elif dynamic:
             terms.append((name, DYNAMIC * falling))
+    terms += [(name, falling) for name in _products(names)]
     return tuple(terms)
+
+
+def _products(names: Sequence[str]) -> list[str]:
+    """Return the pairs of a number of units and their clock: work shared out goes with their product."""
+    counts = [name for name in names if name.endswith(("_cores", "_threads"))]
+    pairs = [(count, f"{count.rpartition('_')[0]}_mhz") for count in counts]
+    return [TIMES.join(pair) for pair in pairs if pair[1] in names]
 
 
 @final

@@ -139,7 +139,7 @@ def _counted(make: Callable[[], TrainingTask], size: int) -> list[_Counted]:
 
 def _recurrent(model: nn.Module) -> frozenset[str]:
     """Return the paths of the recurrent layers."""
-    modules: Iterable[tuple[str, nn.Module]] = model.named_modules()  # pyright: ignore[reportUnknownVariableType]
+    modules = cast("Iterable[tuple[str, nn.Module]]", model.named_modules())
     return frozenset(name for name, module in modules if isinstance(module, nn.RNNBase))
 
 
@@ -312,12 +312,13 @@ def _tensors(values: Iterable[Any]) -> list[Tensor]:
         if isinstance(value, Tensor):
             found.append(value)
         elif isinstance(value, list | tuple):
-            found += _tensors(cast("Iterable[Any]", value))
+            found += _tensors(value)  # pyright: ignore[reportUnknownArgumentType]
     return found
 
 
 def _is_list(value: Any) -> TypeGuard[Sequence[Tensor]]:
-    return isinstance(value, list | tuple) and bool(value) and isinstance(cast("Any", value)[0], Tensor)
+    items = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
+    return bool(items) and isinstance(items[0], Tensor)
 
 
 def _distinct(tensors: Iterable[Tensor]) -> list[Tensor]:
