@@ -32,17 +32,29 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another(sampling):
     assert first != other
 
 
-def test_a_spread_plan_begins_with_the_fastest_and_the_slowest_mode():
-    modes = GRID.table()
+def test_a_spread_plan_over_two_knobs_begins_with_the_fastest_and_the_slowest_mode():
+    grid = GRID.limited(cpu_cores=(4, 4))
+    modes = grid.table()
 
     first, second = plan_modes(modes, 5, seed=3)[:2]
 
-    assert modes[first] == GRID[len(GRID) - 1]
-    assert modes[second] == GRID[0]
+    assert modes[first] == grid[len(grid) - 1]
+    assert modes[second] == grid[0]
 
 
-def test_a_spread_plan_leaves_smaller_gaps_than_a_random_one():
-    modes = ModeSpace.of({"a": np.arange(1, 13), "b": np.arange(1, 13)}).table()
+@pytest.mark.parametrize("seed", range(5))
+def test_sixteen_spread_modes_over_many_knobs_lie_two_by_two_in_the_eighths_of_each_knob(seed):
+    modes = ModeSpace.of({name: range(1, 17) for name in "abcd"}).table()
+
+    chosen = modes.values[plan_modes(modes, 16, seed=seed)]
+
+    for column in chosen.T:
+        assert np.bincount((column.astype(int) - 1) // 2).tolist() == [2] * 8
+
+
+@pytest.mark.parametrize("knobs", ["ab", "abc"])
+def test_a_spread_plan_leaves_smaller_gaps_than_a_random_one(knobs):
+    modes = ModeSpace.of({name: np.arange(1, 13) for name in knobs}).table()
 
     def largest_gap(sampling: str, seed: int) -> float:
         chosen = modes.values[plan_modes(modes, 12, sampling=sampling, seed=seed)]

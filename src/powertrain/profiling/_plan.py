@@ -15,6 +15,8 @@ __all__ = ["Sampling", "plan_modes", "plan_space"]
 
 Sampling = Literal["spread", "random"]
 
+MANY_KNOBS = 3
+"""Varying knobs from which on a low-discrepancy sequence serves better than the farthest mode."""
 CANDIDATES = 20_000
 """Modes of a larger space that `plan_space` looks at: enough for the largest gaps to be found."""
 LOG_WEIGHT, RANK_WEIGHT = 0.7, 1.0
@@ -28,12 +30,16 @@ def plan_modes(
 ) -> npt.NDArray[np.int64]:
     """Choose `n` distinct rows of `modes` to profile, as `(n,)` indices in the order to measure them.
 
-    `"random"` draws without replacement, as the paper does. `"spread"` starts with the fastest and the
-    slowest corner and then adds the mode that is farthest from all chosen ones, distances being taken in the
-    logarithms of the knobs and in their ranks together: logarithms follow the physics, ranks the modes over
-    which errors count. The seed jitters the distances. With up to three profiles along a single knob it
-    takes the centres of equal parts instead, which leaves nothing to chance: ends would pull the few
-    points there are to where the curve is least typical.
+    `"random"` draws without replacement, as the paper does. `"spread"` covers the modes evenly, in a way that
+    depends on how many knobs vary:
+
+    - Three or more: scrambled points of a Sobol sequence in the ranks of the knobs, each taken to the nearest
+      mode that is left. There are too many corners to visit with few profiles.
+    - One or two: the fastest and the slowest corner, and then always the mode that is farthest from all
+      chosen ones. Distances are taken in the logarithms of the knobs and in their ranks together: logarithms
+      follow the physics, ranks the modes over which errors count. The seed jitters the distances.
+    - One, and up to three profiles: the centres of equal parts, which leaves nothing to chance. Ends would
+      pull the few points there are to where the curve is least typical.
 
     Raises:
         TooFewProfilesError: `n` is more than the modes there are.
@@ -53,6 +59,8 @@ def plan_modes(
         order = np.argsort(coordinates.sum(1), kind="stable")
         centres = np.ceil((np.arange(n) + 0.5) / n * len(modes) - 1).astype(np.int64)
         return order[centres]
+    if varying >= MANY_KNOBS:
+        return _low_discrepancy(modes.values, n, rng)
     return _farthest_first(coordinates, n, rng)
 
 
@@ -81,6 +89,27 @@ def _coordinates(values: FloatArray) -> tuple[FloatArray, int]:
     if not columns:
         return np.zeros((len(values), 1)), 0
     return np.stack(columns, axis=1), len(columns) // 2
+
+
+def _low_discrepancy(values: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Take points of a scrambled Sobol sequence (Owen, 1998) to the nearest modes in ranks, each once."""
+    from scipy.stats import qmc  # takes longer to import than the rest of this package
+
+    columns: list[FloatArray] = []
+    for column in values.T:
+        levels, rank = np.unique(column, return_inverse=True)
+        if len(levels) > 1:
+            columns.append((rank + 0.5) / len(levels))
+    places = np.stack(columns, axis=1)
+    sequence = qmc.Sobol(places.shape[1], scramble=True, seed=rng)
+    points = sequence.random_base2(max(n - 1, 1).bit_length())
+    chosen: list[int] = []
+    free = np.zeros(len(places))
+    for point in points[:n]:
+        row = int(np.argmin(((places - point) ** 2).sum(1) + free))
+        chosen.append(row)
+        free[row] = np.inf
+    return np.array(chosen, dtype=np.int64)
 
 
 def _farthest_first(coordinates: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
