@@ -19,6 +19,9 @@ __all__ = [
     "Curve",
     "FrontPlot",
     "LearningPlot",
+    "Line",
+    "LinePanel",
+    "LinePlot",
     "Points",
     "agreement_plot",
     "front_plot",
@@ -239,6 +242,39 @@ def _place(mode: PowerMode, truth: ProfileTable | None, prediction: Prediction, 
     rows = _rows_of(mode, modes)
     found = _known(prediction.time_ms[rows], prediction.power_w[rows])
     return Points(time_ms=found.time_ms[:1], power_w=found.power_w[:1])
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Line:
+    """One method's values over some quantity; NaN where there is none."""
+
+    method: str
+    x: FloatArray
+    y: FloatArray
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinePanel:
+    """Lines over one pair of axes, whose labels name the units."""
+
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinePlot:
+    """Panels side by side, on linear axes."""
+
+    title: str
+    panels: tuple[LinePanel, ...]
+
+    def __post_init__(self) -> None:
+        if not any(panel.lines for panel in self.panels):
+            raise DataError(f"there is nothing to plot of {self.title!r}: no panel has a line")
 
 
 def learning_plot(rows: Iterable[Mapping[str, Any]], *, title: str = "") -> LearningPlot:

@@ -23,6 +23,8 @@ from powertrain.report._plot_data import (
     Curve,
     FrontPlot,
     LearningPlot,
+    LinePanel,
+    LinePlot,
 )
 from powertrain.report._tables import format_number
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["draw_agreement", "draw_front", "draw_learning", "figure_svg", "save_figure"]
+__all__ = ["draw_agreement", "draw_front", "draw_learning", "draw_lines", "figure_svg", "save_figure"]
 
 # Okabe and Ito's palette: told apart also with colour-blind eyes.
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
@@ -123,6 +125,19 @@ def draw_learning(plot: LearningPlot) -> Figure:
             title="median and quartiles over all runs",
             title_fontsize=8.5,
         )
+        figure.suptitle(_plain(plot.title), fontsize=11, color=INK)
+        return figure
+
+
+def draw_lines(plot: LinePlot) -> Figure:
+    """Draw lines over linear axes, a panel beside the other."""
+    with _styled():
+        figure = _figure(width=4.6 * len(plot.panels), height=4.4)
+        panels = figure.subplots(1, len(plot.panels), squeeze=False)[0]
+        for axes, panel in zip(panels, plot.panels, strict=True):
+            _draw_line_panel(axes, panel)
+        lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+        figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=min(4, len(lines)))
         figure.suptitle(_plain(plot.title), fontsize=11, color=INK)
         return figure
 
@@ -260,6 +275,15 @@ def _draw_curves(axes: Axes, quantity: str, curves: tuple[Curve, ...]) -> None:
     axes.minorticks_off()
     _readable_ticks(axes.yaxis)
     axes.set_title(quantity, color=INK)
+
+
+def _draw_line_panel(axes: Axes, panel: LinePanel) -> None:
+    spare = iter(SPARE_STYLES * (1 + len(panel.lines)))
+    for line in panel.lines:
+        color, marker = METHOD_STYLES.get(line.method) or next(spare)
+        label = _plain(line.method, longest=32)
+        axes.plot(line.x, line.y, color=color, marker=marker, ms=3.5, lw=1.4, label=label)
+    axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
 
 
 def _readable_ticks(axis: Axis) -> None:

@@ -17,11 +17,11 @@ from powertrain.errors import NoFeasibleModeError
 from powertrain.evaluation import coverage90, excess_w, mape, time_penalty
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import choose
-from powertrain.profiling import Sampling, plan_modes, profile_modes
+from powertrain.profiling import Sampling, paper_grid, plan_modes, profile_modes
 from powertrain.records import Choice, ModeTable, PowerMode, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 
-__all__ = ["Demo", "DemoMethod", "Outcome", "Step", "paper_grid", "run_demo"]
+__all__ = ["Demo", "DemoMethod", "Outcome", "Step", "run_demo"]
 
 BOARD, REFERENCE, TARGET = "sim:orin-agx", "resnet18", "mobilenet_v3"
 LIMIT_W = 30.0
@@ -112,17 +112,6 @@ class Demo:
     def predictor_path(self) -> Path:
         """File of the default method's predictor of the target."""
         return self.folder / PREDICTOR_FILE
-
-
-def paper_grid(space: ModeSpace) -> ModeSpace:
-    """Return the grid on which the paper profiled its reference: 4,368 modes of an AGX Orin.
-
-    Every other number of cores and every other CPU clock, counted from the largest; of an odd number of
-    clocks the smallest is left out, which gives the paper's 6 x 14 x 13 x 4.
-    """
-    clocks = space.knob("cpu_mhz").values
-    thinned = space.thinned(cpu_cores=2, cpu_mhz=2)
-    return thinned.limited(cpu_mhz=(clocks[1], clocks[-1])) if len(clocks) % 2 else thinned
 
 
 def run_demo(

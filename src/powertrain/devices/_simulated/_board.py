@@ -116,6 +116,10 @@ class SimulatedBoard(AbstractLiveDevice):
         return STUDY
 
     @override
+    def _check_workload(self, workload: str) -> None:
+        self._workload(workload)
+
+    @override
     def stock_modes(self) -> dict[str, PowerMode]:
         return {name: stock.mode for name, stock in self._board.stock.items()}
 

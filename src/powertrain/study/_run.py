@@ -1,0 +1,195 @@
+"""Running the study: case by case, on several processes, going on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, final
+
+from powertrain.errors import DataError
+from powertrain.study._case import REFERENCE_METHODS, Rows, reference_path, run_case
+from powertrain.study._plan import Case, Settings, cases, reference_cases
+
+__all__ = ["Progress", "StudyResult", "run_study"]
+
+Progress = Callable[[int, int, str], None]
+"""Told about every case: cases done, cases in all, what was done last."""
+
+SETTINGS_FILE, CASES_FILE = "settings.json", "cases.jsonl"
+TABLES = ("errors", "choices", "costs")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """All rows of a finished study, in the order of its cases."""
+
+    settings: Settings
+    errors: tuple[dict[str, Any], ...]
+    choices: tuple[dict[str, Any], ...]
+    costs: tuple[dict[str, Any], ...]
+
+
+def run_study(
+    folder: Path,
+    settings: Settings | None = None,
+    *,
+    jobs: int = 1,
+    restart: bool = False,
+    progress: Progress | None = None,
+) -> StudyResult:
+    """Compute every case that `folder` does not hold yet, and return all rows.
+
+    A case that is finished is kept at once, so a run that was stopped goes on where it was. Rows do not
+    depend on `jobs`.
+
+    Args:
+        folder: Where finished cases and fitted references are kept; made if missing.
+        settings: The size of the study; the whole of it by default.
+        jobs: Processes to compute on.
+        restart: Whether to throw away what the folder holds of another study.
+        progress: Told about every case.
+
+    Raises:
+        DataError: The folder holds cases of other settings, or of other code, and `restart` was not said.
+    """
+    study = settings or Settings()
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, study, restart=restart)
+    done = dict(_finished(folder))
+    first, rest = reference_cases(study), list(cases(study))
+    told = _Told(total=len(first) + len(rest), progress=progress)
+    with (folder / CASES_FILE).open("a", encoding="utf-8") as file:
+        for stage in (first, rest):
+            missing = [case for case in stage if case.key not in done or not _fitted(case, folder)]
+            told.skipped(len(stage) - len(missing))
+            for case, rows in _computed(missing, study, folder, jobs):
+                file.write(json.dumps({"case": case.key, "rows": _without_nan(rows)}) + "\n")
+                file.flush()
+                done[case.key] = rows
+                told.finished(case)
+    ordered = [done[case.key] for case in (*first, *rest)]
+    tables = {name: tuple(row for rows in ordered for row in rows[name]) for name in TABLES}
+    return StudyResult(settings=study, **tables)
+
+
+@final
+@dataclass(kw_only=True)
+class _Told:
+    total: int
+    progress: Progress | None
+    done: int = 0
+
+    def skipped(self, count: int) -> None:
+        self.done += count
+        self._tell("kept from before" if count else "starting")
+
+    def finished(self, case: Case) -> None:
+        self.done += 1
+        self._tell(f"{case.part}: {case.workload} on {case.board}")
+
+    def _tell(self, what: str) -> None:
+        if self.progress is not None:
+            self.progress(self.done, self.total, what)
+
+
+def _claim(folder: Path, settings: Settings, *, restart: bool) -> None:
+    """Refuse a folder with rows of another study; mark a new one as this study's."""
+    path, mine = folder / SETTINGS_FILE, settings.fingerprint()
+    if restart:
+        (folder / CASES_FILE).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        shutil.rmtree(folder / "references", ignore_errors=True)
+    if path.exists():
+        try:
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(
+                f"{path} is damaged: start over with --restart, or name another folder"
+            ) from error
+        if theirs != mine:
+            raise DataError(
+                f"{folder} holds a study with another {_difference(theirs, mine)}: go on as it was begun, "
+                "name another folder, or throw it away with --restart"
+            )
+    elif (folder / CASES_FILE).exists():
+        raise DataError(f"{folder} holds cases but no {SETTINGS_FILE}: start over with --restart")
+    else:
+        path.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+
+
+def _difference(theirs: object, mine: dict[str, Any]) -> str:
+    known: dict[str, Any] = theirs if isinstance(theirs, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+    return " and ".join(key for key in mine if known.get(key) != mine[key]) or "form"
+
+
+def _finished(folder: Path) -> Iterator[tuple[str, Rows]]:
+    """Yield the cases that are on disk; a last line that a dying process left unfinished is cut off."""
+    path = folder / CASES_FILE
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8")
+    whole, _, torn = text.rpartition("\n")
+    if torn:
+        path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+    for line in whole.splitlines():
+        record = json.loads(line)
+        yield record["case"], _with_nan(record["rows"])
+
+
+def _fitted(case: Case, folder: Path) -> bool:
+    """Return whether the files that a case leaves are there."""
+    if case.trials:
+        return True
+    return all(reference_path(folder, case.workload, method).exists() for method in REFERENCE_METHODS)
+
+
+def _computed(
+    missing: list[Case], settings: Settings, folder: Path, jobs: int
+) -> Iterator[tuple[Case, Rows]]:
+    """Yield cases with their rows as they are finished."""
+    if jobs <= 1 or len(missing) <= 1:
+        for case in missing:
+            yield case, run_case(case, settings, folder)
+        return
+    # Workers start afresh, the same on every system, and leave Ctrl-C to this process.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupts) as pool:
+        waiting: dict[Future[Rows], Case] = {
+            pool.submit(run_case, case, settings, folder): case for case in missing
+        }
+        try:
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _without_nan(rows: Rows) -> Rows:
+    """Return rows as JSON has them: NaN as null."""
+    return _mapped(rows, lambda v: None if isinstance(v, float) and math.isnan(v) else v)
+
+
+def _with_nan(rows: Rows) -> Rows:
+    return _mapped(rows, lambda v: math.nan if v is None else v)
+
+
+def _mapped(rows: Rows, change: Callable[[Any], Any]) -> Rows:
+    def row(old: dict[str, Any]) -> dict[str, Any]:
+        return {key: change(value) for key, value in old.items()}
+
+    def table(old: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [row(line) for line in old]
+
+    return {name: table(lines) for name, lines in rows.items()}
