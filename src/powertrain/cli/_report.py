@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from powertrain.cli._options import command, existing_file, json_option, new_file
-from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
+from powertrain.cli._show import print_json, print_table, progress_bar, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
     from powertrain.workflow import Demo
@@ -67,7 +67,8 @@ def demo_command(out: Path, as_json: bool) -> None:
         click.echo(text, err=as_json)
 
     say("The board is simulated: a Jetson AGX Orin made of formulas. No number below is a measurement.")
-    demo = run_demo(out, tell=lambda text: say(f"- {text}"))
+    with progress_bar() as progress:
+        demo = run_demo(out, tell=lambda text: say(f"- {text}"), progress=progress)
     page = out / "report.html"
     write_text(page, demo_html(demo))
     if as_json:

@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": "_evaluate",
     "report": "_report",
     "demo": "_report",
+    "reproduce": "_reproduce",
     "completion": "_completion",
 }
 """Module of each command, in the order of `--help`; the function there is called `NAME_command`."""

@@ -28,10 +28,11 @@ class Procedure:
     """How a mode is measured; by default as in the paper, as far as that is remembered (arXiv 2407.13944)."""
 
     stabilise_s: float = 3.0
-    """Rest after a change of mode."""
+    """Training after a change of mode that is not counted: clocks, caches and power sensors settle."""
     minibatches: int = 40
+    """Minibatches, of which the first are not counted; stabilising may take more."""
     discarded: int = 1
-    """Of those, how many at the start are not counted."""
+    """How many at least are not counted."""
     sample_period_s: float = 1.0
     """Between readings of the power."""
 
@@ -86,9 +87,10 @@ def _measure(device: AbstractLiveDevice, job: Job, mode: PowerMode, how: Procedu
     """Measure the mode that is being held."""
     clock, throttles = device.clock, device.throttle_count()
     started_s = clock.now_s()
-    clock.sleep_s(how.stabilise_s)
-    for _ in range(how.discarded):
+    settling = 0
+    while settling < how.discarded or clock.now_s() < started_s + how.stabilise_s:
         job.step()
+        settling += 1
     times_s: list[float] = []
     readings_w: list[float] = []
 

@@ -134,7 +134,7 @@ def _boards(result: StudyResult) -> Table:
         result,
         by="workload",
         title=f"Other boards, from {REFERENCE} on {BOARD}",
-        note=f"{SIMULATED} {SPREAD} Published, for the paper's transfer: {NEW_BOARDS}.",
+        note=f"{SIMULATED} {SPREAD} Published: {NEW_BOARDS}.",
     )
 
 
@@ -267,7 +267,7 @@ def _costs(result: StudyResult) -> Table:
         Column(name=f"{result.settings.many} at random", unit="min"),
         Column(name=f"{result.settings.few} spread", unit="min"),
     )
-    note = f"{SIMULATED} Time on the board's clock by the paper's procedure, in the mean over seeds. Published: {GRID}."
+    note = f"{SIMULATED} On the board's clock by the paper's procedure, mean over seeds. Published: {GRID}."
     return Table.of("What profiling costs", head, rows, note=note)
 
 

@@ -129,8 +129,8 @@ def demo_html(demo: Demo) -> str:
                 title="How it was made",
                 paragraphs=(
                     f"{demo.reference} was profiled in {demo.grid_modes:,} modes (the paper's grid), "
-                    f"{demo.target} in a few; each measurement carries a noise of about 1.5 %. "
-                    "Errors are against the truth without noise.",
+                    f"{demo.target} in a few, both through the board's sensors, with their noise and steps. "
+                    "Errors are against the truth without them, once the board is warm.",
                 ),
             ),
         ),

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from powertrain.cli import _reproduce
+from powertrain.study import PARTS
+
+SMALL = ("reproduce", "--quick", "--seeds", 1, "--only", "minibatches", "--jobs", 1)
+
+
+@pytest.fixture(scope="module")
+def folder(done, tmp_path_factory):
+    path = tmp_path_factory.mktemp("reproduce")
+    done(*SMALL, "--out", path)
+    return path
+
+
+def test_it_says_first_that_the_boards_are_simulated_and_goes_on_where_it_was(done, folder):
+    before = (folder / "cases.jsonl").stat().st_mtime_ns
+    shown = done(*SMALL, "--out", folder).out
+
+    assert "simulated" in shown.splitlines()[0]
+    assert "gp with 15: time no worse than paper with 50" in shown
+    assert (folder / "report.html").exists()
+    assert (folder / "cases.jsonl").stat().st_mtime_ns == before
+
+
+def test_its_json_holds_the_tables(done, folder):
+    summary = done(*SMALL, "--out", folder, "--json").json
+
+    assert summary["simulated"] is True
+    assert summary["tables"]["c-minibatches"]["rows"]
+
+
+def test_a_folder_of_other_settings_is_one_line(run, folder):
+    ran = run("reproduce", "--quick", "--seeds", 3, "--out", folder)
+
+    assert ran.code == 1
+    assert "--restart" in ran.error_line
+
+
+def test_a_part_that_does_not_exist_is_wrong_use(run, tmp_path):
+    assert run("reproduce", "--only", "workload", "--out", tmp_path).code == 2
+
+
+def test_the_parts_are_those_of_the_study():
+    assert _reproduce.PARTS == PARTS
+
+
+def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process_behind(tmp_path):
+    options = ("--quick", "--jobs", "2", "--out", str(tmp_path))
+    command = [sys.executable, "-m", "powertrain", "reproduce", *options]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as child:
+        waited_s = time.monotonic() + 120
+        while not (tmp_path / "references").exists() and time.monotonic() < waited_s:
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGINT)
+        _, said = child.communicate(timeout=120)
+
+    assert child.returncode == 130
+    lines = said.decode().splitlines()
+    assert lines[-1].startswith("error: interrupted; what is finished is kept in")
+    until_s = time.monotonic() + 30
+    while _alive(child.pid) and time.monotonic() < until_s:
+        time.sleep(0.1)  # Python's own helper of the pool ends a moment after it
+    assert not _alive(child.pid)
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
