@@ -84,10 +84,11 @@ class Settings:
         """Return what rows depend on: settings, version, and the code and constants that make them."""
         package = Path(__file__).parents[1]
         digest = hashlib.sha256()
-        for room in ("devices", "workloads", "profiling", "models", "optimisation", "study"):
-            for path in sorted((package / room).rglob("*")):
-                if path.suffix in (".py", ".csv"):
-                    digest.update(path.read_bytes())
+        rooms = ("devices", "workloads", "profiling", "models", "optimisation")
+        makers = [path for room in rooms for path in sorted((package / room).rglob("*"))]
+        for path in (*makers, *(package / "study" / name for name in ("_case.py", "_plan.py"))):
+            if path.suffix in (".py", ".csv"):
+                digest.update(path.read_bytes())
         code = digest.hexdigest()[:16]
         return {"version": version("powertrain"), "code": code, **json.loads(json.dumps(asdict(self)))}
 
