@@ -173,9 +173,6 @@ def _cost(case: Case, sampling: str, profiles: Sequence[Profile]) -> dict[str, A
     }
 
 
-# --- choices ------------------------------------------------------------------------------------------------
-
-
 @cache
 def limits_w(spec: str) -> FloatArray:
     """Return the power limits [W] of a board: the paper's on an AGX Orin, as many elsewhere.

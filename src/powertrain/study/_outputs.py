@@ -147,8 +147,8 @@ def _figures(result: StudyResult) -> dict[str, Illustration]:
         if any(row["board"] == BOARD for row in result.choices):
             found["f-choices"] = Illustration(
                 svg=figure_svg(draw_lines(_choice_plot(result))),
-                caption=f"Choices on {BOARD} under each power limit, over workloads and seeds. Stock modes take "
-                "more than twice the time and are in the table.",
+                caption=f"Choices on {BOARD} under each power limit, over workloads and seeds. "
+                "Stock modes and the others are in the table.",
             )
     except MissingExtraError:
         return {}

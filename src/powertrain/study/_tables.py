@@ -44,9 +44,6 @@ def study_tables(result: StudyResult) -> dict[str, Table]:
     return {name: table for name, table in tables.items() if table.rows}
 
 
-# --- errors -------------------------------------------------------------------------------------------------
-
-
 def _reference(result: StudyResult) -> Table:
     hours = {row["workload"]: row["board_h"] for row in result.costs if row["part"] == "reference"}
     rows = [
@@ -185,9 +182,6 @@ def _references(result: StudyResult) -> Table:
     )
 
 
-# --- choices and costs --------------------------------------------------------------------------------------
-
-
 def _choices(result: StudyResult) -> Table:
     rows: list[Sequence[Cell]] = []
     for board in _distinct(result.choices, "board"):
@@ -271,9 +265,6 @@ def _costs(result: StudyResult) -> Table:
     return Table.of("What profiling costs", head, rows, note=note)
 
 
-# --- targets ------------------------------------------------------------------------------------------------
-
-
 def targets_table(result: StudyResult) -> Table:
     """Return what the study was to show, and whether it does: computed from the rows, case by case."""
     rows = [*_published_range(result), *_against_paper(result), *_choice_targets(result)]
@@ -347,9 +338,6 @@ def _medians(result: StudyResult, part: str, method: str, profiles: int, quantit
         name = row["workload"] if row["board"] == BOARD else f"{row['workload']} on {row['board']}"
         cases.setdefault(name, []).append(row[f"{quantity}_mape"])
     return {name: float(np.median(values)) for name, values in cases.items()}
-
-
-# --- helpers ------------------------------------------------------------------------------------------------
 
 
 def _where(rows: Iterable[Row], **wanted: Any) -> list[Row]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from powertrain.devices._simulated._board import SimulatedBoard
-from powertrain.devices._simulated._boards import BOARDS, Board
+from powertrain.devices._simulated._boards import BOARDS
 from powertrain.devices._simulated._disturbances import DISTURBANCES, Disturbances
+from powertrain.devices._simulated._records import Board
 
 __all__ = ["BOARDS", "DISTURBANCES", "Board", "Disturbances", "SimulatedBoard"]

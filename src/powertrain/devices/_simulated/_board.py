@@ -15,9 +15,9 @@ from typing_extensions import override
 
 from powertrain.devices._base import SIMULATED_SUFFIX, AbstractLiveDevice, Job, PowerReading
 from powertrain.devices._clock import Clock, VirtualClock
-from powertrain.devices._simulated._boards import COMPONENTS, Board
 from powertrain.devices._simulated._disturbances import Chance, Disturbances
 from powertrain.devices._simulated._mechanism import Mechanism, OperatingPoints, settled_power_w
+from powertrain.devices._simulated._records import COMPONENTS, Board
 from powertrain.devices._simulated._state import Point, Setting, State
 from powertrain.errors import DeviceError
 from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
@@ -103,8 +103,6 @@ class SimulatedBoard(AbstractLiveDevice):
             setting=Setting(row=self.space.index(boot.mode), tpcs=boot.tpcs),
         )
 
-    # --- the contract of every device -----------------------------------------------------------------------
-
     @override
     def modes(self, *, workload: str | None = None) -> ModeTable:
         if workload is not None:
@@ -156,8 +154,6 @@ class SimulatedBoard(AbstractLiveDevice):
             *self._board.notes,
         )
 
-    # --- live -----------------------------------------------------------------------------------------------
-
     @override
     @contextmanager
     def hold(self, mode: PowerMode) -> Generator[None]:
@@ -201,8 +197,6 @@ class SimulatedBoard(AbstractLiveDevice):
         """The mode that is set now: a stock mode, unless one is held."""
         return self.space[self._state.setting.row]
 
-    # --- the truth ------------------------------------------------------------------------------------------
-
     def truth(self, workload: str, modes: ModeTable) -> ProfileTable:
         """Return mean time [ms] and power [W] once warm, undisturbed; otherwise as `measure`."""
         own = self._in_own_order(modes)
@@ -234,8 +228,6 @@ class SimulatedBoard(AbstractLiveDevice):
         settled_w = self._points_of(workload).settled_w[self._rows(self._in_own_order(modes))]
         columns = self._of_rails @ settled_w.T
         return {rail.label: column for rail, column in zip(self._board.rails, columns, strict=True)}
-
-    # --- inside ---------------------------------------------------------------------------------------------
 
     def _workload(self, name: str) -> Workload:
         return find_workload(name)

@@ -24,14 +24,14 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from powertrain.devices._simulated._boards import COMPONENTS, Board, Heat
+from powertrain.devices._simulated._records import COMPONENTS, Board, Heat
 from powertrain.records import FloatArray, ModeTable
 from powertrain.units import ms_from_s
 from powertrain.workloads import Workload, WorkloadCost
 
 __all__ = ["Mechanism", "OperatingPoints", "leakage_factor", "settled_power_w"]
 
-# --- Kernels on the GPU -------------------------------------------------------------------------------------
+# Kernels on the GPU.
 # Share of the peak rate of the units they use, by kind; assumed, of the size that libraries reach.
 PEAK_SHARE = {
     "conv": 0.60,
@@ -49,14 +49,14 @@ SPLIT_OPERATIONS = 1024.0  # libraries split sums of more operations than this p
 LATENCY_GPU_CYCLES, LATENCY_MEM_CYCLES = 2500.0, 1000.0  # of starting and draining a kernel; assumed
 L2_SHARE = 0.5  # of a kernel's traffic that a cache as large as it can spare the memory; assumed
 
-# --- The training process on the CPU ------------------------------------------------------------------------
+# The training process on the CPU.
 # Cycles of a Cortex-A78AE to launch a kernel from eager PyTorch: Python, dispatcher, autograd, driver. About
-# 14 us forward and 9 us backward (no Python) at 2.2 GHz; assumed, twice those of a desktop core.
+# 14 us forward and 9 us backward (no Python) at 2.2 GHz, stalls apart; assumed: twice those of a desktop.
 LAUNCH_CYCLES = {"load": 60e3, "forward": 30e3, "backward": 20e3, "update": 30e3}
 STEP_CYCLES = 3e6  # loop, next minibatch from the loader, logging, per step; assumed
-MISSES_PER_CYCLE = 1.4e-3  # cache misses that stall the core, of such code; assumed: 15 % of its time
+MISSES_PER_CYCLE = 1.4e-3  # that stall the core, of such code: a quarter of its time at the top; assumed
 
-# --- The data loader ----------------------------------------------------------------------------------------
+# The data loader.
 LOADER_WORKERS = 4  # as in PyTorch scripts for these boards
 LOADER_MISSES_PER_BYTE = 1 / 640  # a miss for every tenth cache line: prefetching hides the rest; assumed
 PACE = 8.0  # how abruptly the slower of two overlapping stages sets the pace; assumed
@@ -248,8 +248,6 @@ class _Work:
             storage_bytes=pipeline.storage_bytes * samples,
         )
 
-    # --- time -----------------------------------------------------------------------------------------------
-
     def minibatch_s(self, at: _Clocks) -> FloatArray:
         """Return the time of one minibatch in steady state [s], `(n,)`."""
         # Seconds of one CPU cycle of the training process, stalls on memory included.
@@ -294,8 +292,6 @@ class _Work:
         traffic_s = np.maximum(self.stream_cycles / gpu_hz, self.dram_bytes / bytes_per_s)
         busy_s = (math_s**OVERLAP + traffic_s**OVERLAP) ** (1 / OVERLAP)
         return busy_s + self.cost.launches * (LATENCY_GPU_CYCLES / gpu_hz + LATENCY_MEM_CYCLES / mem_hz)
-
-    # --- energy ---------------------------------------------------------------------------------------------
 
     def energy_j(self, at: _Clocks) -> FloatArray:
         """Return the energy that one minibatch switches [J], `(n, 6)`."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import final
 
 from powertrain.devices._clock import Clock
-from powertrain.devices._simulated._boards import Heat
 from powertrain.devices._simulated._disturbances import Chance
 from powertrain.devices._simulated._mechanism import leakage_factor
+from powertrain.devices._simulated._records import Heat
 from powertrain.records import FloatArray
 
 __all__ = ["Point", "Setting", "State"]
