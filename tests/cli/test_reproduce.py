@@ -49,6 +49,14 @@ def test_a_part_that_does_not_exist_is_wrong_use(run, tmp_path):
     assert run("reproduce", "--only", "workload", "--out", tmp_path).code == 2
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    ran = run("reproduce", "--quick", "--out", tmp_path / "file" / "out")
+
+    assert ran.code == 1
+    assert "choose another" in ran.error_line
+
+
 def test_the_parts_are_those_of_the_study():
     assert _reproduce.PARTS == PARTS
 

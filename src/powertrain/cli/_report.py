@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from powertrain.cli._options import command, existing_file, json_option, new_file
-from powertrain.cli._show import print_json, print_table, progress_bar, refuse_unwritable, write_text
+from powertrain.cli._show import (
+    make_folder,
+    print_json,
+    print_table,
+    progress_bar,
+    refuse_unwritable,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from powertrain.workflow import Demo
@@ -62,6 +69,8 @@ def demo_command(out: Path, as_json: bool) -> None:
     choose a mode for 30 W. It needs no hardware.
     """
     from powertrain.workflow import demo_html, demo_tables, run_demo
+
+    make_folder(out)
 
     def say(text: str) -> None:
         click.echo(text, err=as_json)

@@ -10,7 +10,7 @@ import click
 
 from powertrain.cli._options import command, json_option, names
 from powertrain.cli._root import Interrupted
-from powertrain.cli._show import print_json, print_table, progress_bar
+from powertrain.cli._show import make_folder, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
     from powertrain.study import Settings
@@ -58,6 +58,7 @@ def reproduce_command(out: Path, jobs: int | None, restart: bool, as_json: bool,
     from powertrain.study import run_study, study_summary, write_study
 
     settings = _settings(**size)
+    make_folder(out)
     click.echo("The boards are simulated: no number below is a measurement.", err=as_json)
     try:
         with progress_bar() as progress:

@@ -17,7 +17,15 @@ from powertrain.cli._root import Failure, WrongUse
 if TYPE_CHECKING:
     from powertrain.report import Table
 
-__all__ = ["json_by_line", "print_json", "print_table", "progress_bar", "refuse_unwritable", "write_text"]
+__all__ = [
+    "json_by_line",
+    "make_folder",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "refuse_unwritable",
+    "write_text",
+]
 
 PIPED_COLUMNS = 200
 """Width of tables that go to a file or another program, which have no screen to fit."""
@@ -91,6 +99,16 @@ def progress_bar() -> Generator[Callable[[int, int, str], None] | None]:
             bar.update(task, completed=done, total=total, description=what)
 
         yield move
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results, or fail with one line before the work."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"cannot make the folder {path}: {error.strerror}; choose another") from error
+    if not os.access(path, os.W_OK):
+        raise Failure(f"cannot write into {path}: the folder is read-only; choose another")
 
 
 def refuse_unwritable(path: Path) -> None:
