@@ -18,6 +18,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotri, dpotrs
 from scipy.optimize import minimize
 
 from powertrain.models._mean import MeanInputs, MeanShape
@@ -113,7 +114,7 @@ class Regression:
         target: FloatArray,
         *,
         kernel_centres: FloatArray | None = None,
-        iterations: int = 80,
+        iterations: int = 50,
     ) -> Regression:
         """Fit all parameters to `target`, `(n,)` logarithms about their mean.
 
@@ -263,13 +264,27 @@ def _prior_variance(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
 
 def _factor(covariance: FloatArray, noise: float) -> FloatArray:
     """Return the lower Cholesky factor, with jitter that grows on failure."""
-    n = len(covariance)
+    diagonal = np.diag(covariance) + noise**2
+    noisy = covariance.copy()
     for jitter in (1e-9, 1e-7, 1e-5, 1e-3):
+        np.fill_diagonal(noisy, diagonal + jitter)
         try:
-            return _cholesky(covariance + (noise**2 + jitter) * np.eye(n))
+            return _cholesky(noisy)
         except np.linalg.LinAlgError:  # noqa: PERF203 - each try is a factorisation
             continue
-    return _cholesky(covariance + (noise**2 + 0.1) * np.eye(n))
+    np.fill_diagonal(noisy, diagonal + 0.1)
+    return _cholesky(noisy)
+
+
+def _inverted(factor: FloatArray, residual: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the inverse of a matrix and its product with a vector `(n,)`, from its lower Cholesky factor.
+
+    Of the inverse only the lower triangle is right, which is half the work; what is above it has no meaning.
+    """
+    # In LAPACK's column order the transpose of the lower factor is the upper one, at no cost.
+    inverse, _ = dpotri(factor.T, lower=0)
+    solved, _ = dpotrs(factor.T, residual, lower=0)
+    return np.asarray(inverse, dtype=np.float64).T, np.asarray(solved, dtype=np.float64)
 
 
 def _cholesky(matrix: npt.NDArray[np.floating[Any]]) -> FloatArray:
@@ -297,8 +312,8 @@ class _Objective:
         )
         self.trend: FloatArray = inputs.unit @ inputs.unit.T
         surfaces = inputs.surfaces
+        self.doubled: FloatArray = 2.0 * np.tril(np.ones((n, n)), -1) + np.eye(n)
         self.similarity: FloatArray = surfaces @ surfaces.T / max(surfaces.shape[1], 1)
-        self.identity: FloatArray = np.eye(n)
 
     def standardised(self, off: FloatArray) -> tuple[float, FloatArray]:
         """Return value and gradient by the parameters in standard deviations from the prior's centre."""
@@ -316,11 +331,11 @@ class _Objective:
         covariance += hyper.weights**2 * self.similarity
         factor = _factor(covariance, hyper.noise)
         mean, jacobian = self.shape.value(theta[:size], self.inputs.mean)
-        inverse = cho_solve((factor, True), self.identity, check_finite=False)
-        solved = inverse @ (self.target - mean)
+        inverse, solved = _inverted(factor, self.target - mean)
         value = 0.5 * (self.target - mean) @ solved + np.log(np.diag(factor)).sum()
-        # d value / d K, from which every kernel gradient is a sum of products.
-        by_covariance = 0.5 * (inverse - np.outer(solved, solved))
+        # d value / d K, from which every kernel gradient is a sum of products. They are with symmetric
+        # matrices, so the lower triangle may count for both.
+        by_covariance = 0.5 * (inverse * self.doubled - np.outer(solved, solved))
         gradient = np.empty_like(theta)
         gradient[:size] = -(jacobian.T @ solved)
         by_length = (by_covariance * decay * slope).reshape(-1) * (5.0 / 3.0)
