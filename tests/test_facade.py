@@ -15,7 +15,7 @@ def test_the_facade_is_exactly_these_names():
     assert sorted(powertrain.__all__) == sorted(
         [
             *("Choice", "ModeTable", "PowerMode", "PowerTrainError", "Prediction", "Profile", "ProfileTable"),
-            *("open_device", "open_store", "read_csv", "write_csv", "plan"),
+            *("open_device", "open_store", "read_csv", "write_csv", "plan", "profile"),
             *("fit", "transfer", "load_predictor", "front", "choose", "__version__"),
         ]
     )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from powertrain.workflow import front as front
     from powertrain.workflow import open_device as open_device
     from powertrain.workflow import plan as plan
+    from powertrain.workflow import profile as profile
     from powertrain.workflow import transfer as transfer
 
     __version__: str
@@ -56,6 +57,7 @@ __all__ = [
     "open_device",
     "open_store",
     "plan",
+    "profile",
     "read_csv",
     "transfer",
     "write_csv",
@@ -66,7 +68,7 @@ _HOMES = {
     "errors": ("PowerTrainError",),
     "models": ("load_predictor",),
     "records": ("Choice", "ModeTable", "PowerMode", "Prediction", "Profile", "ProfileTable"),
-    "workflow": ("choose", "fit", "front", "open_device", "plan", "transfer"),
+    "workflow": ("choose", "fit", "front", "open_device", "plan", "profile", "transfer"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "main", "powertrain
 COMMANDS = {
     "devices": "_devices",
     "modes": "_devices",
+    "profile": "_profile",
     "import": "_data",
     "export": "_data",
     "fit": "_models",

@@ -270,7 +270,7 @@ def _factor(covariance: FloatArray, noise: float) -> FloatArray:
         np.fill_diagonal(noisy, diagonal + jitter)
         try:
             return _cholesky(noisy)
-        except np.linalg.LinAlgError:  # noqa: PERF203 - each try is a factorisation
+        except np.linalg.LinAlgError:
             continue
     np.fill_diagonal(noisy, diagonal + 0.1)
     return _cholesky(noisy)

@@ -21,6 +21,7 @@ from powertrain.workflow._joins import (
 )
 from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
+from powertrain.workflow._profiling import Profiled, profile
 from powertrain.workflow._rows import PredictedMode, predicted_modes
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Imported",
     "Outcome",
     "PredictedMode",
+    "Profiled",
     "StoreSummary",
     "add_new",
     "choose",
@@ -47,6 +49,7 @@ __all__ = [
     "paper_grid",
     "plan",
     "predicted_modes",
+    "profile",
     "read_modes",
     "read_tables",
     "run_demo",

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from powertrain.dataset import open_store
+
+NANO = ("--device", "sim:orin-nano")
+
+
+@pytest.fixture
+def db(tmp_path):
+    return tmp_path / "profiles.db"
+
+
+def counts(path) -> int:
+    with open_store(path) as store:
+        return sum(store.counts().values())
+
+
+def test_it_measures_some_modes_and_keeps_them(done, db):
+    shown = done("profile", "lstm", *NANO, "--db", db, "--modes", 5).out
+
+    assert shown.startswith("5 modes of lstm on Jetson Orin Nano 8GB (simulated): ")
+    assert counts(db) == 5
+
+
+def test_what_it_kept_can_be_learnt_from(done, db, tmp_path):
+    done("profile", "resnet18", *NANO, "--db", db, "--modes", 60)
+    done("profile", "lstm", *NANO, "--db", db, "--modes", 10)
+    done("fit", "--db", db, "--workload", "resnet18", "--out", tmp_path / "r.ptm")
+    learnt = ("--workload", "lstm", "--reference", tmp_path / "r.ptm", "--out", tmp_path / "l.ptm")
+    done("transfer", "--db", db, *learnt)
+    shown = done("choose", tmp_path / "l.ptm", *NANO, "--max-power", 9).out
+
+    assert "lstm on Jetson Orin Nano 8GB (simulated)" in shown
+
+
+def test_a_mode_that_is_there_is_not_measured_again_unless_asked(done, db):
+    done("profile", "lstm", *NANO, "--db", db, "--modes", 5)
+    more = done("profile", "lstm", *NANO, "--db", db, "--modes", 8, "--json").json["run"]
+    again = done("profile", "lstm", *NANO, "--db", db, "--modes", 3, "--again", "--json").json["run"]
+
+    assert (more["measured"], more["kept"]) == (3, 5)
+    assert (again["measured"], again["kept"]) == (3, 0)
+    assert counts(db) == 11
+
+
+def test_modes_come_from_a_file_too(done, db, tmp_path):
+    done("modes", "sim:orin-nano", "--sample", 4, "--csv", tmp_path / "modes.csv")
+    run = done("profile", "lstm", *NANO, "--db", db, "--modes", tmp_path / "modes.csv", "--json").json["run"]
+
+    assert run["measured"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "remark"),
+    [
+        (("lstmm", *NANO), 1, "did you mean 'lstm'"),
+        (("lstm", "--device", "sim:orin-nanos"), 1, "did you mean"),
+        (("lstm", *NANO, "--modes", "2000"), 1, "there are 1800"),
+    ],
+)
+def test_what_the_device_lacks_is_one_line(run, db, arguments, code, remark):
+    ran = run("profile", *arguments, "--db", db)
+
+    assert ran.code == code
+    assert remark in ran.error_line
+
+
+def test_a_replay_has_nothing_to_measure(run, db, grid_csv):
+    ran = run("profile", "lstm", "--device", f"replay:{grid_csv}", "--db", db)
+
+    assert ran.code == 1
+    assert "powertrain import" in ran.error_line
+
+
+def test_modes_that_are_no_modes_are_wrong_use(run, db):
+    assert run("profile", "lstm", *NANO, "--db", db, "--modes", "many").code == 2
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_stopped_goes_on_and_measures_no_finished_mode_twice(done, db, how):
+    options = (*NANO, "--db", str(db), "--modes", "grid")
+    command = [sys.executable, "-m", "powertrain", "profile", "yolo", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        until_s = time.monotonic() + 60
+        while not (db.exists() and counts(db) > 20) and time.monotonic() < until_s:
+            time.sleep(0.05)
+        child.send_signal(how)
+        _, said = child.communicate(timeout=60)
+    before = counts(db)
+    run = done("profile", "yolo", *NANO, "--db", db, "--modes", "grid", "--json").json["run"]
+
+    assert child.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    assert how == signal.SIGKILL or b"goes on from there" in said
+    assert 20 < before < 1800
+    assert run["kept"] + run["measured"] == 1800
+    assert counts(db) == 1800 + (before - run["kept"])
