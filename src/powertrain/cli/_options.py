@@ -34,7 +34,10 @@ METHODS = ("gp", "paper", "paper-scratch", "linear")
 OBJECTIVES = ("time", "energy", "power", "edp")
 SAMPLINGS = ("spread", "random")
 
-DEVICE_HELP = "A device: sim:orin-agx, or replay:FILE.csv (replay:FILE.csv#NAME where it has several)."
+DEVICE_HELP = (
+    "A device: sim:orin-agx (powertrain devices lists all), or replay:FILE.csv (replay:FILE.csv#NAME where "
+    "it has several)."
+)
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
