@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from powertrain.devices import BOARDS, DISTURBANCES, Disturbances, MonotonicClock, SimulatedBoard, open_device
-from powertrain.errors import DeviceError, UnknownNameError
 from powertrain.profiling import Procedure, profile_modes
 from powertrain.records import ModeTable, ProfileTable
 
@@ -80,40 +79,9 @@ def test_readings_come_in_the_steps_of_their_rails_and_sum_by_the_boards_rule(sp
     assert reading.power_w == pytest.approx(sum(totals or parts))
 
 
-def test_a_held_mode_is_given_back_on_every_way_out():
+def test_it_boots_in_the_stock_mode_that_the_real_one_boots_in():
     board = open_device("sim:orin-agx")
-    before = board.mode
-    assert before == board.stock_modes()["MODE_30W"]
-
-    def fail(error: type[BaseException]) -> None:
-        with board.hold(board.space[0]):
-            assert board.mode == board.space[0]
-            raise error
-
-    for error in (KeyboardInterrupt, ValueError):
-        with pytest.raises(error):
-            fail(error)
-        assert board.mode == before
-    run = profile_modes(board, "lstm", some_modes(board))
-    next(run)
-    run.close()
-    assert board.mode == before
-
-
-def test_a_mode_cannot_be_held_inside_another():
-    board = open_device("sim:orin-nano")
-    with board.hold(board.space[0]), pytest.raises(DeviceError, match="holds a mode already"):
-        board.hold(board.space[1]).__enter__()
-
-
-def test_a_mode_that_the_board_lacks_is_refused_and_changes_nothing():
-    board = open_device("sim:orin-nano")
-    before = board.mode
-    with pytest.raises(DeviceError, match="the nearest is 306"):
-        board.hold(board.space[0].replace(gpu_mhz=307)).__enter__()
-    with pytest.raises(UnknownNameError, match="resnet18"):
-        board.job("resnet19")
-    assert board.mode == before
+    assert board.mode == board.stock_modes()["MODE_30W"]
 
 
 def test_new_clocks_take_effect_late_and_the_first_minibatch_is_slow():

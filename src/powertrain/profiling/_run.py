@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import final
 
@@ -52,7 +52,7 @@ def profile_modes(
     *,
     procedure: Procedure | None = None,
     progress: Progress | None = None,
-) -> Iterator[Profile]:
+) -> Generator[Profile, None, None]:
     """Measure a workload in each of `modes`, in their order; yield each profile as soon as it is finished.
 
     Each mode is held while it is measured, and given back on every way out: also when the caller stops
