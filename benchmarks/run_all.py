@@ -8,6 +8,15 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-for script in ("boards.py", "fronts.py", "speed.py", "accuracy.py", "peers.py", "ablation.py", "study.py"):
+for script in (
+    "boards.py",
+    "profiling.py",
+    "fronts.py",
+    "speed.py",
+    "accuracy.py",
+    "peers.py",
+    "ablation.py",
+    "study.py",
+):
     print(f"== {script}", flush=True)
     subprocess.run([sys.executable, str(HERE / script)], check=True)

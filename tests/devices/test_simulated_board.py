@@ -138,7 +138,9 @@ def test_a_board_warms_up_and_draws_more_for_it():
 def test_throttling_comes_with_hot_work_is_counted_and_flags_the_profile():
     board = SimulatedBoard(BOARDS["sim:orin-agx"], disturbances=Disturbances(throttles_per_h=2_000.0), seed=1)
     ends = board.space.table([0, len(board.space) - 1])
-    slow, fast = profile_modes(board, "bert", ends, procedure=Procedure(minibatches=100))
+    slow, fast = profile_modes(
+        board, "bert", ends, procedure=Procedure(least_minibatches=100, most_minibatches=100)
+    )
     assert slow.flags == ()
     assert fast.flags == ("throttled",)
     assert board.throttle_count() > 0
@@ -185,7 +187,7 @@ def test_on_a_real_clock_it_takes_as_long_as_the_board_would():
     board = open_device("sim:orin-agx?clock=real&off=all")
     assert isinstance(board.clock, MonotonicClock)
     top = board.space.table([len(board.space) - 1])
-    how = Procedure(stabilise_s=0.0, minibatches=5, sample_period_s=0.05)
+    how = Procedure(stabilise_s=0.0, power_tolerance=0.5, most_minibatches=5, sample_period_s=0.02)
     (profile,) = profile_modes(board, "lstm", top, procedure=how)
     truth = board.truth("lstm", top)
     assert profile.time_ms >= truth.time_ms[0]

@@ -14,7 +14,7 @@ from powertrain.records import ModeTable
 def test_a_mode_is_measured_by_the_papers_forty_minibatches_after_three_seconds():
     board = open_device("sim:orin-agx?off=all")
     modes = board.space.table([0, len(board.space) - 1])
-    slow, fast = profile_modes(board, "resnet18", modes)
+    slow, fast = profile_modes(board, "resnet18", modes, procedure=Procedure.paper())
     slow_s, fast_s = board.truth("resnet18", modes).time_ms / 1e3
     # One slow minibatch outlasts the 3 s; of the fast ones some seventy fit in.
     assert slow.duration_s == pytest.approx(39 * slow_s + np.ceil(3 / slow_s) * slow_s)
@@ -47,9 +47,75 @@ def test_wrong_knobs_and_modes_are_refused():
         next(profile_modes(board, "lstm", ModeTable.of([board.space[0].replace(gpu_mhz=300)])))
 
 
+@pytest.mark.parametrize("precision", [0.005, 0.02, 0.1])
+def test_measuring_ends_when_the_means_are_known_well_enough(precision):
+    board = open_device("sim:orin-agx?seed=4")
+    how = Procedure(precision=precision, most_minibatches=10_000)
+    for profile in profile_modes(board, "resnet18", board.space.table([3_000, 15_000]), procedure=how):
+        # The interval is at least 1.96 standard errors to each side.
+        assert 1.96 * profile.time_rel_se <= precision
+        assert 1.96 * profile.power_rel_se <= precision
+
+
+def test_more_precision_costs_more_minibatches():
+    costs = []
+    for precision in (0.1, 0.01, 0.004):
+        board = open_device("sim:orin-nano?seed=1")
+        how = Procedure(precision=precision, most_minibatches=10_000)
+        (profile,) = profile_modes(board, "lstm", board.space.table([900]), procedure=how)
+        costs.append(profile.duration_s)
+    assert costs == sorted(costs)
+    assert costs[2] > 2 * costs[0]
+
+
+def test_a_slow_mode_ends_early_with_a_wider_interval():
+    board = open_device("sim:xavier-agx")
+    slowest = board.space.table([0])
+    (profile,) = profile_modes(board, "unet", slowest, procedure=Procedure(limit_s=60.0))
+    minibatch_s = board.truth("unet", slowest).time_ms[0] / 1e3
+    assert minibatch_s > 60
+    # Eight times as long for the first, two that agree, and two that count.
+    assert profile.duration_s == pytest.approx((8 + 2 + 2) * minibatch_s, rel=0.1)
+    assert profile.flags == ()
+
+
+def test_what_does_not_become_steady_is_flagged_and_kept():
+    board = open_device("sim:orin-nano")
+    how = Procedure(power_tolerance=1e-9, stabilise_limit_s=5.0)
+    (profile,) = profile_modes(board, "lstm", board.space.table([900]), procedure=how)
+    assert profile.flags == ("unsteady",)
+    assert profile.duration_s < 15
+
+
+@pytest.mark.parametrize("spec", ["sim:orin-agx", "sim:xavier-agx", "sim:orin-nano"])
+def test_measuring_until_it_is_enough_costs_half_of_the_papers_way_and_is_as_close(spec):
+    board = open_device(spec)
+    modes = board.space.table(np.linspace(0, len(board.space) - 1, 30).astype(int))
+    truth = board.truth("mobilenet_v3", modes)
+    cost_s, error = [], []
+    for how in (Procedure.paper(), Procedure()):
+        measured = list(profile_modes(open_device(spec), "mobilenet_v3", modes, procedure=how))
+        cost_s.append(sum(profile.duration_s for profile in measured))
+        time_ms, power_w = np.array([(p.time_ms, p.power_w) for p in measured]).T
+        error.append(np.abs(time_ms / truth.time_ms - 1).mean() + np.abs(power_w / truth.power_w - 1).mean())
+        assert all(p.flags == () for p in measured)
+    assert cost_s[1] < 0.5 * cost_s[0]
+    assert error[1] < error[0] + 0.01
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"minibatches": 1}, {"discarded": -1}, {"stabilise_s": -1.0}, {"sample_period_s": 0.0}]
+    "wrong",
+    [
+        {"most_minibatches": 4},
+        {"least_minibatches": 0},
+        {"discarded": -1},
+        {"stabilise_s": -1.0},
+        {"stabilise_s": 20.0},
+        {"sample_period_s": 0.0},
+        {"precision": 0.0},
+        {"limit_s": -3.0},
+    ],
 )
 def test_a_procedure_that_measures_nothing_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"leave at least one|at least 0 s"):
+    with pytest.raises(ValueError, match=r"count at least one|0 s or more|above 0"):
         Procedure(**wrong)

@@ -47,6 +47,12 @@ GRID = "grid"
     help="How N modes are drawn.",
 )
 @seed_option
+@click.option(
+    "--paper",
+    "as_paper",
+    is_flag=True,
+    help="Measure as the paper did: 40 minibatches and a reading each second, whatever the precision.",
+)
 @click.option("--again", is_flag=True, help="Measure modes again that the database has.")
 @json_option
 def profile_command(
@@ -56,22 +62,28 @@ def profile_command(
     wanted: str,
     sampling: str,
     seed: int,
+    as_paper: bool,
     again: bool,
     as_json: bool,
 ) -> None:
     """Measure minibatch time and power of WORKLOAD in some modes of a device, and keep them in a database.
 
-    Each profile is kept as soon as it is finished, so a run that was stopped goes on where it was when it is
-    started again. The device is given back as it was. This version measures simulated boards.
+    Each mode is measured until times and power are steady and their means known to 2 %. Each profile is kept
+    as soon as it is finished, so a run that was stopped goes on where it was when it is started again. The
+    device is given back as it was. This version measures simulated boards.
     """
     from powertrain import workflow
     from powertrain.dataset import open_store
+    from powertrain.profiling import Procedure
 
+    how = Procedure.paper() if as_paper else Procedure()
     device = workflow.open_device(spec)
     modes = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
     with open_store(database) as store, progress_bar() as progress:
         try:
-            done = workflow.profile(device, workload, modes, store, again=again, progress=progress)
+            done = workflow.profile(
+                device, workload, modes, store, procedure=how, again=again, progress=progress
+            )
         except KeyboardInterrupt as error:
             message = (
                 f"interrupted; what is finished is kept in {database}: the same command goes on from there"

@@ -18,7 +18,7 @@ from powertrain.errors import NoFeasibleModeError
 from powertrain.evaluation import coverage90, excess_w, mape, p95_ape, time_penalty
 from powertrain.models import AbstractPredictor, load_predictor, predictor_class
 from powertrain.optimisation import choose
-from powertrain.profiling import Sampling, plan_modes, profile_modes
+from powertrain.profiling import Procedure, Sampling, plan_modes, profile_modes
 from powertrain.records import FloatArray, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.study._plan import BOARD, Case, Settings, Trial
 
@@ -59,7 +59,7 @@ def _reference(case: Case, settings: Settings, board: SimulatedBoard, folder: Pa
     grid = settings.grid(board.space).table()
     # In an order drawn by lot, so that a slow drift does not pass for the effect of a knob.
     order = np.random.default_rng(case.seed).permutation(len(grid))
-    profiles = list(profile_modes(board, case.workload, grid.take(order)))
+    profiles = list(profile_modes(board, case.workload, grid.take(order), procedure=Procedure.paper()))
     truth = board.truth(case.workload, board.modes())
     unseen = ~_among(truth.modes, grid)
     rows: Rows = {"errors": [], "choices": [], "costs": [_cost(case, "grid", profiles)]}
@@ -88,7 +88,8 @@ def _transfers(case: Case, board: SimulatedBoard, folder: Path) -> Rows:
         most = max(trial.profiles for trial in case.trials if trial.sampling == sampling)
         # Plans are nested: the first ten of a hundred modes are the plan of ten.
         planned = plan_modes(modes, most, sampling=sampling, seed=case.seed)
-        profiles = list(profile_modes(board, case.workload, modes.take(planned)))
+        asked = modes.take(planned)
+        profiles = list(profile_modes(board, case.workload, asked, procedure=Procedure.paper()))
         measured[sampling] = _Measured(planned=planned, profiles=profiles)
         for count in sorted({trial.profiles for trial in case.trials if trial.sampling == sampling}):
             rows["costs"].append(_cost(case, sampling, profiles[:count]))

@@ -207,6 +207,6 @@ class LiveDeviceSuite(DeviceSuite):
         device = self.open_device()
         workload = device.workloads()[0]
         mode = self.some_modes(device, workload).take([6])
-        (profile,) = profile_modes(device, workload, mode, procedure=Procedure(minibatches=5))
+        (profile,) = profile_modes(device, workload, mode, procedure=Procedure(most_minibatches=5))
         assert (profile.device, profile.workload, profile.mode) == (device.name, workload, mode[0])
         assert profile.duration_s * 1e3 >= 4 * profile.time_ms

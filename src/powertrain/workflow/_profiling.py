@@ -52,7 +52,7 @@ def profile(
         workload: One of the device's.
         modes: `(n, n_knobs)` modes, measured in their order.
         store: Where profiles go.
-        procedure: How each mode is measured; the paper's way by default.
+        procedure: How each mode is measured; as much as the precision asks for, by default.
         again: Whether to measure what the store has, too, as repeated measurements.
         progress: Told about every mode.
 

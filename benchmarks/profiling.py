@@ -1,0 +1,93 @@
+"""What profiling costs, and what it is worth: writes benchmarks/results/profiling.md.
+
+    python benchmarks/profiling.py [--seeds 10]
+
+Measuring until means are known well enough beside the paper's fixed procedure, on a simulated board's clock:
+the same 50 modes of each workload, and the error of gp learnt from them and a reference, over all other modes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+from _harness import machine, table, today, write_result
+
+from powertrain.devices import SimulatedBoard, open_device
+from powertrain.evaluation import mape
+from powertrain.models import AbstractPredictor, predictor_class
+from powertrain.profiling import Procedure, paper_grid, plan_modes, profile_modes
+from powertrain.records import ProfileTable
+
+BOARD, REFERENCE, PROFILES = "sim:orin-agx", "resnet18", 50
+PROCEDURES = {"paper": Procedure.paper(), "until it is enough": Procedure()}
+
+
+def board(seed: int) -> SimulatedBoard:
+    opened = open_device(f"{BOARD}?seed={seed}")
+    assert isinstance(opened, SimulatedBoard)
+    return opened
+
+
+def reference() -> AbstractPredictor:
+    opened = board(0)
+    grid = paper_grid(opened.space).table()
+    order = np.random.default_rng(0).permutation(len(grid))
+    profiles = ProfileTable.of(profile_modes(opened, REFERENCE, grid.take(order)))
+    return predictor_class("gp").fit(profiles, space=opened.space)
+
+
+def trial(fitted: AbstractPredictor, workload: str, procedure: Procedure, seed: int) -> Sequence[float]:
+    """Return minutes on the board's clock, the errors of gp in time and power [%], and flagged profiles."""
+    opened = board(seed)
+    modes = opened.modes()
+    planned = plan_modes(modes, PROFILES, seed=seed)
+    profiles = list(profile_modes(opened, workload, modes.take(planned), procedure=procedure))
+    learnt = predictor_class("gp").transfer(
+        [fitted], ProfileTable.of(profiles), space=opened.space, seed=seed
+    )
+    unseen = np.ones(len(modes), dtype=bool)
+    unseen[planned] = False
+    truth, said = opened.truth(workload, modes).take(unseen), learnt.predict(modes).take(unseen)
+    minutes = sum(profile.duration_s for profile in profiles) / 60
+    flagged = sum(bool(profile.flags) for profile in profiles)
+    return minutes, mape(truth.time_ms, said.time_ms), mape(truth.power_w, said.power_w), flagged
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--out", default="profiling.md")
+    options = parser.parse_args()
+    fitted = reference()
+    rows: list[Sequence[str]] = []
+    for workload in board(0).workloads():
+        if workload == REFERENCE:
+            continue
+        spent: list[float] = []
+        for name, procedure in PROCEDURES.items():
+            found = np.array([trial(fitted, workload, procedure, seed) for seed in range(options.seeds)])
+            minutes, time_pct, power_pct, _ = np.median(found, axis=0)
+            spent.append(float(minutes))
+            rows.append(
+                (
+                    *(workload, name, f"{minutes:.1f}", f"{minutes / spent[0]:.2f}"),
+                    *(f"{time_pct:.2f}", f"{power_pct:.2f}", f"{found[:, 3].mean():.1f}"),
+                )
+            )
+    head = (
+        *("workload", "measured", "board min", "of the paper's"),
+        *("time MAPE %", "power MAPE %", "flagged of 50"),
+    )
+    lines = [
+        f"{machine()}, {today()}. Simulated ({BOARD}); medians over {options.seeds} seeds.",
+        "",
+        *table(head, rows, words=2),
+    ]
+    write_result(options.out, "What profiling costs", "python benchmarks/profiling.py", lines)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,66 @@
+"""When a measurement may begin, and when it may end: tests on what has been seen so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["interval_half_width", "is_level", "last_two_agree"]
+
+Z95 = 1.959963984540054
+"""Half-width of the central 95 % interval of a standard normal distribution."""
+NORMAL_FROM = 30
+"""Values from which on Student's t is taken for a normal distribution."""
+# Two-sided 95 % quantiles of Student's t for 1 to 29 degrees of freedom.
+T95 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145),
+    *(
+        2.131,
+        2.120,
+        2.110,
+        2.101,
+        2.093,
+        2.086,
+        2.080,
+        2.074,
+        2.069,
+        2.064,
+        2.060,
+        2.056,
+        2.052,
+        2.048,
+        2.045,
+    ),
+)
+
+
+def is_level(values: Sequence[float], *, tolerance: float) -> bool:
+    """Tell whether the second half of some positive values has the mean of the first.
+
+    To within `tolerance`, relative; of fewer than four values nothing can be told, so they are not level.
+    """
+    if len(values) < 4:
+        return False
+    array = np.asarray(values, dtype=np.float64)
+    half = len(array) // 2
+    return bool(abs(array[half:].mean() / array[:half].mean() - 1.0) <= tolerance)
+
+
+def last_two_agree(values: Sequence[float], *, tolerance: float) -> bool:
+    """Tell whether the last two of some positive values agree to within `tolerance`, relative."""
+    return len(values) >= 2 and abs(values[-1] / values[-2] - 1.0) <= tolerance
+
+
+def interval_half_width(values: Sequence[float]) -> float:
+    """Return half the width of the 95 % confidence interval of a mean, relative to it.
+
+    Values are taken as independent; of fewer than two the width is infinite.
+    """
+    n = len(values)
+    if n < 2:
+        return math.inf
+    array = np.asarray(values, dtype=np.float64)
+    quantile = T95[n - 2] if n < NORMAL_FROM + 1 else Z95
+    return float(quantile * array.std(ddof=1) / math.sqrt(n) / array.mean())
