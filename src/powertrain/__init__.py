@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from powertrain.dataset import write_csv as write_csv
     from powertrain.errors import PowerTrainError as PowerTrainError
     from powertrain.models import load_predictor as load_predictor
+    from powertrain.profiling import measured as measured
     from powertrain.records import Choice as Choice
     from powertrain.records import ModeTable as ModeTable
     from powertrain.records import PowerMode as PowerMode
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     from powertrain.workflow import choose as choose
     from powertrain.workflow import fit as fit
     from powertrain.workflow import front as front
+    from powertrain.workflow import measuring as measuring
     from powertrain.workflow import open_device as open_device
     from powertrain.workflow import plan as plan
     from powertrain.workflow import profile as profile
     from powertrain.workflow import transfer as transfer
+    from powertrain.workflow import workload as workload
 
     __version__: str
 
@@ -54,12 +57,15 @@ __all__ = [
     "fit",
     "front",
     "load_predictor",
+    "measured",
+    "measuring",
     "open_device",
     "open_store",
     "plan",
     "profile",
     "read_csv",
     "transfer",
+    "workload",
     "write_csv",
 ]
 
@@ -67,8 +73,12 @@ _HOMES = {
     "dataset": ("open_store", "read_csv", "write_csv"),
     "errors": ("PowerTrainError",),
     "models": ("load_predictor",),
+    "profiling": ("measured",),
     "records": ("Choice", "ModeTable", "PowerMode", "Prediction", "Profile", "ProfileTable"),
-    "workflow": ("choose", "fit", "front", "open_device", "plan", "profile", "transfer"),
+    "workflow": (
+        *("choose", "fit", "front", "measuring", "open_device"),
+        *("plan", "profile", "transfer", "workload"),
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -12,6 +12,11 @@ PowerTrainError
 │   └── NewerStoreError         a later version of PowerTrain wrote it
 ├── CheckpointError             a predictor file cannot be read or written
 ├── DeviceError                 a device is absent, or refuses
+│   ├── DevicePermissionError   this user may not change it; the message names the permission
+│   ├── DeviceBusyError         another process holds it
+│   └── UnreachableModeError    it was put into a mode, and what was read back is another
+├── WorkloadError               a training failed while it was measured
+│   └── WorkloadMemoryError     a minibatch did not fit into memory
 ├── NoFeasibleModeError         no mode keeps the limits
 └── MissingExtraError           an optional dependency is not installed
 ```
@@ -30,7 +35,9 @@ __all__ = [
     "CorruptStoreError",
     "CsvError",
     "DataError",
+    "DeviceBusyError",
     "DeviceError",
+    "DevicePermissionError",
     "MissingExtraError",
     "MissingKnobError",
     "NewerStoreError",
@@ -39,6 +46,9 @@ __all__ = [
     "StoreError",
     "TooFewProfilesError",
     "UnknownNameError",
+    "UnreachableModeError",
+    "WorkloadError",
+    "WorkloadMemoryError",
 ]
 
 
@@ -103,6 +113,26 @@ class CheckpointError(PowerTrainError):
 
 class DeviceError(PowerTrainError):
     """A device is absent, or refuses what was asked of it."""
+
+
+class DevicePermissionError(DeviceError):
+    """The device would have to be changed, and this user may not; nothing was written."""
+
+
+class DeviceBusyError(DeviceError):
+    """Another process holds the device in a mode."""
+
+
+class UnreachableModeError(DeviceError):
+    """The device was put into a mode, and what was read back is another; the state before is back."""
+
+
+class WorkloadError(PowerTrainError):
+    """A training failed while it was measured; the message names its exception."""
+
+
+class WorkloadMemoryError(WorkloadError):
+    """A minibatch did not fit into memory."""
 
 
 class NoFeasibleModeError(PowerTrainError):

@@ -118,9 +118,9 @@ def _positive_or_nan(name: str, value: float) -> None:
 class Profile:
     """What was measured for one workload on one device in one power mode.
 
-    A profile may lack time or power (NaN), not both. Profiles with `flags` (a throttled clock, a drift)
-    are kept and left out of fits. Two profiles are equal when all their fields are, and not measured equals
-    not measured.
+    A profile may lack time or power (NaN); both only if a flag says why. Profiles with `flags` (a throttled
+    clock, a drift) are kept and left out of fits. Two profiles are equal when all their fields are, and not
+    measured equals not measured.
     """
 
     device: str
@@ -149,7 +149,7 @@ class Profile:
             value: float = getattr(self, name)
             if value < 0 or math.isinf(value):
                 raise DataError(f"{name} is {value!r}: give a number of at least 0, or NaN")
-        if math.isnan(self.time_ms) and math.isnan(self.power_w):
+        if math.isnan(self.time_ms) and math.isnan(self.power_w) and not self.flags:
             raise DataError(f"the profile of {self.mode} has neither a time nor a power")
 
     def _identity(self) -> tuple[object, ...]:

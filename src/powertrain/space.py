@@ -18,7 +18,7 @@ import numpy.typing as npt
 from powertrain.errors import MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode
 
-__all__ = ["KNOWN_KNOBS", "Knob", "ModeSpace"]
+__all__ = ["KNOWN_KNOBS", "SOFTWARE_KNOBS", "Knob", "ModeSpace"]
 
 KNOWN_KNOBS: dict[str, str] = {
     "cpu_cores": "active CPU cores",
@@ -28,8 +28,13 @@ KNOWN_KNOBS: dict[str, str] = {
     "power_limit_w": "power limit of the board or GPU [W]",
     "batch_size": "samples in a minibatch",
     "loader_workers": "data-loading processes",
+    "precision": "arithmetic, by its bits: 32 fp32, 19 tf32, 16 bf16 (15 stands for fp16)",
+    "compile": "1: torch.compile",
 }
 """The knobs that PowerTrain knows by name, with what they mean."""
+
+SOFTWARE_KNOBS: tuple[str, ...] = ("batch_size", "loader_workers", "precision", "compile")
+"""Knobs that the training itself follows; the device sets the others."""
 
 
 @final

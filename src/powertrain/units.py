@@ -16,11 +16,15 @@ else:
     Number = TypeVar("Number")
 
 __all__ = [
+    "celsius_from_millicelsius",
     "energy_j",
     "hours_from_ms",
+    "joules_from_microjoules",
+    "joules_from_millijoules",
     "mhz_from_ghz",
     "mhz_from_hz",
     "mhz_from_khz",
+    "milliwatts_from_watts",
     "ms_from_s",
     "ms_from_us",
     "s_from_ms",
@@ -32,6 +36,26 @@ __all__ = [
 def watts_from_milliwatts(power_mw: Number) -> Number:
     """Convert milliwatts to watts."""
     return power_mw / 1e3
+
+
+def joules_from_microjoules(energy_uj: Number) -> Number:
+    """Convert microjoules (Linux powercap) to joules."""
+    return energy_uj / 1e6
+
+
+def joules_from_millijoules(energy_mj: Number) -> Number:
+    """Convert millijoules (NVML) to joules."""
+    return energy_mj / 1e3
+
+
+def celsius_from_millicelsius(temperature_mc: Number) -> Number:
+    """Convert thousandths of a degree (Linux hwmon) to degrees Celsius."""
+    return temperature_mc / 1e3
+
+
+def milliwatts_from_watts(power_w: Number) -> Number:
+    """Convert watts to milliwatts (NVML)."""
+    return power_w * 1e3
 
 
 def mhz_from_khz(clock_khz: Number) -> Number:

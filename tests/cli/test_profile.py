@@ -42,8 +42,8 @@ def test_what_it_kept_can_be_learnt_from(done, db, tmp_path):
 
 def test_a_mode_that_is_there_is_not_measured_again_unless_asked(done, db):
     done("profile", "lstm", *NANO, "--db", db, "--modes", 5)
-    more = done("profile", "lstm", *NANO, "--db", db, "--modes", 8, "--json").json["run"]
-    again = done("profile", "lstm", *NANO, "--db", db, "--modes", 3, "--again", "--json").json["run"]
+    more = done("profile", "lstm", *NANO, "--db", db, "--modes", 8, "--json").json["runs"][0]
+    again = done("profile", "lstm", *NANO, "--db", db, "--modes", 3, "--again", "--json").json["runs"][0]
 
     assert (more["measured"], more["kept"]) == (3, 5)
     assert (again["measured"], again["kept"]) == (3, 0)
@@ -52,7 +52,9 @@ def test_a_mode_that_is_there_is_not_measured_again_unless_asked(done, db):
 
 def test_modes_come_from_a_file_too(done, db, tmp_path):
     done("modes", "sim:orin-nano", "--sample", 4, "--csv", tmp_path / "modes.csv")
-    run = done("profile", "lstm", *NANO, "--db", db, "--modes", tmp_path / "modes.csv", "--json").json["run"]
+    run = done("profile", "lstm", *NANO, "--db", db, "--modes", tmp_path / "modes.csv", "--json").json[
+        "runs"
+    ][0]
 
     assert run["measured"] == 4
 
@@ -94,7 +96,7 @@ def test_a_run_that_is_stopped_goes_on_and_measures_no_finished_mode_twice(done,
         child.send_signal(how)
         _, said = child.communicate(timeout=60)
     before = counts(db)
-    run = done("profile", "yolo", *NANO, "--db", db, "--modes", "grid", "--json").json["run"]
+    run = done("profile", "yolo", *NANO, "--db", db, "--modes", "grid", "--json").json["runs"][0]
 
     assert child.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert how == signal.SIGKILL or b"goes on from there" in said

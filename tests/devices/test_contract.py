@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
+import pytest
 from typing_extensions import override
 
-from powertrain.devices import AbstractDevice, ReplayDevice, SimulatedBoard, open_device
+from powertrain.devices import CpuDevice, Journal, ReplayDevice, SimulatedBoard, open_device
 from powertrain.records import ModeTable, ProfileTable
-from powertrain.testing import DeviceSuite, LiveDeviceSuite
+from powertrain.testing import LiveDeviceSuite, TabulatedDeviceSuite
 
 
 def replayed() -> ReplayDevice:
@@ -31,13 +35,49 @@ def replayed() -> ReplayDevice:
     return ReplayDevice([first, second], spec="replay:toy.csv")
 
 
-class TestReplay(DeviceSuite):
+class TestReplay(TabulatedDeviceSuite, LiveDeviceSuite):
     @override
-    def open_device(self) -> AbstractDevice:
+    def open_device(self) -> ReplayDevice:
         return replayed()
 
+    @override
+    def state(self, device: ReplayDevice) -> object:
+        return device.mode
 
-class BoardSuite(LiveDeviceSuite):
+
+TRAINING = """
+def make(batch_size=4):
+    while True:
+        sum(range(20_000 * batch_size))
+        yield
+"""
+
+
+class TestCpu(LiveDeviceSuite):
+    """The machine that this runs on, whatever it has."""
+
+    @pytest.fixture(autouse=True)
+    def training(self, tmp_path):
+        (tmp_path / "train.py").write_text(TRAINING)
+        self.folder = tmp_path
+
+    @override
+    def open_device(self) -> CpuDevice:
+        cores = ",".join(str(n + 1) for n in range(min(len(os.sched_getaffinity(0)), 2)))
+        return CpuDevice(
+            f"cpu_cores={cores}&batch_size=1,2,3,4,5,6,7,8", journal=Journal(self.folder / "journal")
+        )
+
+    @override
+    def workload(self, device: CpuDevice) -> str:
+        return f"{self.folder / 'train.py'}:make"
+
+    @override
+    def state(self, device: CpuDevice) -> object:
+        return {int(t.name): os.sched_getaffinity(int(t.name)) for t in Path("/proc/self/task").iterdir()}
+
+
+class BoardSuite(TabulatedDeviceSuite, LiveDeviceSuite):
     spec: str
 
     @override

@@ -80,7 +80,7 @@ def test_a_slow_mode_ends_early_with_a_wider_interval():
 
 
 def test_what_does_not_become_steady_is_flagged_and_kept():
-    board = open_device("sim:orin-nano")
+    board = open_device("sim:orin-nano?off=quantisation")
     how = Procedure(power_tolerance=1e-9, stabilise_limit_s=5.0)
     (profile,) = profile_modes(board, "lstm", board.space.table([900]), procedure=how)
     assert profile.flags == ("unsteady",)

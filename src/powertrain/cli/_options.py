@@ -35,8 +35,9 @@ OBJECTIVES = ("time", "energy", "power", "edp")
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
-    "A device: sim:orin-agx (powertrain devices lists all), or replay:FILE.csv (replay:FILE.csv#NAME where "
-    "it has several)."
+    "A device: cpu, nvml:0 or auto for this machine, with knobs of the training as in "
+    "cpu?batch_size=8,16&precision=fp32,bf16; a simulated board, sim:orin-agx; or replay:FILE.csv "
+    "(replay:FILE.csv#NAME where it has several). powertrain devices lists them."
 )
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from powertrain.cli._options import DEVICE_HELP, SAMPLINGS, command, json_option, new_file, seed_option
-from powertrain.cli._root import Interrupted
+from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._show import print_json, progress_bar
 
 if TYPE_CHECKING:
+    from powertrain.dataset import AbstractStore
     from powertrain.devices import AbstractDevice
+    from powertrain.profiling import Procedure
     from powertrain.records import ModeTable
+    from powertrain.workflow import Profiled
 
 __all__ = ["profile_command"]
 
@@ -22,14 +27,16 @@ GRID = "grid"
 
 @command(
     "profile",
-    short="Measure a workload in some modes, into a database.",
+    short="Measure workloads in some modes, into a database.",
     examples=(
         "profile mobilenet_v3 --device sim:orin-agx --db profiles.db --modes 15",
-        "profile lstm --device sim:orin-nano --db profiles.db --modes grid",
+        'profile resnet18-s64 --device "cpu?batch_size=8,16&precision=fp32,bf16" --db cpu.db --modes grid',
+        "profile train.py:make_training --device nvml:0 --db gpu.db --modes 20",
+        'profile train.py --args "--epochs 3" --device cpu --db cpu.db --modes grid',
     ),
 )
-@click.argument("workload")
-@click.option("--device", "spec", required=True, help=DEVICE_HELP)
+@click.argument("workloads", metavar="WORKLOAD...", nargs=-1, required=True)
+@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
 @click.option("--db", "database", type=new_file, required=True, help="The profile database; made if missing.")
 @click.option(
     "--modes",
@@ -48,52 +55,151 @@ GRID = "grid"
 )
 @seed_option
 @click.option(
+    "--order",
+    type=click.Choice(("cheap", "given")),
+    default="cheap",
+    show_default=True,
+    help="In which order modes are measured: one that saves settling, or as they were drawn or listed.",
+)
+@click.option(
+    "--precision",
+    type=click.FloatRange(min=0, max=50, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Measure until the 95 % confidence intervals of mean time and power are so narrow [%].",
+)
+@click.option(
+    "--mode-limit",
+    "limit_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Time on one mode after which it ends with a wider interval [s].",
+)
+@click.option(
     "--paper",
     "as_paper",
     is_flag=True,
     help="Measure as the paper did: 40 minibatches and a reading each second, whatever the precision.",
 )
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Train on this folder of images or text file, instead of samples that are made up.",
+)
+@click.option("--name", help="Name for the profiles of a WORKLOAD of your own, instead of its file's.")
+@click.option("--args", "script_args", default="", help="Arguments for a WORKLOAD that is a script.")
 @click.option("--again", is_flag=True, help="Measure modes again that the database has.")
+@click.option("--retry-flagged", is_flag=True, help="Measure modes again whose profiles are all flagged.")
 @json_option
 def profile_command(
-    workload: str,
+    workloads: tuple[str, ...],
     spec: str,
     database: Path,
     wanted: str,
     sampling: str,
     seed: int,
+    order: Any,
+    precision: float,
+    limit_s: float,
     as_paper: bool,
+    data: Path | None,
+    name: str | None,
+    script_args: str,
     again: bool,
+    retry_flagged: bool,
     as_json: bool,
 ) -> None:
-    """Measure minibatch time and power of WORKLOAD in some modes of a device, and keep them in a database.
+    """Measure minibatch time and power of each WORKLOAD in some modes of a device, into a database.
+
+    A WORKLOAD is a built-in model (powertrain devices DEVICE lists them), with sizes as in resnet18-s64-b8;
+    torchvision:NAME or transformers:NAME where these are installed; FILE.py:FUNCTION, a function that makes
+    your training; or FILE.py, your script whose loop goes over powertrain.measured(...).
 
     Each mode is measured until times and power are steady and their means known to 2 %. Each profile is kept
     as soon as it is finished, so a run that was stopped goes on where it was when it is started again. The
-    device is given back as it was. This version measures simulated boards.
+    device is given back as it was.
     """
     from powertrain import workflow
     from powertrain.dataset import open_store
     from powertrain.profiling import Procedure
 
-    how = Procedure.paper() if as_paper else Procedure()
+    if name is not None and len(workloads) > 1:
+        raise WrongUse(f"--name names one WORKLOAD, and {len(workloads)} were given: profile them one by one")
+    how = Procedure.paper() if as_paper else replace(Procedure(), precision=precision / 100, limit_s=limit_s)
     device = workflow.open_device(spec)
-    modes = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
-    with open_store(database) as store, progress_bar() as progress:
-        try:
-            done = workflow.profile(
-                device, workload, modes, store, procedure=how, again=again, progress=progress
-            )
-        except KeyboardInterrupt as error:
-            message = (
-                f"interrupted; what is finished is kept in {database}: the same command goes on from there"
-            )
-            raise Interrupted(message) from error
+    options = {"order": order, "seed": seed, "again": again, "retry_flagged": retry_flagged}
+    runs: list[Profiled] = []
+    with open_store(database) as store, progress_bar(every_s=30) as progress:
+        for workload in workloads:
+            modes = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
+            try:
+                runs.append(
+                    _one(
+                        device,
+                        workload,
+                        modes,
+                        store,
+                        how,
+                        data=data,
+                        name=name,
+                        arguments=shlex.split(script_args),
+                        progress=progress,
+                        **options,
+                    )
+                )
+            except KeyboardInterrupt as error:
+                message = (
+                    f"interrupted; what is finished is kept in {database}: the same command goes on "
+                    "from there"
+                )
+                raise Interrupted.by(error, message) from error
     if as_json:
-        print_json({"device": device.name, "simulated": device.simulated, "workload": workload, "run": done})
+        print_json({"device": device.name, "simulated": device.simulated, "runs": runs})
         return
-    click.echo(
-        f"{done.measured:,} modes of {workload} on {device.name}: {done.device_s / 60:.1f} min on its clock"
+    for done in runs:
+        click.echo(_line(done, device.name, database))
+
+
+def _one(
+    device: AbstractDevice,
+    workload: str,
+    modes: ModeTable,
+    store: AbstractStore,
+    procedure: Procedure,
+    *,
+    data: Path | None,
+    name: str | None,
+    arguments: list[str],
+    **options: Any,
+) -> Profiled:
+    """Profile one workload: a script, or what becomes a job."""
+    from powertrain import workflow
+    from powertrain.workloads import open_own
+
+    if workload.endswith(".py"):
+        return workflow.profile_script(
+            device,
+            Path(workload),
+            modes,
+            store,
+            arguments=arguments,
+            name=name,
+            procedure=procedure,
+            **options,
+        )
+    if arguments:
+        raise WrongUse(f"--args is for a script, and {workload} is none: leave it out")
+    if name is not None:
+        return workflow.profile(
+            device, open_own(workload, name_of_profiles=name), modes, store, procedure=procedure, **options
+        )
+    return workflow.profile(device, workload, modes, store, data=data, procedure=procedure, **options)
+
+
+def _line(done: Profiled, device: str, database: Path) -> str:
+    return (
+        f"{done.measured:,} modes of {done.workload} on {device}: {done.device_s / 60:.1f} min on its clock"
         + (f", {done.kept:,} were in {database} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )
@@ -102,10 +208,11 @@ def profile_command(
 def _modes(device: AbstractDevice, wanted: str, *, sampling: str, seed: int, workload: str) -> ModeTable:
     from powertrain import workflow
 
+    of = None if workload.endswith(".py") else workload
     if wanted == GRID:
-        return device.modes(workload=workload)
+        return device.modes(workload=of)
     if wanted.isdecimal():
-        return workflow.plan(device, int(wanted), workload=workload, sampling=sampling, seed=seed)  # pyright: ignore[reportArgumentType]
+        return workflow.plan(device, int(wanted), workload=of, sampling=sampling, seed=seed)  # pyright: ignore[reportArgumentType]
     path = Path(wanted)
     if not path.exists():
         raise click.BadParameter(

@@ -22,6 +22,8 @@ COMMANDS = {
     "devices": "_devices",
     "modes": "_devices",
     "profile": "_profile",
+    "apply": "_hold",
+    "restore": "_hold",
     "import": "_data",
     "export": "_data",
     "fit": "_models",
@@ -65,9 +67,16 @@ class WrongUse(AbstractFailure):
 
 @final
 class Interrupted(AbstractFailure):
-    """Ctrl-C."""
+    """Ctrl-C, or SIGTERM while a device was held."""
 
-    exit_code = 130
+    def __init__(self, message: str, *, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue]
+
+    @classmethod
+    def by(cls, error: KeyboardInterrupt, message: str) -> Interrupted:
+        """Build the failure whose exit code tells the signal."""
+        return cls(message, exit_code=getattr(error, "exit_code", 130))
 
 
 @final
@@ -102,7 +111,7 @@ class _LazyGroup(click.Group):
             with _warnings_on_stderr():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Interrupted("interrupted") from error
+            raise Interrupted.by(error, "interrupted") from error
         except BrokenPipeError:
             raise  # click ends quietly: whoever reads us has seen enough
         except _expected() as error:

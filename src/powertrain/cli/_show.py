@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, final
 
 import click
 
@@ -78,27 +79,64 @@ def print_table(table: Table) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar() -> Generator[Callable[[int, int, str], None] | None]:
-    """Give a function that moves a bar on stderr: done, total, what comes next. None without a terminal."""
+def progress_bar(*, every_s: float | None = None) -> Generator[Callable[[int, int, str], None] | None]:
+    """Give a function that moves a bar on stderr: done, total, what comes next.
+
+    Without a terminal it writes a line every `every_s` seconds [s], or there is none.
+    """
     if not sys.stderr.isatty():
-        yield None
+        yield None if every_s is None else _Lines(every_s).move
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Modes take seconds to minutes each, so the speed is that of the whole run so far.
+    with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=1e9) as bar:
         task = bar.add_task("")
 
         def move(done: int, total: int, what: str) -> None:
+            if bar.tasks[0].total != total or done < bar.tasks[0].completed:
+                bar.reset(task, total=total)
             bar.update(task, completed=done, total=total, description=what)
 
         yield move
+
+
+@final
+class _Lines:
+    """Writes how far a run is now and then, for logs."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._started_s = self._last_s = time.monotonic()
+        self._of = 0, 0
+
+    def move(self, done: int, total: int, what: str) -> None:
+        """Write a line if the last one was long enough ago."""
+        now_s = time.monotonic()
+        if self._of[1] != total or done < self._of[0]:
+            self._started_s = now_s
+        self._of = done, total
+        if now_s - self._last_s < self._every_s or not done:
+            return
+        self._last_s = now_s
+        left_min = (now_s - self._started_s) / done * (total - done) / 60
+        click.echo(f"{done:,} of {total:,}, about {left_min:.0f} min left: {what}", err=True)
 
 
 def make_folder(path: Path) -> None:

@@ -63,7 +63,7 @@ def read_csv(path: Path | str, *, knobs: Sequence[str] | None = None) -> CsvFile
 
     Clocks in Hz, kHz and GHz, limits and power in mW, `time_s` and `time_us` are converted. Columns that are
     neither knobs nor fields of a profile go to `Profile.extra` as text. Rows with neither time nor power are
-    skipped. `warnings` tells of all this and of repeated modes, which are kept.
+    skipped, unless a flag says why. `warnings` tells of all this and of repeated modes, which are kept.
 
     Raises:
         CsvError: the file cannot be read or breaks the form; the message has the line and what to do.
@@ -152,7 +152,7 @@ def _profiles(sheet: Sheet, owners: Sequence[Owner], modes: Sequence[PowerMode])
         for row, (owner, time_ms, power_w, time_rel_se, power_rel_se, duration_s) in enumerate(
             zip(owners, *numbers, strict=True)
         )
-        if not (math.isnan(time_ms) and math.isnan(power_w))
+        if not (math.isnan(time_ms) and math.isnan(power_w)) or flags[row]
     ]
 
 

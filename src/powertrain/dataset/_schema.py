@@ -68,7 +68,33 @@ def _create(connection: sqlite3.Connection) -> None:
     _create_view(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create,)
+def _allow_flagged_without_numbers(connection: sqlite3.Connection) -> None:
+    """2: a flagged profile may have neither time nor power: its mode was tried, and this is why it failed."""
+    connection.execute("DROP VIEW IF EXISTS profiles")
+    connection.execute("ALTER TABLE profile RENAME TO profile_1")
+    connection.execute("""
+        CREATE TABLE profile (
+            id INTEGER PRIMARY KEY,
+            device TEXT NOT NULL CHECK (device <> ''),
+            workload TEXT NOT NULL CHECK (workload <> ''),
+            mode TEXT NOT NULL,                  -- JSON object: knob -> value, in the mode's order
+            time_ms REAL CHECK (time_ms > 0),    -- NULL: not measured
+            power_w REAL CHECK (power_w > 0),
+            time_rel_se REAL CHECK (time_rel_se >= 0),
+            power_rel_se REAL CHECK (power_rel_se >= 0),
+            duration_s REAL CHECK (duration_s >= 0),
+            flags TEXT NOT NULL DEFAULT '[]',    -- JSON array of text
+            extra TEXT NOT NULL DEFAULT '{}',    -- JSON object: column -> text
+            added_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+            CHECK (time_ms IS NOT NULL OR power_w IS NOT NULL OR flags <> '[]')
+        )""")
+    connection.execute("INSERT INTO profile SELECT * FROM profile_1")
+    connection.execute("DROP TABLE profile_1")
+    connection.execute("CREATE INDEX profile_of_workload ON profile (workload, device)")
+    _create_view(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create, _allow_flagged_without_numbers)
 """Migration i leads from schema version i to i + 1."""
 
 

@@ -9,11 +9,14 @@ from powertrain.devices._base import (
     SIMULATED_SUFFIX,
     AbstractDevice,
     AbstractLiveDevice,
-    Job,
+    AbstractTabulatedDevice,
     PowerReading,
     is_simulated,
 )
 from powertrain.devices._clock import Clock, MonotonicClock, VirtualClock
+from powertrain.devices._cpu import CpuDevice
+from powertrain.devices._hold import Holder, Settings, Terminated
+from powertrain.devices._journal import Journal
 from powertrain.devices._open import DEVICE_SPECS, open_device
 from powertrain.devices._replay import ReplayDevice
 from powertrain.devices._simulated import BOARDS, DISTURBANCES, Board, Disturbances, SimulatedBoard
@@ -25,14 +28,19 @@ __all__ = [
     "SIMULATED_SUFFIX",
     "AbstractDevice",
     "AbstractLiveDevice",
+    "AbstractTabulatedDevice",
     "Board",
     "Clock",
+    "CpuDevice",
     "Disturbances",
-    "Job",
+    "Holder",
+    "Journal",
     "MonotonicClock",
     "PowerReading",
     "ReplayDevice",
+    "Settings",
     "SimulatedBoard",
+    "Terminated",
     "VirtualClock",
     "is_simulated",
     "open_device",

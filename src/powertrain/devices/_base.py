@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 from powertrain.devices._clock import Clock
-from powertrain.errors import MissingKnobError, UnknownNameError
+from powertrain.devices._hold import Holder
+from powertrain.errors import DeviceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
+from powertrain.workloads import Job
 
-__all__ = ["SIMULATED_SUFFIX", "AbstractDevice", "AbstractLiveDevice", "Job", "PowerReading", "is_simulated"]
+__all__ = [
+    "SIMULATED_SUFFIX",
+    "AbstractDevice",
+    "AbstractLiveDevice",
+    "AbstractTabulatedDevice",
+    "PowerReading",
+    "check_mode",
+    "is_simulated",
+]
 
 SIMULATED_SUFFIX = " (simulated)"
 """Ends the name of every simulated device, so that no record made on one passes for a measurement."""
@@ -57,27 +69,6 @@ class AbstractDevice(ABC):
         """Return the modes that the vendor ships, by the vendor's name; empty where there are none."""
 
     @abstractmethod
-    def measure(self, workload: str, modes: ModeTable, *, seed: int = 0) -> ProfileTable:
-        """Measure a workload in each of `modes`: one row per row of `modes`, in the same order.
-
-        Args:
-            workload: One of `workloads()`.
-            modes: `(n, n_knobs)` modes of this device, its knobs in any order; repeats and none at all
-                (`n` = 0) are fine.
-            seed: Names the run where chance is simulated: within a run a mode always gives the same
-                number, whatever is measured with it. Without effect where nothing is drawn.
-
-        Returns:
-            Time [ms] and power [W], NaN where the device cannot measure the quantity; columns of modes in
-            the order of `space`.
-
-        Raises:
-            UnknownNameError: There is no such workload.
-            MissingKnobError: The knobs are not this device's.
-            DeviceError: The device does not have one of the modes; the message names the nearest it has.
-        """
-
-    @abstractmethod
     def notes(self) -> tuple[str, ...]:
         """Return what works and what is missing, one sentence each."""
 
@@ -101,6 +92,31 @@ class AbstractDevice(ABC):
         return ModeTable(knobs=own, values=modes.select(own))
 
 
+class AbstractTabulatedDevice(AbstractDevice):
+    """A device that answers for any of its modes at once: from recorded profiles, or from formulas."""
+
+    @abstractmethod
+    def measure(self, workload: str, modes: ModeTable, *, seed: int = 0) -> ProfileTable:
+        """Measure a workload in each of `modes`: one row per row of `modes`, in the same order.
+
+        Args:
+            workload: One of `workloads()`.
+            modes: `(n, n_knobs)` modes of this device, its knobs in any order; repeats and none at all
+                (`n` = 0) are fine.
+            seed: Names the run where chance is simulated: within a run a mode always gives the same
+                number, whatever is measured with it. Without effect where nothing is drawn.
+
+        Returns:
+            Time [ms] and power [W], NaN where the device cannot measure the quantity; columns of modes in
+            the order of `space`.
+
+        Raises:
+            UnknownNameError: There is no such workload.
+            MissingKnobError: The knobs are not this device's.
+            DeviceError: The device does not have one of the modes; the message names the nearest it has.
+        """
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class PowerReading:
@@ -109,19 +125,11 @@ class PowerReading:
     time_s: float
     """On the device's clock."""
     rails_w: Mapping[str, float]
-    """By the board's own labels."""
+    """By the board's own labels; also those that are not summed."""
     power_w: float
-    """Of the whole board, by its rule: one rail is the total, or the total is a sum."""
-
-
-class Job(ABC):
-    """A training that goes on minibatch by minibatch."""
-
-    workload: str
-
-    @abstractmethod
-    def step(self) -> None:
-        """Train on one minibatch; return when the device has finished it."""
+    """Of the whole board, by its rule: one rail is the total, or the total is a sum; NaN: not known."""
+    energy_j: float = math.nan
+    """What an energy counter shows, which only grows; NaN where there is none."""
 
 
 class AbstractLiveDevice(AbstractDevice):
@@ -129,22 +137,51 @@ class AbstractLiveDevice(AbstractDevice):
 
     clock: Clock
     """What tells how long something took here."""
+    rails: tuple[str, ...]
+    """Rails or counters that `read_power` adds up, by their labels; none where power cannot be read."""
+    _holder: Holder
 
-    @abstractmethod
+    @final
     def hold(self, mode: PowerMode) -> AbstractContextManager[None]:
         """Put the device into a mode while the context lasts; the state before comes back on every way out.
 
+        Ctrl-C, SIGTERM and SIGHUP are such ways. What SIGKILL leaves behind is given back when the device is
+        held the next time, or by `restore`.
+
         Raises:
             DeviceError: The device does not have the mode, or a mode is being held already.
+            DevicePermissionError: It may not be changed; nothing was written.
+            DeviceBusyError: Another process holds it.
+            UnreachableModeError: It took another mode; the state before is back.
         """
+        return self._holder.hold(mode)
+
+    @final
+    def reserved(self) -> AbstractContextManager[None]:
+        """Keep other processes from holding the device while the context lasts."""
+        return self._holder.reserve()
+
+    @final
+    def restore(self) -> bool:
+        """Give back what a dead process left behind; return whether there was anything."""
+        return self._holder.restore()
 
     @abstractmethod
     def read_power(self) -> PowerReading:
-        """Read the power sensors now."""
+        """Read the power sensors now; a sensor that fails raises `DeviceError` or `OSError`."""
 
     @abstractmethod
-    def job(self, workload: str) -> Job:
-        """Get a workload ready to be trained here; an unknown one raises `UnknownNameError`."""
+    def job(self, workload: str, *, data: Path | None = None) -> Job:
+        """Get a workload ready to be trained here.
+
+        Args:
+            workload: One of `workloads()`, or another that the device can run.
+            data: A folder of images or a text file to train on, for the workloads that take one.
+
+        Raises:
+            UnknownNameError: There is no such workload.
+            MissingExtraError: Training it needs a package that is not installed.
+        """
 
     @abstractmethod
     def throttle_count(self) -> int:
@@ -152,4 +189,27 @@ class AbstractLiveDevice(AbstractDevice):
 
     @abstractmethod
     def temperature_c(self) -> float:
-        """Return the temperature of the chip [degrees C]."""
+        """Return the temperature of the chip [degrees C], NaN where it cannot be read."""
+
+    @abstractmethod
+    def environment(self) -> Mapping[str, str]:
+        """Return what a profile should say of the machine: driver, release of the board's software."""
+
+
+def check_mode(mode: PowerMode, space: ModeSpace, device: str) -> None:
+    """Refuse a mode that a device lacks, with the nearest value.
+
+    Raises:
+        MissingKnobError: The knobs are not the device's.
+        DeviceError: A value is none of its knob's.
+    """
+    if set(mode) != set(space.names):
+        raise MissingKnobError(
+            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: give "
+            "exactly these"
+        )
+    for knob in space.knobs:
+        try:
+            knob.index(mode[knob.name])
+        except ValueError as error:
+            raise DeviceError(f"{device}: {error}") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from powertrain.devices._base import AbstractDevice
 from powertrain.devices._clock import MonotonicClock, VirtualClock
+from powertrain.devices._cpu import CpuDevice
 from powertrain.devices._replay import ReplayDevice
 from powertrain.devices._simulated import BOARDS, Disturbances, SimulatedBoard
 from powertrain.errors import DataError, DeviceError, UnknownNameError
@@ -16,10 +17,14 @@ __all__ = ["DEVICE_SPECS", "open_device"]
 
 TableReader = Callable[[Path], Iterable[ProfileTable]]
 
-DEVICE_SPECS: tuple[str, ...] = (*BOARDS, "replay:FILE.csv", "replay:FILE.csv#DEVICE")
+DEVICE_SPECS: tuple[str, ...] = (
+    *("auto", "cpu", "nvml:0"),
+    *BOARDS,
+    *("replay:FILE.csv", "replay:FILE.csv#DEVICE"),
+)
 """The forms that `open_device` takes."""
 
-LATER_SPECS = ("auto", "jetson", "cpu", "nvml")
+LATER_SPECS = ("jetson",)
 
 
 def open_device(spec: str, *, read_tables: TableReader | None = None) -> AbstractDevice:
@@ -28,8 +33,8 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
     Args:
         spec: A simulated board such as `"sim:orin-agx"`, with options as in
             `"sim:orin-agx?seed=3&off=noise,heat"` (`clock=real` takes as long as a board would; `off=all`
-            switches every disturbance off), or `"replay:FILE.csv"`, with `#DEVICE` after it where the file
-            has several.
+            switches every disturbance off; `state=FILE` keeps the mode in a file, as hardware does), or
+            `"replay:FILE.csv"`, with `#DEVICE` after it where the file has several.
         read_tables: Reads the profiles of a file, one table per device and workload; needed for a replay.
 
     Raises:
@@ -39,6 +44,10 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
     """
     kind, _, rest = spec.partition(":")
     board, _, options = spec.partition("?")
+    if board == "cpu":
+        return CpuDevice(options)
+    if board == "auto":
+        return _open_auto(options)
     if board in BOARDS:
         return _open_board(board, options)
     if kind == "replay" and rest:
@@ -53,7 +62,12 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
     raise UnknownNameError.of("device", spec, DEVICE_SPECS)
 
 
-BOARD_OPTIONS = ("clock", "off", "seed")
+def _open_auto(options: str) -> AbstractDevice:
+    """Open the device of this machine that trainings are likely to run on."""
+    return CpuDevice(options)
+
+
+BOARD_OPTIONS = ("clock", "off", "seed", "state")
 
 
 def _open_board(name: str, text: str) -> SimulatedBoard:
@@ -76,6 +90,7 @@ def _open_board(name: str, text: str) -> SimulatedBoard:
         disturbances=disturbances,
         seed=int(seed),
         spec=f"{name}?{text}" if text else name,
+        state_file=Path(given["state"]) if "state" in given else None,
     )
 
 

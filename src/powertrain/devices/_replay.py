@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import final
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from powertrain.devices._base import AbstractDevice, is_simulated
+from powertrain.devices._base import (
+    AbstractLiveDevice,
+    AbstractTabulatedDevice,
+    PowerReading,
+    check_mode,
+    is_simulated,
+)
+from powertrain.devices._clock import Clock, VirtualClock
+from powertrain.devices._hold import Holder, Settings
 from powertrain.errors import DataError, DeviceError
 from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
+from powertrain.units import s_from_ms
+from powertrain.workloads import Job
 
 __all__ = ["ReplayDevice"]
 
 
 @final
-class ReplayDevice(AbstractDevice):
+class ReplayDevice(AbstractTabulatedDevice, AbstractLiveDevice):
     """Answers from tables of one device; a mode that was not measured is refused.
 
     Repeated measurements of a mode are averaged. It has no stock modes, because a file does not name them.
+    It also runs: its jobs take the recorded time on a virtual clock, at the recorded power, so that
+    whatever measures or tunes while it trains can be tried on what was recorded.
     """
 
-    def __init__(self, tables: Iterable[ProfileTable], *, spec: str = "replay:") -> None:
+    def __init__(
+        self, tables: Iterable[ProfileTable], *, spec: str = "replay:", clock: Clock | None = None
+    ) -> None:
         """Build the device from the profiles of its workloads.
 
         Args:
             tables: One table per workload, all of one device and over the same knobs (in any order).
             spec: What opens the device again.
+            clock: A virtual one by default.
 
         Raises:
             DataError: No table, several devices, a workload twice, or knobs that differ.
@@ -51,6 +68,58 @@ class ReplayDevice(AbstractDevice):
         _, first = np.unique(everything, axis=0, return_index=True)
         self._modes = ModeTable(knobs=knobs, values=everything[np.sort(first)])
         self.space = ModeSpace.spanned_by(self._modes)
+        self.clock = VirtualClock() if clock is None else clock
+        self.rails = ("recorded power",) if any(t.has_power for t in self._tables.values()) else ()
+        self._settings = _ReplayedMode(self._modes, self.space, self.name)
+        self._holder = Holder(self._settings, name=self.name, spec=spec)
+        self._working: str | None = None
+
+    @property
+    def mode(self) -> PowerMode | None:
+        """The mode that is held now."""
+        return self._settings.mode
+
+    @override
+    def read_power(self) -> PowerReading:
+        power_w = math.nan
+        if self._working is not None and self.mode is not None:
+            power_w = float(self._at(self._working, self.mode).power_w[0])
+        known = {} if math.isnan(power_w) else {"recorded power": power_w}
+        return PowerReading(time_s=self.clock.now_s(), rails_w=known, power_w=power_w)
+
+    @override
+    def job(self, workload: str, *, data: Path | None = None) -> Job:
+        self._check_workload(workload)
+        if data is not None:
+            raise DeviceError(f"{self.name} trains on no data: leave {data} out")
+        if not self._tables[workload].has_time:
+            raise DeviceError(f"{workload} was measured on {self.name} without a time, so it cannot be run")
+        return _ReplayedJob(workload, self)
+
+    @override
+    def throttle_count(self) -> int:
+        return 0
+
+    @override
+    def temperature_c(self) -> float:
+        return math.nan
+
+    @override
+    def environment(self) -> Mapping[str, str]:
+        return {}
+
+    def train(self, workload: str) -> None:
+        """Let the time of one minibatch pass, in the mode that is held."""
+        if self.mode is None:
+            raise DeviceError(f"{self.name} runs only while a mode is held: hold one")
+        self._working = workload
+        time_ms = float(self._at(workload, self.mode).time_ms[0])
+        if math.isnan(time_ms):
+            raise DeviceError(f"{workload} was measured on {self.name} at {self.mode} without a time")
+        self.clock.sleep_s(s_from_ms(time_ms))
+
+    def _at(self, workload: str, mode: PowerMode) -> ProfileTable:
+        return self.measure(workload, ModeTable.of([mode], self.space.names))
 
     @override
     def modes(self, *, workload: str | None = None) -> ModeTable:
@@ -96,6 +165,62 @@ class ReplayDevice(AbstractDevice):
             f"Workloads: {len(sizes)}, in {each} modes each.",
             *lacking,
         )
+
+
+@final
+class _ReplayedMode(Settings):
+    """The mode that a replay is in; none unless one is held."""
+
+    outlives_process = False
+
+    def __init__(self, modes: ModeTable, space: ModeSpace, name: str) -> None:
+        self.mode: PowerMode | None = None
+        self._modes, self._space, self._name = modes, space, name
+
+    @override
+    def check(self, mode: PowerMode) -> None:
+        check_mode(mode, self._space, self._name)
+        own = ModeTable.of([mode], self._space.names).values
+        if _rows_of(own, self._modes.values)[0] < 0:
+            near = self._modes[_nearest(own[0], self._modes.values)]
+            raise DeviceError(f"{self._name} was not measured at {mode}: the nearest mode measured is {near}")
+
+    @override
+    def save(self) -> Mapping[str, Any]:
+        return {}
+
+    @override
+    def write(self, mode: PowerMode) -> None:
+        self.mode = mode
+
+    @override
+    def put_back(self, saved: Mapping[str, Any]) -> None:
+        self.mode = None
+
+
+@final
+class _ReplayedJob(Job):
+    """A recorded workload."""
+
+    def __init__(self, workload: str, device: ReplayDevice) -> None:
+        self.workload = workload
+        self._device = device
+
+    @override
+    def prepare(self, mode: Mapping[str, float]) -> None:
+        pass  # the mode is the device's
+
+    @override
+    def step(self) -> None:
+        self._device.train(self.workload)
+
+    @override
+    def close(self) -> None:
+        pass  # it holds nothing
+
+    @override
+    def description(self) -> Mapping[str, str]:
+        return {}
 
 
 def _with_knobs(table: ProfileTable, knobs: tuple[str, ...]) -> ProfileTable:

@@ -2,101 +2,41 @@
 
 from __future__ import annotations
 
-import bisect
-import math
+import logging
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import final
 
-import numpy as np
-
-from powertrain.devices import AbstractLiveDevice, Job
-from powertrain.errors import MissingKnobError
-from powertrain.profiling._settle import interval_half_width, is_level, last_two_agree
+from powertrain.devices import AbstractLiveDevice
+from powertrain.errors import (
+    DeviceError,
+    MissingKnobError,
+    UnreachableModeError,
+    WorkloadError,
+    WorkloadMemoryError,
+)
+from powertrain.profiling._measure import Subject, measure
+from powertrain.profiling._procedure import Procedure
 from powertrain.records import ModeTable, PowerMode, Profile
-from powertrain.units import ms_from_s
+from powertrain.space import SOFTWARE_KNOBS
+from powertrain.workloads import Job
 
-__all__ = ["Procedure", "Progress", "profile_modes"]
+__all__ = ["Progress", "check_knobs", "profile_modes", "run_modes"]
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 """Told about every step: modes done, modes in all, what comes next."""
 
-THROTTLED = "throttled"
-"""Flag of a profile during which the device cut its clocks by itself."""
-UNSTEADY = "unsteady"
-"""Flag of a profile that was begun before times and power were steady, because they would not be."""
+MOST_FAILURES = 3
+"""Modes one after the other whose power could not be read, after which it is the sensor that is at fault."""
 
-POWER_WINDOW_S = 1.0
-"""Readings that are looked at to tell whether the power is level; more where a minibatch takes longer."""
-LEAST_READINGS = 4
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Procedure:
-    """How a mode is measured.
-
-    By default as much as the precision asks for: train until times and power are steady, then until the
-    95 % confidence intervals of both means are narrow. `paper` is the published way.
-    """
-
-    stabilise_s: float = 1.0
-    """Training after a change of mode that is not counted, at least: clocks, caches and sensors settle."""
-    stabilise_limit_s: float = 15.0
-    """And at most, unless a single minibatch takes longer; a mode that is not steady then is flagged."""
-    time_tolerance: float = 0.1
-    """Times are steady when the last two minibatches agree to within this, relative; infinity: no test."""
-    power_tolerance: float = 0.025
-    """Power is steady when the halves of the last second of readings agree to within this."""
-    discarded: int = 1
-    """Minibatches that are not counted, at least: the first in a mode is slow."""
-    least_minibatches: int = 5
-    """Minibatches that are counted, at least."""
-    most_minibatches: int = 40
-    precision: float = 0.02
-    """Relative half-width of the 95 % confidence intervals of both means at which measuring ends."""
-    limit_s: float = 300.0
-    """Time on one mode after which measuring ends with what there is: two minibatches at least."""
-    sample_period_s: float = 0.2
-    """Between readings of the power."""
-
-    def __post_init__(self) -> None:
-        if self.discarded < 0 or not 1 <= self.least_minibatches <= self.most_minibatches:
-            raise ValueError(
-                f"{self.least_minibatches} to {self.most_minibatches} minibatches after {self.discarded}: "
-                "count at least one"
-            )
-        if not (0 <= self.stabilise_s <= self.stabilise_limit_s and self.sample_period_s > 0):
-            raise ValueError("stabilising takes 0 s or more, up to its limit; the period is above 0 s")
-        if not min(self.precision, self.time_tolerance, self.power_tolerance, self.limit_s) > 0:
-            raise ValueError("precision, tolerances and the limit on a mode are above 0")
-
-    @classmethod
-    def paper(cls) -> Procedure:
-        """Return the paper's procedure, as far as it is remembered (arXiv 2407.13944).
-
-        A few seconds to stabilise, 40 minibatches without the first, and a reading of the power each second.
-        """
-        return cls(
-            stabilise_s=3.0,
-            stabilise_limit_s=3.0,
-            time_tolerance=math.inf,
-            power_tolerance=math.inf,
-            least_minibatches=39,
-            most_minibatches=39,
-            limit_s=math.inf,
-            sample_period_s=1.0,
-        )
-
-    @property
-    def tests_steadiness(self) -> bool:
-        """Whether times and power have to be steady before they are counted."""
-        return math.isfinite(self.time_tolerance) or math.isfinite(self.power_tolerance)
+Run = Generator["Profile | None", "bool | None", None]
+"""Yields a finished profile, or None for "train a minibatch"; then it is sent whether that was done."""
+Prepare = Callable[[PowerMode], Subject]
 
 
 def profile_modes(
     device: AbstractLiveDevice,
-    workload: str,
+    workload: str | Job,
     modes: ModeTable,
     *,
     procedure: Procedure | None = None,
@@ -105,125 +45,113 @@ def profile_modes(
     """Measure a workload in each of `modes`, in their order; yield each profile as soon as it is finished.
 
     Each mode is held while it is measured, and given back on every way out: also when the caller stops
-    asking, or presses Ctrl-C.
+    asking, or presses Ctrl-C. A mode that the device does not take, or whose minibatches do not fit into
+    memory, gives a flagged profile without numbers.
 
     Args:
         device: What is measured.
-        workload: One of the device's.
+        workload: One of the device's, or a job that is ready.
         modes: `(n, n_knobs)` modes of the device.
         procedure: How; as much as the precision asks for, by default.
         progress: Told about every mode.
 
     Raises:
         UnknownNameError, MissingKnobError, DeviceError: The device lacks the workload, a knob or a mode.
+        WorkloadError: The training failed; what was finished has been yielded.
     """
+    how = procedure or Procedure()
+    check_knobs(device, modes)
+    with device.job(workload) if isinstance(workload, str) else workload as job:
+        _check_software(job, modes)
+
+        def prepare(mode: PowerMode) -> Subject:
+            job.prepare(mode)
+            return Subject(
+                workload=job.workload,
+                warm_up_minibatches=job.warm_up_minibatches,
+                units_per_minibatch=job.units_per_minibatch,
+                description=job.description(),
+            )
+
+        run = run_modes(device, job.workload, modes, how, prepare, progress)
+        try:
+            yield from _driven(run, job)
+        finally:
+            run.close()
+
+
+def _driven(run: Run, job: Job) -> Generator[Profile, None, None]:
+    """Train a minibatch whenever the run asks for one; yield its profiles."""
+    trained: bool | None = None
+    while True:
+        try:
+            profile = run.send(trained)
+            while profile is None:
+                try:
+                    job.step()
+                except WorkloadError as error:
+                    profile = run.throw(error)
+                else:
+                    profile = run.send(True)
+        except StopIteration:
+            return
+        yield profile
+        trained = None
+
+
+def run_modes(
+    device: AbstractLiveDevice,
+    workload: str,
+    modes: ModeTable,
+    how: Procedure,
+    prepare: Prepare,
+    progress: Progress | None,
+) -> Run:
+    """Measure modes; whoever runs this trains when it is asked to."""
+    failures = 0
+    with device.reserved():
+        for done, mode in enumerate(modes):
+            if progress is not None:
+                progress(done, len(modes), f"{workload} {mode}")
+            try:
+                with device.hold(mode):
+                    profile = yield from measure(device, prepare(mode), mode, how)
+            except UnreachableModeError as error:
+                profile = _without_numbers(device, workload, mode, "unreachable", error)
+            except WorkloadMemoryError as error:
+                profile = _without_numbers(device, workload, mode, "out_of_memory", error)
+            yield profile
+            failures = failures + 1 if "sensor_failed" in profile.flags else 0
+            if failures == MOST_FAILURES:
+                raise DeviceError(
+                    f"the power sensor of {device.name} failed in {failures} modes one after the other "
+                    f"({profile.extra.get('failed_readings', '')}): see to it, then go on"
+                )
+
+
+def _without_numbers(
+    device: AbstractLiveDevice, workload: str, mode: PowerMode, flag: str, error: Exception
+) -> Profile:
+    logger.warning("%s: %s", mode, error)
+    extra = {"reason": str(error), **device.environment()}
+    return Profile(device=device.name, workload=workload, mode=mode, flags=(flag,), extra=extra)
+
+
+def check_knobs(device: AbstractLiveDevice, modes: ModeTable) -> None:
+    """Refuse modes whose knobs are not the device's."""
     if set(modes.knobs) != set(device.space.names):
         raise MissingKnobError(
             f"the modes have the knobs {', '.join(modes.knobs)}; {device.name} has "
             f"{', '.join(device.space.names)}: give exactly these"
         )
-    how = procedure or Procedure()
-    job = device.job(workload)
-    for done, mode in enumerate(modes):
-        if progress is not None:
-            progress(done, len(modes), str(mode))
-        with device.hold(mode):
-            profile = _measure(device, job, mode, how)
-        yield profile
 
 
-def _measure(device: AbstractLiveDevice, job: Job, mode: PowerMode, how: Procedure) -> Profile:
-    """Measure the mode that is being held."""
-    clock, throttles = device.clock, device.throttle_count()
-    started_s = clock.now_s()
-    readings = _Readings(device)
-    with clock.every(how.sample_period_s, readings.read):
-        steady = _stabilise(device, job, readings, how, started_s)
-        readings.forget()
-        times_s: list[float] = []
-        while not _enough(times_s, readings.power_w, how, clock.now_s() - started_s):
-            before_s = clock.now_s()
-            job.step()
-            times_s.append(clock.now_s() - before_s)
-    if not readings.power_w:
-        readings.read()  # all was over within one period
-    time_s, time_rel_se = _mean(times_s)
-    power_w, power_rel_se = _mean(readings.power_w)
-    throttled = device.throttle_count() > throttles
-    return Profile(
-        device=device.name,
-        workload=job.workload,
-        mode=mode,
-        time_ms=ms_from_s(time_s),
-        power_w=power_w,
-        time_rel_se=time_rel_se,
-        power_rel_se=power_rel_se,
-        duration_s=clock.now_s() - started_s,
-        flags=(*([THROTTLED] if throttled else []), *([] if steady else [UNSTEADY])),
-    )
-
-
-@final
-class _Readings:
-    """Readings of the power, in the order of their times."""
-
-    def __init__(self, device: AbstractLiveDevice) -> None:
-        self._device = device
-        self.power_w: list[float] = []
-        self._times_s: list[float] = []
-
-    def read(self) -> None:
-        """Take one."""
-        reading = self._device.read_power()
-        self.power_w.append(reading.power_w)
-        self._times_s.append(reading.time_s)
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self.power_w, self._times_s = [], []
-
-    def since(self, time_s: float) -> list[float]:
-        """Return the readings after a moment."""
-        return self.power_w[bisect.bisect_right(self._times_s, time_s) :]
-
-
-def _stabilise(
-    device: AbstractLiveDevice, job: Job, readings: _Readings, how: Procedure, started_s: float
-) -> bool:
-    """Train until times and power are steady; return whether they are."""
-    clock = device.clock
-    times_s: list[float] = []
-    while True:
-        before_s = clock.now_s()
-        job.step()
-        now_s = clock.now_s()
-        times_s.append(now_s - before_s)
-        if len(times_s) < how.discarded or now_s < started_s + how.stabilise_s:
-            continue
-        # The first minibatch is slow by nature, so the times are compared from the second on.
-        window_s = max(POWER_WINDOW_S, times_s[-1])
-        level = is_level(readings.since(now_s - window_s), tolerance=how.power_tolerance)
-        agree = last_two_agree(times_s[how.discarded :], tolerance=how.time_tolerance)
-        if not how.tests_steadiness or (level and agree):
-            return True
-        if now_s >= started_s + how.stabilise_limit_s and len(times_s) >= how.discarded + 2:
-            return False
-
-
-def _enough(times_s: list[float], power_w: list[float], how: Procedure, spent_s: float) -> bool:
-    """Tell whether what was measured will do."""
-    n = len(times_s)
-    if n >= how.most_minibatches or (n >= 2 and spent_s >= how.limit_s):
-        return True
-    if n < how.least_minibatches or len(power_w) < LEAST_READINGS:
-        return False
-    return max(interval_half_width(times_s), interval_half_width(power_w)) <= how.precision
-
-
-def _mean(values: list[float]) -> tuple[float, float]:
-    """Return a mean and its relative standard error (NaN of a single value)."""
-    array = np.array(values)
-    mean = float(array.mean())
-    if len(array) < 2:
-        return mean, float("nan")
-    return mean, float(array.std(ddof=1) / np.sqrt(len(array)) / mean)
+def _check_software(job: Job, modes: ModeTable) -> None:
+    """Refuse knobs that nobody would follow."""
+    lacking = [name for name in modes.knobs if name in SOFTWARE_KNOBS and name not in job.knobs]
+    if lacking:
+        able = f"only {', '.join(job.knobs)}" if job.knobs else "no software knob"
+        raise MissingKnobError(
+            f"{job.workload} does not follow the knob {', '.join(lacking)}: it follows {able}; "
+            "leave it out of the device, or let the workload take it"
+        )

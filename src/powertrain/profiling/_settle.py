@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["interval_half_width", "is_level", "last_two_agree"]
+__all__ = ["drift", "interval_half_width", "is_level", "last_two_agree"]
 
 Z95 = 1.959963984540054
 """Half-width of the central 95 % interval of a standard normal distribution."""
@@ -46,6 +46,23 @@ def is_level(values: Sequence[float], *, tolerance: float) -> bool:
     array = np.asarray(values, dtype=np.float64)
     half = len(array) // 2
     return bool(abs(array[half:].mean() / array[:half].mean() - 1.0) <= tolerance)
+
+
+def drift(values: Sequence[float]) -> float:
+    """Return by how much some positive values rose or fell from first to last, relative to their mean.
+
+    Along the least-squares line; what four standard errors of its slope could explain is taken off, so that
+    noise is no drift. Of fewer than three values it is 0.
+    """
+    n = len(values)
+    if n < 3:
+        return 0.0
+    array, place = np.asarray(values, dtype=np.float64), np.arange(n) - (n - 1) / 2
+    spread = float((place**2).sum())
+    slope = float((place * array).sum()) / spread
+    rest = array - array.mean() - slope * place
+    slope_se = math.sqrt(float((rest**2).sum()) / (n - 2) / spread)
+    return max(abs(slope) - 4 * slope_se, 0.0) * (n - 1) / float(array.mean())
 
 
 def last_two_agree(values: Sequence[float], *, tolerance: float) -> bool:

@@ -13,7 +13,7 @@ For readable failures put `pytest.register_assert_rewrite("powertrain.testing")`
 
 from __future__ import annotations
 
-from powertrain.testing._devices import DeviceSuite, LiveDeviceSuite
+from powertrain.testing._devices import DeviceSuite, LiveDeviceSuite, TabulatedDeviceSuite
 from powertrain.testing._predictors import PredictorSuite, example_table
 from powertrain.testing._stores import StoreSuite, example_profiles
 
@@ -22,6 +22,7 @@ __all__ = [
     "LiveDeviceSuite",
     "PredictorSuite",
     "StoreSuite",
+    "TabulatedDeviceSuite",
     "example_profiles",
     "example_table",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from powertrain.workflow._demo import Demo, DemoMethod, Outcome, paper_grid, run_demo
 from powertrain.workflow._drawings import draw_errors, draw_predicted_front
+from powertrain.workflow._holding import Restored, held_mode, restore_all, run_held
 from powertrain.workflow._joins import (
     Front,
     Imported,
@@ -21,7 +22,7 @@ from powertrain.workflow._joins import (
 )
 from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
-from powertrain.workflow._profiling import Profiled, profile
+from powertrain.workflow._profiling import Profiled, measuring, profile, profile_script, workload
 from powertrain.workflow._rows import PredictedMode, predicted_modes
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Outcome",
     "PredictedMode",
     "Profiled",
+    "Restored",
     "StoreSummary",
     "add_new",
     "choose",
@@ -42,7 +44,9 @@ __all__ = [
     "export_csv",
     "fit",
     "front",
+    "held_mode",
     "import_csv",
+    "measuring",
     "modes_csv",
     "modes_of_device",
     "open_device",
@@ -50,10 +54,14 @@ __all__ = [
     "plan",
     "predicted_modes",
     "profile",
+    "profile_script",
     "read_modes",
     "read_tables",
+    "restore_all",
     "run_demo",
+    "run_held",
     "store_html",
     "summarise_store",
     "transfer",
+    "workload",
 ]

@@ -15,19 +15,33 @@ from powertrain.workloads._catalogue import (
     find_workload,
 )
 from powertrain.workloads._cost import KINDS, PHASES, Kernel, WorkloadCost, read_kernels, write_kernels
+from powertrain.workloads._job import Job
+from powertrain.workloads._open import JOB_FORMS, check_job_name, cuda_index, job_name, open_job, open_own
+from powertrain.workloads._own import OwnJob, set_threads, synchronise, torch_description
 
 __all__ = [
+    "JOB_FORMS",
     "KINDS",
     "PHASES",
     "STUDY",
     "WORKLOADS",
     "InputPipeline",
+    "Job",
     "Kernel",
+    "OwnJob",
     "Workload",
     "WorkloadCost",
     "build_task",
+    "check_job_name",
     "counts_path",
+    "cuda_index",
     "find_workload",
+    "job_name",
+    "open_job",
+    "open_own",
     "read_kernels",
+    "set_threads",
+    "synchronise",
+    "torch_description",
     "write_kernels",
 ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from powertrain.workloads import WORKLOADS, build_task, counts_path, write_kernels
+from powertrain.workloads import WORKLOADS, counts_path, write_kernels
 from powertrain.workloads._count import count_kernels
 
-for name, workload in WORKLOADS.items():
-    write_kernels(count_kernels(partial(build_task, name)), counts_path(workload.net.partition(":")[2]))
+for workload in WORKLOADS.values():
+    write_kernels(count_kernels(workload.build), counts_path(workload.function))

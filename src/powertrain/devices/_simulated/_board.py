@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from pathlib import Path
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from powertrain.devices._base import SIMULATED_SUFFIX, AbstractLiveDevice, Job, PowerReading
+from powertrain.devices._base import (
+    SIMULATED_SUFFIX,
+    AbstractLiveDevice,
+    AbstractTabulatedDevice,
+    PowerReading,
+    check_mode,
+)
 from powertrain.devices._clock import Clock, VirtualClock
+from powertrain.devices._hold import Holder, Settings
 from powertrain.devices._simulated._disturbances import Chance, Disturbances
 from powertrain.devices._simulated._mechanism import Mechanism, OperatingPoints, settled_power_w
 from powertrain.devices._simulated._records import COMPONENTS, Board
 from powertrain.devices._simulated._state import Point, Setting, State
 from powertrain.errors import DeviceError
 from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
-from powertrain.space import Knob
-from powertrain.workloads import STUDY, Workload, find_workload
+from powertrain.space import Knob, ModeSpace
+from powertrain.workloads import STUDY, Job, Workload, find_workload
 
 __all__ = ["SimulatedBoard"]
 
@@ -54,7 +62,7 @@ class _Points:
 
 
 @final
-class SimulatedBoard(AbstractLiveDevice):
+class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
     """A Jetson made of formulas (`docs/simulated-boards.md`); it works and is read as hardware is.
 
     Beyond the contract it knows the truth, which no real board tells.
@@ -68,6 +76,7 @@ class SimulatedBoard(AbstractLiveDevice):
         disturbances: Disturbances | None = None,
         seed: int = 0,
         spec: str | None = None,
+        state_file: Path | None = None,
     ) -> None:
         """Start the board, at rest and warm in the stock mode that it boots in.
 
@@ -77,6 +86,8 @@ class SimulatedBoard(AbstractLiveDevice):
             disturbances: All of them, as on a board, by default.
             seed: Names the run of chance.
             spec: What opens the device again, where that is more than the board's spec.
+            state_file: Where its mode is kept, as hardware keeps it, beyond the death of the process; the
+                board starts in the mode that is found there.
         """
         self.name = board.title + SIMULATED_SUFFIX
         self.spec = spec or board.spec
@@ -102,6 +113,12 @@ class SimulatedBoard(AbstractLiveDevice):
             point_at=self._point_at,
             setting=Setting(row=self.space.index(boot.mode), tpcs=boot.tpcs),
         )
+        self.rails = tuple(
+            rail.label for rail, summed in zip(board.rails, self._of_total, strict=True) if summed
+        )
+        settings = _BoardSettings(self._state, self.space, self.name, state_file)
+        key = f"{board.spec} of {state_file.resolve()}" if state_file else board.spec
+        self._holder = Holder(settings, name=self.name, spec=self.spec, key=key)
 
     @override
     def modes(self, *, workload: str | None = None) -> ModeTable:
@@ -155,19 +172,6 @@ class SimulatedBoard(AbstractLiveDevice):
         )
 
     @override
-    @contextmanager
-    def hold(self, mode: PowerMode) -> Generator[None]:
-        before = self._state.setting
-        if before.held:
-            raise DeviceError(f"{self.name} holds a mode already: leave that before holding {mode}")
-        row = int(self._rows(self._in_own_order(ModeTable.of([mode])))[0])
-        self._state.change(Setting(row=row, held=True))
-        try:
-            yield
-        finally:
-            self._state.change(before)
-
-    @override
     def read_power(self) -> PowerReading:
         rails_w = self._of_rails @ self._state.sensed_w()
         if self.disturbances.quantised:
@@ -180,8 +184,10 @@ class SimulatedBoard(AbstractLiveDevice):
         )
 
     @override
-    def job(self, workload: str) -> Job:
+    def job(self, workload: str, *, data: Path | None = None) -> Job:
         self._check_workload(workload)
+        if data is not None:
+            raise DeviceError(f"{self.name} trains on no data: leave {data} out")
         return _SimulatedJob(workload, self._state)
 
     @override
@@ -191,6 +197,10 @@ class SimulatedBoard(AbstractLiveDevice):
     @override
     def temperature_c(self) -> float:
         return self._state.celsius()
+
+    @override
+    def environment(self) -> Mapping[str, str]:
+        return {}
 
     @property
     def mode(self) -> PowerMode:
@@ -292,8 +302,63 @@ class _SimulatedJob(Job):
         self._state = state
 
     @override
+    def prepare(self, mode: Mapping[str, float]) -> None:
+        pass  # all its knobs are the board's
+
+    @override
     def step(self) -> None:
         self._state.step(self.workload)
+
+    @override
+    def close(self) -> None:
+        pass  # it holds nothing
+
+    @override
+    def description(self) -> Mapping[str, str]:
+        return {}
+
+
+@final
+class _BoardSettings(Settings):
+    """The board's mode, which a file keeps as hardware would."""
+
+    def __init__(self, state: State, space: ModeSpace, name: str, file: Path | None) -> None:
+        self.outlives_process = file is not None
+        self._state, self._space, self._name, self._file = state, space, name, file
+        if file is not None and file.exists():
+            try:
+                self._state.change(_setting_from(json.loads(file.read_text(encoding="utf-8")), len(space)))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise DeviceError(f"{file} holds no state of {name} ({error}): delete it") from error
+
+    @override
+    def check(self, mode: PowerMode) -> None:
+        check_mode(mode, self._space, self._name)
+
+    @override
+    def save(self) -> Mapping[str, Any]:
+        setting = self._state.setting
+        return {"row": setting.row, "tpcs": setting.tpcs}
+
+    @override
+    def write(self, mode: PowerMode) -> None:
+        self._change(Setting(row=self._space.index(mode), held=True))
+
+    @override
+    def put_back(self, saved: Mapping[str, Any]) -> None:
+        self._change(_setting_from(saved, len(self._space)))
+
+    def _change(self, setting: Setting) -> None:
+        self._state.change(setting)
+        if self._file is not None:
+            self._file.write_text(json.dumps(self.save()), encoding="utf-8")
+
+
+def _setting_from(saved: Mapping[str, Any], modes: int) -> Setting:
+    row, tpcs = int(saved["row"]), saved["tpcs"]
+    if not 0 <= row < modes:
+        raise ValueError(f"there is no mode {row}")
+    return Setting(row=row, tpcs=None if tpcs is None else int(tpcs))
 
 
 def _positions(knob: Knob, column: FloatArray, device: str) -> npt.NDArray[np.int64]:

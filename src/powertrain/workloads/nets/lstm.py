@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from powertrain.workloads.nets._task import Minibatch, TrainingTask, labels, sgd
+from powertrain.workloads.nets._task import Minibatch, Tokens, TrainingTask, sgd
 
 __all__ = ["lstm"]
 
@@ -33,13 +33,25 @@ class _LanguageModel(nn.Module):
 def lstm(tokens: int = 32) -> TrainingTask:
     """Return the language model: 8,618,670 parameters."""
     model = _LanguageModel()
+    return TrainingTask(
+        model=model,
+        content=Tokens(vocabulary=VOCABULARY, length=tokens + 1),
+        label=_no_labels,
+        arrange=_shifted,
+        loss=_loss,
+        optimiser=sgd(model),
+    )
 
-    def draw(n: int, generator: torch.Generator | None) -> Minibatch:
-        text = labels(VOCABULARY, n, tokens + 1, generator=generator)
-        return text[:, :-1].contiguous(), text[:, 1:].contiguous()
 
-    def loss(model: nn.Module, minibatch: Minibatch) -> Tensor:
-        words, following = minibatch
-        return nn.functional.cross_entropy(model(words).flatten(0, 1), following.flatten())
+def _no_labels(n: int, generator: torch.Generator | None) -> Minibatch:
+    return ()
 
-    return TrainingTask(model=model, draw=draw, loss=loss, optimiser=sgd(model))
+
+def _shifted(minibatch: Minibatch) -> Minibatch:
+    (text,) = minibatch
+    return text[:, :-1].contiguous(), text[:, 1:].contiguous()
+
+
+def _loss(model: nn.Module, minibatch: Minibatch) -> Tensor:
+    words, following = minibatch
+    return nn.functional.cross_entropy(model(words).flatten(0, 1), following.flatten())

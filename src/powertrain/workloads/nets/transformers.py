@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from powertrain.workloads.nets._task import Minibatch, TrainingTask, adamw, classification, labels
+from powertrain.workloads.nets._task import Minibatch, Tokens, TrainingTask, adamw, classification, labels
 
 __all__ = ["bert", "vit"]
 
@@ -78,22 +79,28 @@ class _Bert(nn.Module):
 def bert(tokens: int = 128) -> TrainingTask:
     """Return BERT base for question answering: 108,893,186 parameters."""
     model = _Bert()
+    return TrainingTask(
+        model=model,
+        content=Tokens(vocabulary=BERT_VOCABULARY, length=tokens),
+        label=partial(_answers, tokens),
+        loss=_answer_loss,
+        optimiser=adamw(model),
+    )
 
-    def draw(n: int, generator: torch.Generator | None) -> Minibatch:
-        return (
-            labels(BERT_VOCABULARY, n, tokens, generator=generator),
-            labels(2, n, tokens, generator=generator),
-            labels(tokens, n, generator=generator),
-            labels(tokens, n, generator=generator),
-        )
 
-    def loss(model: nn.Module, minibatch: Minibatch) -> Tensor:
-        words, segments, start, end = minibatch
-        scores = model(words, segments)
-        first = nn.functional.cross_entropy(scores[..., 0], start)
-        return (first + nn.functional.cross_entropy(scores[..., 1], end)) / 2
+def _answers(tokens: int, n: int, generator: torch.Generator | None) -> Minibatch:
+    return (
+        labels(2, n, tokens, generator=generator),
+        labels(tokens, n, generator=generator),
+        labels(tokens, n, generator=generator),
+    )
 
-    return TrainingTask(model=model, draw=draw, loss=loss, optimiser=adamw(model))
+
+def _answer_loss(model: nn.Module, minibatch: Minibatch) -> Tensor:
+    words, segments, start, end = minibatch
+    scores = model(words, segments)
+    first = nn.functional.cross_entropy(scores[..., 0], start)
+    return (first + nn.functional.cross_entropy(scores[..., 1], end)) / 2
 
 
 @final

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast, final
 
 import torch
 from torch import Tensor, nn
 
-from powertrain.workloads.nets._task import Minibatch, TrainingTask, images, labels, sgd
+from powertrain.workloads.nets._task import Images, Minibatch, TrainingTask, labels, sgd
 
 __all__ = ["unet"]
 
@@ -47,12 +48,19 @@ class _UNet(nn.Module):
 def unet(side: int = 256) -> TrainingTask:
     """Return U-Net on two classes of pixels: 31,037,698 parameters."""
     model = _UNet()
+    return TrainingTask(
+        model=model,
+        content=Images(side=side),
+        label=partial(_masks, side),
+        loss=_loss,
+        optimiser=sgd(model),
+    )
 
-    def draw(n: int, generator: torch.Generator | None) -> Minibatch:
-        return images(n, 3, side, generator), labels(CLASSES, n, side, side, generator=generator)
 
-    def loss(model: nn.Module, minibatch: Minibatch) -> Tensor:
-        inputs, truth = minibatch
-        return nn.functional.cross_entropy(model(inputs), truth)
+def _masks(side: int, n: int, generator: torch.Generator | None) -> Minibatch:
+    return (labels(CLASSES, n, side, side, generator=generator),)
 
-    return TrainingTask(model=model, draw=draw, loss=loss, optimiser=sgd(model))
+
+def _loss(model: nn.Module, minibatch: Minibatch) -> Tensor:
+    inputs, truth = minibatch
+    return nn.functional.cross_entropy(model(inputs), truth)

@@ -8,12 +8,13 @@ IoU (arXiv 1911.08287). All shapes are static, so a training step can be counted
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import cast, final
 
 import torch
 from torch import Tensor, nn
 
-from powertrain.workloads.nets._task import Minibatch, TrainingTask, images, labels, sgd
+from powertrain.workloads.nets._task import Images, Minibatch, TrainingTask, labels, sgd
 
 __all__ = ["yolo"]
 
@@ -210,12 +211,18 @@ def _loss(model: nn.Module, minibatch: Minibatch) -> Tensor:
 def yolo(side: int = 640) -> TrainingTask:
     """Return the detector on 80 classes: 3,157,200 parameters."""
     model = _Detector()
+    return TrainingTask(
+        model=model,
+        content=Images(side=side),
+        label=partial(_boxes, side),
+        loss=_loss,
+        optimiser=sgd(model),
+    )
 
-    def draw(n: int, generator: torch.Generator | None) -> Minibatch:
-        corner = torch.rand(n, MOST_BOXES, 2, generator=generator) * 0.6 * side
-        size = (0.1 + 0.3 * torch.rand(n, MOST_BOXES, 2, generator=generator)) * side
-        present = torch.rand(n, MOST_BOXES, generator=generator) < 0.5
-        kinds = labels(CLASSES, n, MOST_BOXES, generator=generator)
-        return images(n, 3, side, generator), torch.cat([corner, corner + size], -1), kinds, present
 
-    return TrainingTask(model=model, draw=draw, loss=_loss, optimiser=sgd(model))
+def _boxes(side: int, n: int, generator: torch.Generator | None) -> Minibatch:
+    corner = torch.rand(n, MOST_BOXES, 2, generator=generator) * 0.6 * side
+    size = (0.1 + 0.3 * torch.rand(n, MOST_BOXES, 2, generator=generator)) * side
+    present = torch.rand(n, MOST_BOXES, generator=generator) < 0.5
+    kinds = labels(CLASSES, n, MOST_BOXES, generator=generator)
+    return torch.cat([corner, corner + size], -1), kinds, present

@@ -1,0 +1,76 @@
+"""The knob `cpu_cores`: on how many processors this process, and what it starts, may run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, final
+
+from typing_extensions import override
+
+from powertrain.devices._parts import Part
+from powertrain.records import PowerMode
+
+__all__ = ["CoresPart"]
+
+
+@final
+class CoresPart(Part):
+    """Sets the affinity of all threads of this process; no permission is needed.
+
+    Processors are taken so that each core is used once before any is used twice.
+    """
+
+    name = "cores"
+    outlives_process = False
+
+    def __init__(self, *, sysfs: Path = Path("/sys"), proc: Path = Path("/proc")) -> None:
+        self._tasks = proc / "self" / "task"
+        self._order = _spread(sorted(os.sched_getaffinity(0)), sysfs)
+        self.knobs = {"cpu_cores": tuple(float(n) for n in range(1, len(self._order) + 1))}
+
+    @override
+    def save(self) -> Any:
+        return {"pid": os.getpid(), "cpus": sorted(os.sched_getaffinity(0))}
+
+    @override
+    def write(self, mode: PowerMode) -> None:
+        self._set(self._order[: int(mode["cpu_cores"])])
+
+    @override
+    def put_back(self, saved: Any) -> None:
+        if saved["pid"] == os.getpid():  # else it ended with that process
+            self._set(saved["cpus"])
+
+    @override
+    def notes(self) -> tuple[str, ...]:
+        return (
+            f"cpu_cores is the affinity of this process and of what it starts: 1 to {len(self._order)}, "
+            "without any permission.",
+        )
+
+    def _set(self, cpus: Iterable[int]) -> None:
+        wanted, done = set(cpus), set[int]()
+        # Threads that are started meanwhile take after the one that starts them; look until none is new.
+        while new := {int(task.name) for task in self._tasks.iterdir()} - done:
+            for task in new:
+                with contextlib.suppress(ProcessLookupError):  # it has ended
+                    os.sched_setaffinity(task, wanted)
+            done |= new
+
+
+def _spread(cpus: list[int], sysfs: Path) -> list[int]:
+    """Order processors: the first of each core, then the second of each, and so on."""
+    seen: dict[str, int] = {}
+    turns: dict[int, int] = {}
+    for cpu in cpus:
+        path = sysfs / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        try:
+            core = path.read_text(encoding="ascii").strip()
+        except OSError:
+            core = str(cpu)
+        turns[cpu] = seen.get(core, 0)
+        seen[core] = turns[cpu] + 1
+    return sorted(cpus, key=lambda cpu: (turns[cpu], cpu))

@@ -1,0 +1,234 @@
+"""Holding a device in a mode, and giving it back on every way out.
+
+The ways out: the end of the block, an exception, Ctrl-C, SIGTERM and SIGHUP, at any moment, also while the
+device is being given back. The signals' handlers give the device back themselves before they raise, so that
+no line of Python between the block and its end has to run for it. SIGKILL is the journal's.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import FrameType, TracebackType
+from typing import Any, final
+
+from typing_extensions import override
+
+from powertrain.devices._journal import Journal
+from powertrain.errors import DeviceError
+from powertrain.records import PowerMode
+
+__all__ = ["Held", "Holder", "Settings", "Terminated"]
+
+logger = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came while a device was held; it has been given back."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.exit_code = 128 + signum
+
+
+class Settings(ABC):
+    """What a device lets be changed, as plain reads and writes."""
+
+    outlives_process: bool
+    """Whether what is written stays after the death of the process, so that a journal is needed."""
+
+    @abstractmethod
+    def check(self, mode: PowerMode) -> None:
+        """Refuse a mode that the device lacks, or may not be put into, without writing anything."""
+
+    @abstractmethod
+    def save(self) -> Mapping[str, Any]:
+        """Return the present state as JSON values."""
+
+    @abstractmethod
+    def write(self, mode: PowerMode) -> None:
+        """Put the device into a mode, and read it back.
+
+        Raises:
+            UnreachableModeError: It is in another one.
+            DevicePermissionError: It may not be changed.
+        """
+
+    @abstractmethod
+    def put_back(self, saved: Mapping[str, Any]) -> None:
+        """Bring back a state that `save` returned; to be called again after it failed half-way is fine."""
+
+
+@final
+class Holder:
+    """Holds one device in one mode at a time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        name: str,
+        spec: str,
+        key: str | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        """Make the holder of a device.
+
+        Args:
+            settings: How the device is read and written.
+            name: The device's, for messages.
+            spec: What opens the device again.
+            key: Tells this device from all others of the machine; the spec by default.
+            journal: Where its state is kept, if the settings outlive the process; the default one if None.
+        """
+        self.settings, self.name, self.spec = settings, name, spec
+        self.key = key or spec.partition("?")[0]
+        self.journal = (journal or Journal()) if settings.outlives_process else None
+        self.busy = self.reserved = False
+
+    def hold(self, mode: PowerMode) -> Held:
+        """Return the context in which the device is in a mode."""
+        return Held(self, mode)
+
+    @contextmanager
+    def reserve(self) -> Generator[None]:
+        """Keep other processes from holding the device, between one mode and the next as well."""
+        if self.journal is None or self.reserved:
+            yield
+            return
+        with self.journal.locked(self.key):
+            self.reserved = True
+            try:
+                yield
+            finally:
+                self.reserved = False
+
+    def restore(self) -> bool:
+        """Give back what a dead process left behind; return whether there was anything.
+
+        Raises:
+            DeviceBusyError: It is not dead.
+        """
+        if self.journal is None or self.journal.left_behind(self.key) is None:
+            return False
+        with self.journal.locked(self.key):
+            return self.restore_locked(self.journal)
+
+    def restore_locked(self, journal: Journal) -> bool:
+        """Do that while the lock is held."""
+        entry = journal.left_behind(self.key)
+        if entry is None:
+            return False
+        self.settings.put_back(entry.saved)
+        journal.forget(self.key)
+        logger.warning("%s was left as process %d had set it: it is given back now", self.name, entry.pid)
+        return True
+
+
+@final
+class Held(AbstractContextManager[None]):
+    """One holding of a mode."""
+
+    def __init__(self, holder: Holder, mode: PowerMode) -> None:
+        self._holder, self._mode = holder, mode
+        self._saved: Mapping[str, Any] | None = None
+        self._lock = ExitStack()
+        self._handlers: dict[int, Any] = {}
+        self._working = True
+        self._pending: int | None = None
+
+    @override
+    def __enter__(self) -> None:
+        holder = self._holder
+        if holder.busy:
+            raise DeviceError(f"{holder.name} holds a mode already: leave that before holding {self._mode}")
+        holder.settings.check(self._mode)
+        self._catch_signals()
+        try:
+            self._take()
+        except BaseException:
+            self._give_back()
+            self._deliver()
+            raise
+        self._working = False
+        self._deliver()
+
+    @override
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._working = True
+        self._give_back()
+        self._deliver()
+
+    def _take(self) -> None:
+        holder, journal = self._holder, self._holder.journal
+        if journal is not None:
+            self._lock.enter_context(holder.reserve())
+            holder.restore_locked(journal)
+        saved = holder.settings.save()
+        if journal is not None:
+            journal.keep(holder.key, spec=holder.spec, device=holder.name, saved=saved)
+        holder.busy, self._saved = True, saved
+        holder.settings.write(self._mode)
+
+    def _give_back(self) -> None:
+        """Bring the saved state back, once; then let others have the device."""
+        holder, saved = self._holder, self._saved
+        try:
+            if saved is not None:
+                holder.settings.put_back(saved)
+                self._saved = None
+                if holder.journal is not None:
+                    holder.journal.forget(holder.key)
+        finally:
+            if saved is not None:
+                holder.busy = False
+            self._lock.close()
+            self._release_signals()
+
+    def _catch_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # signals are the main thread's
+        for number in SIGNALS:
+            before = signal.getsignal(number)
+            if before is not signal.SIG_IGN and before is not None:
+                self._handlers[number] = before
+                signal.signal(number, self._on_signal)
+
+    def _release_signals(self) -> None:
+        for number, before in self._handlers.items():
+            if signal.getsignal(number) == self._on_signal:
+                signal.signal(number, before)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._working:
+            self._pending = number  # delivered once the device is in a whole state
+            return
+        self._working = True
+        self._give_back()
+        self._raise(number, frame)
+
+    def _deliver(self) -> None:
+        """Act on a signal that came while the device was being changed."""
+        number, self._pending = self._pending, None
+        if number is None:
+            return
+        self._working = True
+        self._give_back()
+        self._raise(number, None)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        before: Callable[[int, FrameType | None], Any] | int = self._handlers[number]
+        if number == signal.SIGINT and before == signal.default_int_handler:
+            raise KeyboardInterrupt
+        if callable(before):
+            before(number, frame)
+            return
+        raise Terminated(number)

@@ -1,0 +1,171 @@
+"""The journal of what was changed on hardware, so that it can be given back after a SIGKILL.
+
+Before the first write to a device its state is saved in a file that reaches the disk (fsync), with the id
+of the boot: after a reboot the state in the file means nothing any more. The file is removed once the device
+has been given back. While a device is held its lock file is locked (flock), which ends with the process
+however that ends; so a file without a locked lock is one that somebody left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from powertrain.errors import DeviceBusyError, DeviceError
+
+__all__ = ["Entry", "Journal", "default_folder"]
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+VERSION = 1
+
+
+def default_folder() -> Path:
+    """Return where journals are kept: below XDG_STATE_HOME, for root /var/lib/powertrain."""
+    state = os.environ.get("XDG_STATE_HOME")
+    if state:
+        return Path(state) / "powertrain"
+    if os.geteuid() == 0:
+        return Path("/var/lib/powertrain")
+    return Path.home() / ".local" / "state" / "powertrain"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The state of a device before somebody changed it."""
+
+    spec: str
+    """What opens the device again."""
+    device: str
+    pid: int
+    boot_id: str
+    saved: Mapping[str, Any]
+    """The state, in the device's own words."""
+
+
+@final
+class Journal:
+    """A folder with a file for each device that is held, or was left behind."""
+
+    def __init__(self, folder: Path | None = None, *, boot_id: Path = BOOT_ID) -> None:
+        """Use a folder, which is made when something is first written.
+
+        Args:
+            folder: `default_folder()` if None.
+            boot_id: The kernel's file with the id of this boot.
+        """
+        self.folder = default_folder() if folder is None else folder
+        self._boot_id = boot_id
+
+    @contextmanager
+    def locked(self, key: str) -> Generator[None]:
+        """Keep every other process from holding a device while the context lasts.
+
+        Raises:
+            DeviceBusyError: Another one holds it.
+            DeviceError: The folder cannot be written.
+        """
+        path = self._path(key).with_suffix(".lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise DeviceError(
+                f"cannot keep a journal in {self.folder} ({error.strerror}), and without one the device "
+                "is not "
+                "changed: make the folder writable, or set XDG_STATE_HOME"
+            ) from error
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                owner = os.pread(lock, 32, 0).decode(errors="replace").strip()
+                raise DeviceBusyError(
+                    f"{key} is held by another process{f' ({owner})' if owner else ''}: wait for it or "
+                    "stop it"
+                ) from error
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"pid {os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(lock)
+
+    def keep(self, key: str, *, spec: str, device: str, saved: Mapping[str, Any]) -> None:
+        """Save the state of a device before it is changed; when this returns it is on the disk."""
+        content = {
+            "version": VERSION,
+            "spec": spec,
+            "device": device,
+            "pid": os.getpid(),
+            "boot_id": self.boot_id(),
+            "saved": saved,
+        }
+        path = self._path(key)
+        temporary = path.with_suffix(".tmp")
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            self._sync_folder()
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise DeviceError(
+                f"cannot write the journal {path} ({error.strerror}): {device} is left as it is"
+            ) from error
+
+    def forget(self, key: str) -> None:
+        """Remove what was kept of a device: it has been given back."""
+        self._path(key).unlink(missing_ok=True)
+
+    def left_behind(self, key: str) -> Entry | None:
+        """Return what was kept of a device, if anything, and the machine has not been booted since."""
+        path = self._path(key)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            entry = Entry(
+                spec=content["spec"],
+                device=content["device"],
+                pid=int(content["pid"]),
+                boot_id=content["boot_id"],
+                saved=dict(content["saved"]),
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DeviceError(
+                f"the journal {path} cannot be read ({error}): check the device by hand, then delete the file"
+            ) from error
+        if entry.boot_id != self.boot_id():
+            self.forget(key)
+            return None
+        return entry
+
+    def devices(self) -> list[str]:
+        """Return the keys of all devices of which something was kept."""
+        return sorted(path.stem for path in self.folder.glob("*.json"))
+
+    def boot_id(self) -> str:
+        """Return the id of this boot, empty where the kernel does not tell."""
+        try:
+            return self._boot_id.read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', key).strip('-')}.json"
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,77 @@
+"""Options of a device's spec: `cpu?batch_size=8,16&precision=fp32,bf16`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from powertrain.errors import DeviceError, UnknownNameError
+from powertrain.space import SOFTWARE_KNOBS, Knob, ModeSpace
+
+__all__ = ["PRECISIONS", "KnobOptions"]
+
+PRECISIONS: Mapping[str, float] = {"fp32": 32.0, "tf32": 19.0, "bf16": 16.0, "fp16": 15.0}
+
+
+@final
+class KnobOptions:
+    """Values of knobs, as the options of a spec name them."""
+
+    def __init__(self, text: str) -> None:
+        """Read what follows the question mark; it may be empty.
+
+        Raises:
+            DeviceError: It is not `KNOB=VALUE,VALUE` with `&` between knobs.
+        """
+        self.text = text
+        self._values: dict[str, tuple[float, ...]] = {}
+        for part in text.split("&") if text else ():
+            knob, mark, values = part.partition("=")
+            if not mark or not values:
+                raise DeviceError(f"{part!r} is not KNOB=VALUE,VALUE as in batch_size=8,16")
+            self._values[knob] = tuple(_value(knob, value) for value in values.split(","))
+
+    def space(self, hardware: Mapping[str, tuple[float, ...]], *, device: str) -> ModeSpace:
+        """Return the space of hardware knobs, narrowed, and of the software knobs that were asked for.
+
+        Raises:
+            UnknownNameError: A knob is neither.
+            DeviceError: A value is none of the hardware knob's.
+        """
+        knobs = {name: Knob(name=name, values=values) for name, values in hardware.items()}
+        for name, values in self._values.items():
+            if name in knobs:
+                knobs[name] = Knob(name=name, values=_taken(knobs[name], values, device))
+            elif name in SOFTWARE_KNOBS:
+                knobs[name] = Knob(name=name, values=values)
+            else:
+                raise UnknownNameError.of(f"knob of {device}", name, (*hardware, *SOFTWARE_KNOBS))
+        return ModeSpace(tuple(knobs.values()))
+
+
+def _value(knob: str, text: str) -> float:
+    if knob == "precision" and text in PRECISIONS:
+        return PRECISIONS[text]
+    try:
+        value = float(text)
+    except ValueError:
+        raise DeviceError(f"{knob}={text}: give a number{_names(knob)}") from None
+    least = {"batch_size": 1, "loader_workers": 0, "precision": 0, "compile": 0}.get(knob)
+    if least is not None and (value < least or not value.is_integer()):
+        raise DeviceError(f"{knob}={text}: give a whole number of at least {least}{_names(knob)}")
+    if knob == "precision" and value not in PRECISIONS.values():
+        raise DeviceError(f"{knob}={text}: there are {', '.join(PRECISIONS)}")
+    if knob == "compile" and value > 1:
+        raise DeviceError(f"{knob}={text}: it is 0 or 1")
+    return value
+
+
+def _names(knob: str) -> str:
+    return f" or {', '.join(PRECISIONS)}" if knob == "precision" else ""
+
+
+def _taken(knob: Knob, values: tuple[float, ...], device: str) -> tuple[float, ...]:
+    try:
+        return tuple(knob.values[knob.index(value)] for value in values)
+    except ValueError as error:
+        raise DeviceError(f"{device}: {error}") from None

@@ -1,0 +1,216 @@
+"""Measuring one mode, as a coroutine: whoever trains runs it, be that a job or somebody's own loop.
+
+It yields whenever a minibatch is to be trained, and is then sent whether one was: `True`, or `False` where
+the time since was a pause (an evaluation, the end of an epoch).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+
+from powertrain.devices import AbstractLiveDevice
+from powertrain.profiling._procedure import Procedure
+from powertrain.profiling._sampler import Sampler, Span
+from powertrain.profiling._settle import drift, interval_half_width, is_level, last_two_agree
+from powertrain.records import PowerMode, Profile
+from powertrain.units import ms_from_s
+
+__all__ = ["FLAGS", "Steps", "Subject", "measure"]
+
+Steps = Generator[None, "bool | None", Profile]
+
+FLAGS: Mapping[str, str] = {
+    "throttled": "the device cut its clocks by itself meanwhile",
+    "unsteady": "it was begun before times and power were steady, because they would not be",
+    "drifting": "times or power kept rising or falling while it was taken",
+    "interrupted": "one minibatch took several times as long as the others, or the clock was set back",
+    "sensor_failed": "the power sensor failed, so there is a time alone",
+    "out_of_memory": "a minibatch did not fit into memory, so there is no number",
+    "unreachable": "the device did not take the mode, so there is no number",
+}
+"""Why a profile is kept and left out of fits."""
+
+POWER_WINDOW_S = 1.0
+"""Readings that are looked at to tell whether the power is level; more where a minibatch takes longer."""
+LEAST_READINGS = 4
+OUTLIER = 5.0
+"""A minibatch that takes so many times the median was interrupted."""
+LEAST_TO_DRIFT = 8
+"""Values of which it can be told whether they drift."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is measured, as far as a measurement has to know."""
+
+    workload: str
+    warm_up_minibatches: int = 1
+    units_per_minibatch: float = 1.0
+    description: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@final
+class _Counted:
+    """The minibatches that count: how long each took, and the spans of time that they fill."""
+
+    def __init__(self) -> None:
+        self.times_s: list[float] = []
+        self.spans: list[Span] = []
+        self.clock_set_back = False
+        self._joined = False
+
+    def add(self, before_s: float, after_s: float) -> None:
+        """Count one; spans without a pause between them are one."""
+        if after_s <= before_s:
+            self.clock_set_back = True
+            self.pause()
+            return
+        self.times_s.append(after_s - before_s)
+        start_s = self.spans.pop()[0] if self._joined else before_s
+        self.spans.append((start_s, after_s))
+        self._joined = True
+
+    def pause(self) -> None:
+        """End the span."""
+        self._joined = False
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether something came between that no mean should hold."""
+        return self.clock_set_back or max(self.times_s) > OUTLIER * float(np.median(self.times_s))
+
+
+def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: Procedure) -> Steps:
+    """Measure the mode that is being held; see the module for what is yielded and sent.
+
+    Returns:
+        The profile, as the value of the generator.
+    """
+    clock, throttles, start_c = device.clock, device.throttle_count(), device.temperature_c()
+    started_s = clock.now_s()
+    sampler = Sampler(device, how.sample_period_s)
+    with sampler.running():
+        steady = yield from _stabilise(device, subject, sampler, how, started_s)
+        counted = yield from _count(device, subject, sampler, how, started_s)
+        sampler.read()
+    readings_w, lost = sampler.power_w(counted.spans), sampler.gives_nothing
+    time_s, time_rel_se = _mean(counted.times_s)
+    _, power_rel_se = _mean(readings_w)
+    flagged = {
+        "throttled": device.throttle_count() > throttles,
+        "unsteady": not steady,
+        "drifting": any(_drifts(values, how) for values in (counted.times_s, readings_w)),
+        "interrupted": counted.interrupted,
+        "sensor_failed": lost,
+    }
+    return Profile(
+        device=device.name,
+        workload=subject.workload,
+        mode=mode,
+        time_ms=ms_from_s(time_s) / subject.units_per_minibatch,
+        power_w=math.nan if lost else sampler.mean_power_w(counted.spans),
+        time_rel_se=time_rel_se,
+        power_rel_se=math.nan if lost else power_rel_se,
+        duration_s=max(clock.now_s() - started_s, 0.0),
+        flags=tuple(name for name, is_so in flagged.items() if is_so),
+        extra=_extra(device, subject, sampler, counted, start_c),
+    )
+
+
+def _stabilise(
+    device: AbstractLiveDevice, subject: Subject, sampler: Sampler, how: Procedure, started_s: float
+) -> Generator[None, bool | None, bool]:
+    """Train until times and power are steady; return whether they are."""
+    clock = device.clock
+    discarded = max(how.discarded, subject.warm_up_minibatches)
+    times_s: list[float] = []
+    while True:
+        before_s = clock.now_s()
+        if not (yield):
+            times_s.clear()
+            continue
+        now_s = clock.now_s()
+        times_s.append(now_s - before_s)
+        if len(times_s) < discarded or now_s < started_s + how.stabilise_s:
+            continue
+        # The first minibatches are slow by nature, so the times are compared after them.
+        agree = last_two_agree(times_s[discarded:], tolerance=how.time_tolerance)
+        level = True
+        if sampler.reads_power:
+            window_s = max(POWER_WINDOW_S, times_s[-1])
+            level = is_level(sampler.power_w([(now_s - window_s, now_s)]), tolerance=how.power_tolerance)
+        if not how.tests_steadiness or (level and agree):
+            return True
+        if now_s >= started_s + how.stabilise_limit_s and len(times_s) >= discarded + 2:
+            # A sensor that gives nothing is no sign of unsteadiness: that has a flag of its own.
+            return agree and sampler.gives_nothing
+
+
+def _count(
+    device: AbstractLiveDevice, subject: Subject, sampler: Sampler, how: Procedure, started_s: float
+) -> Generator[None, bool | None, _Counted]:
+    """Train and count until it is enough."""
+    clock, counted, skipped = device.clock, _Counted(), 0
+    sampler.read()
+    while not _enough(counted, sampler, how, clock.now_s() - started_s):
+        before_s = clock.now_s()
+        trained = yield
+        after_s = clock.now_s()
+        if not trained:
+            counted.pause()
+            skipped = max(how.discarded, subject.warm_up_minibatches)
+        elif skipped:
+            skipped -= 1
+        else:
+            counted.add(before_s, after_s)
+    return counted
+
+
+def _enough(counted: _Counted, sampler: Sampler, how: Procedure, spent_s: float) -> bool:
+    """Tell whether what was measured will do."""
+    n = len(counted.times_s)
+    if n >= how.most_minibatches or (n >= 2 and spent_s >= how.limit_s):
+        return True
+    if n < how.least_minibatches or interval_half_width(counted.times_s) > how.precision:
+        return False
+    if not sampler.reads_power or sampler.gives_nothing:
+        return True
+    readings_w = sampler.power_w(counted.spans)
+    return len(readings_w) >= LEAST_READINGS and interval_half_width(readings_w) <= how.precision
+
+
+def _drifts(values: list[float], how: Procedure) -> bool:
+    return len(values) >= LEAST_TO_DRIFT and drift(values) > how.drift_tolerance
+
+
+def _mean(values: list[float]) -> tuple[float, float]:
+    """Return a mean and its relative standard error (NaN of fewer than two values)."""
+    array = np.array(values)
+    if len(array) < 2:
+        return (float(array[0]) if len(array) else math.nan), math.nan
+    mean = float(array.mean())
+    return mean, float(array.std(ddof=1) / np.sqrt(len(array)) / mean)
+
+
+def _extra(
+    device: AbstractLiveDevice, subject: Subject, sampler: Sampler, counted: _Counted, start_c: float
+) -> dict[str, str]:
+    """Return what else a profile says: temperatures, what the power is a sum of, the software."""
+    found = {"minibatches": str(len(counted.times_s))}
+    if sampler.reads_power:
+        found["power_from"] = " + ".join(device.rails)
+        found["energy_by"] = "counter" if sampler.counts_energy else "trapezoid"
+    if sampler.missed:
+        found["missed_readings"] = str(sampler.missed)
+    if sampler.failures:
+        found["failed_readings"] = f"{sampler.failures} ({sampler.error})"
+    for name, celsius in (("start_c", start_c), ("end_c", device.temperature_c())):
+        if not math.isnan(celsius):
+            found[name] = f"{celsius:.1f}"
+    return {**found, **device.environment(), **subject.description}

@@ -1,0 +1,127 @@
+"""Holding a mode while a command runs, and giving back what was left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, final
+
+from powertrain.devices import AbstractDevice, Journal
+from powertrain.errors import DeviceError, PowerTrainError, UnknownNameError
+from powertrain.records import PowerMode
+from powertrain.space import SOFTWARE_KNOBS
+from powertrain.workflow._joins import open_device
+from powertrain.workflow._profiling import live
+
+__all__ = ["Restored", "held_mode", "restore_all", "run_held"]
+
+FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+
+
+def held_mode(device: AbstractDevice, text: str) -> PowerMode:
+    """Read a mode to be held: `KNOB=VALUE ...`, or the name of one of the device's stock modes.
+
+    Knobs of the training that the device's space lacks are allowed, and those that it has may be left out.
+
+    Raises:
+        UnknownNameError: There is no such stock mode.
+        ValueError: It is no mode.
+    """
+    stock = device.stock_modes()
+    if text in stock:
+        return stock[text]
+    if "=" not in text:
+        raise UnknownNameError.of(f"mode of {device.name}", text, (*stock, "KNOB=VALUE ..."))
+    return PowerMode.parse(text)
+
+
+def run_held(device: AbstractDevice, mode: PowerMode, command: Sequence[str]) -> int:
+    """Hold a mode while a command runs; return its exit code (128 + n where signal n ended it).
+
+    SIGTERM and SIGHUP are passed on to the command, and Ctrl-C reaches it from the terminal; the mode is
+    held until it has ended. Knobs of the training are not the device's: the command finds them in its
+    environment (`POWERTRAIN_BATCH_SIZE` and so on).
+
+    Args:
+        device: A live device.
+        mode: Of the device.
+        command: Program and arguments.
+
+    Raises:
+        DeviceError: The device does not take the mode, or the command cannot be run.
+    """
+    board = live(device)
+    software = [name for name in mode if name in SOFTWARE_KNOBS]
+    environment = {f"POWERTRAIN_{name.upper()}": f"{mode[name]:.10g}" for name in software}
+    with board.hold(_whole(board, mode)):
+        try:
+            child = subprocess.Popen(command, env={**os.environ, **environment})
+        except OSError as error:
+            raise DeviceError(f"cannot run {command[0]}: {error.strerror}") from error
+        with _passed_on(child):
+            code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _whole(device: AbstractDevice, mode: Mapping[str, float]) -> PowerMode:
+    """Return the mode with the software knobs that the device's space has, and no others."""
+    usual = {k.name: k.values[0] for k in device.space.knobs if k.name in SOFTWARE_KNOBS}
+    given = {name: value for name, value in mode.items() if name not in SOFTWARE_KNOBS or name in usual}
+    return PowerMode({**usual, **given})
+
+
+@contextmanager
+def _passed_on(child: subprocess.Popen[Any]) -> Generator[None]:
+    """Let the child, not this process, decide what a signal ends."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        del frame
+        child.send_signal(number)
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        del number, frame  # the terminal has sent it to the child as well
+
+    before = {number: signal.signal(number, pass_on) for number in FORWARDED}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What became of a device that somebody left behind."""
+
+    device: str
+    spec: str
+    pid: int
+    """Of the process that left it."""
+    done: bool
+    problem: str = ""
+
+
+def restore_all(journal: Journal | None = None) -> list[Restored]:
+    """Give back every device of this machine that a dead process left as it had set it."""
+    kept = journal or Journal()
+    found: list[Restored] = []
+    for key in kept.devices():
+        entry = kept.left_behind(key)
+        if entry is None:
+            continue  # from before the last boot
+        try:
+            live(open_device(entry.spec)).restore()
+            problem = ""
+        except PowerTrainError as error:
+            problem = str(error)
+        found.append(
+            Restored(device=entry.device, spec=entry.spec, pid=entry.pid, done=not problem, problem=problem)
+        )
+    return found
