@@ -29,25 +29,34 @@ ROWS_SHOWN = 50
 @command(
     "devices",
     short="Show what is here: modes, knobs, workloads.",
-    examples=("devices", "devices replay:measured.csv"),
+    examples=("devices", "devices cpu", "devices replay:measured.csv"),
 )
 @click.argument("specs", metavar="[DEVICE]...", nargs=-1)
 @json_option
 def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     """Show devices: their modes, knobs and workloads, what works and what is missing.
 
-    Without DEVICE, the simulated boards that are always here. A DEVICE is one of them, with options as in
-    sim:orin-agx?seed=3 where needed, or replay:FILE.csv (replay:FILE.csv#NAME where the file has several).
+    Without DEVICE, those of this machine with what is missing, and the simulated boards. A DEVICE is one of
+    them, with options as in cpu?batch_size=8,16 or sim:orin-agx?seed=3 where needed, or replay:FILE.csv
+    (replay:FILE.csv#NAME where the file has several).
     """
-    from powertrain.devices import DEVICE_SPECS
+    from powertrain.devices import DEVICE_SPECS, found_here
     from powertrain.workflow import open_device
 
-    found = [open_device(spec) for spec in specs or [s for s in DEVICE_SPECS if s.startswith("sim:")]]
+    simulated = [spec for spec in DEVICE_SPECS if spec.startswith("sim:")]
+    found = [open_device(spec) for spec in specs or (*found_here(), *simulated)]
     if as_json:
         print_json({"devices": [_described(device) for device in found], "specs": DEVICE_SPECS})
         return
     if not specs:
-        print_table(_overview(found))
+        here = [device for device in found if not device.simulated]
+        print_table(_overview("Devices of this machine", here))
+        for device in here:
+            for note in device.notes():
+                click.echo(f"- {device.spec}: {note}")
+        click.echo()
+        boards = [device for device in found if device.simulated]
+        print_table(_overview("Simulated boards, which are always here", boards))
         click.echo(f"A DEVICE is given as {' or '.join(DEVICE_SPECS)}.")
         return
     for device in found:
@@ -64,24 +73,36 @@ def _described(device: AbstractDevice) -> dict[str, Any]:
         "simulated": device.simulated,
         "modes": len(device.modes()),
         "knobs": {knob.name: knob.values for knob in device.space.knobs},
+        "power_from": _rails(device),
         "workloads": device.workloads(),
         "stock_modes": {name: dict(mode) for name, mode in device.stock_modes().items()},
         "notes": device.notes(),
     }
 
 
-def _overview(devices: list[AbstractDevice]) -> Table:
+def _overview(title: str, devices: list[AbstractDevice]) -> Table:
     from powertrain.report import Table
 
     return Table.of(
-        "Devices that are always here",
-        ("spec", "device", "modes", "knobs"),
+        title,
+        ("spec", "device", "modes", "knobs", "power"),
         [
-            (device.spec, device.name, len(device.modes()), ", ".join(device.space.names))
+            (device.spec, device.name, len(device.modes()), ", ".join(device.space.names), _power(device))
             for device in devices
         ],
         note="powertrain devices SPEC tells more of one.",
     )
+
+
+def _rails(device: AbstractDevice) -> tuple[str, ...]:
+    from powertrain.devices import AbstractLiveDevice
+
+    return device.rails if isinstance(device, AbstractLiveDevice) else ()
+
+
+def _power(device: AbstractDevice) -> str:
+    rails = _rails(device)
+    return " + ".join(rails) if rails else "none"
 
 
 def _device_table(device: AbstractDevice) -> Table:

@@ -17,7 +17,8 @@ from powertrain.devices._clock import Clock, MonotonicClock, VirtualClock
 from powertrain.devices._cpu import CpuDevice
 from powertrain.devices._hold import Holder, Settings, Terminated
 from powertrain.devices._journal import Journal
-from powertrain.devices._open import DEVICE_SPECS, open_device
+from powertrain.devices._nvml import NvmlDevice
+from powertrain.devices._open import DEVICE_SPECS, found_here, open_device
 from powertrain.devices._replay import ReplayDevice
 from powertrain.devices._simulated import BOARDS, DISTURBANCES, Board, Disturbances, SimulatedBoard
 
@@ -36,12 +37,14 @@ __all__ = [
     "Holder",
     "Journal",
     "MonotonicClock",
+    "NvmlDevice",
     "PowerReading",
     "ReplayDevice",
     "Settings",
     "SimulatedBoard",
     "Terminated",
     "VirtualClock",
+    "found_here",
     "is_simulated",
     "open_device",
 ]

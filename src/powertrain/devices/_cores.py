@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, final
 
@@ -18,7 +18,7 @@ __all__ = ["CoresPart"]
 
 @final
 class CoresPart(Part):
-    """Sets the affinity of all threads of this process; no permission is needed.
+    """Sets the affinity of all threads of this process and of its children; no permission is needed.
 
     Processors are taken so that each core is used once before any is used twice.
     """
@@ -27,7 +27,7 @@ class CoresPart(Part):
     outlives_process = False
 
     def __init__(self, *, sysfs: Path = Path("/sys"), proc: Path = Path("/proc")) -> None:
-        self._tasks = proc / "self" / "task"
+        self._proc = proc
         self._order = _spread(sorted(os.sched_getaffinity(0)), sysfs)
         self.knobs = {"cpu_cores": tuple(float(n) for n in range(1, len(self._order) + 1))}
 
@@ -53,12 +53,26 @@ class CoresPart(Part):
 
     def _set(self, cpus: Iterable[int]) -> None:
         wanted, done = set(cpus), set[int]()
-        # Threads that are started meanwhile take after the one that starts them; look until none is new.
-        while new := {int(task.name) for task in self._tasks.iterdir()} - done:
+        # What is started meanwhile takes after the thread that starts it; look until none is new.
+        while new := set(_threads(self._proc, "self")) - done:
             for task in new:
                 with contextlib.suppress(ProcessLookupError):  # it has ended
                     os.sched_setaffinity(task, wanted)
             done |= new
+
+
+def _threads(proc: Path, process: str) -> Generator[int]:
+    """Yield the threads of a process and of all that descend from it, such as loading processes."""
+    try:
+        tasks = [int(task.name) for task in (proc / process / "task").iterdir()]
+    except OSError:
+        return  # it has ended
+    for task in tasks:
+        yield task
+        with contextlib.suppress(OSError):  # it has ended, or the kernel does not list children
+            children = (proc / process / "task" / str(task) / "children").read_text(encoding="ascii")
+            for child in children.split():
+                yield from _threads(proc, child)
 
 
 def _spread(cpus: list[int], sysfs: Path) -> list[int]:

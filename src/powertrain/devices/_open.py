@@ -8,12 +8,14 @@ from pathlib import Path
 from powertrain.devices._base import AbstractDevice
 from powertrain.devices._clock import MonotonicClock, VirtualClock
 from powertrain.devices._cpu import CpuDevice
+from powertrain.devices._nvml import NvmlDevice
+from powertrain.devices._nvml_driver import gpu_count
 from powertrain.devices._replay import ReplayDevice
 from powertrain.devices._simulated import BOARDS, Disturbances, SimulatedBoard
 from powertrain.errors import DataError, DeviceError, UnknownNameError
 from powertrain.records import ProfileTable
 
-__all__ = ["DEVICE_SPECS", "open_device"]
+__all__ = ["DEVICE_SPECS", "found_here", "open_device"]
 
 TableReader = Callable[[Path], Iterable[ProfileTable]]
 
@@ -48,6 +50,8 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
         return CpuDevice(options)
     if board == "auto":
         return _open_auto(options)
+    if kind == "nvml":
+        return _open_gpu(board, options)
     if board in BOARDS:
         return _open_board(board, options)
     if kind == "replay" and rest:
@@ -63,8 +67,21 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
 
 
 def _open_auto(options: str) -> AbstractDevice:
-    """Open the device of this machine that trainings are likely to run on."""
-    return CpuDevice(options)
+    """Open the device of this machine that a training is likely to run on: its GPU, else its processor."""
+    gpus = [spec for spec in found_here() if spec.startswith("nvml:")]
+    return _open_gpu(gpus[0], options) if gpus else CpuDevice(options)
+
+
+def _open_gpu(name: str, options: str) -> NvmlDevice:
+    number = name.partition(":")[2] or "0"
+    if not number.isdecimal():
+        raise UnknownNameError(f"unknown device {name!r}: a GPU is given by its number, as in nvml:0")
+    return NvmlDevice(int(number), options)
+
+
+def found_here() -> tuple[str, ...]:
+    """Return the specs of the devices of this machine that can be opened."""
+    return (*(f"nvml:{index}" for index in range(gpu_count())), "cpu")
 
 
 BOARD_OPTIONS = ("clock", "off", "seed", "state")

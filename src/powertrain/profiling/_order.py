@@ -65,11 +65,12 @@ def _nearest_first(places: FloatArray, costs: FloatArray, start: int) -> npt.NDA
 def _serpentine(places: FloatArray, costs: FloatArray) -> npt.NDArray[np.int64]:
     """Walk a grid in rows, each backwards after the one before; dear knobs change least often."""
     by_cost = np.argsort(-costs, kind="stable")
-    walked: list[FloatArray] = []
-    turned = np.zeros(len(places), dtype=np.int64)
+    walked: list[npt.NDArray[np.int64]] = []
+    row = np.zeros(len(places), dtype=np.int64)
     for j in by_cost:
-        column = places[:, j]
-        walked.append(np.where(turned % 2 == 1, 1 - column, column))
-        _, rank = np.unique(column, return_inverse=True)
-        turned = turned + np.where(turned % 2 == 1, rank.max() - rank, rank)
+        levels, rank = np.unique(places[:, j], return_inverse=True)
+        # A reflected code: every other row is walked backwards.
+        rank = np.where(row % 2 == 1, len(levels) - 1 - rank, rank)
+        walked.append(rank)
+        row = row * len(levels) + rank
     return np.lexsort(walked[::-1])

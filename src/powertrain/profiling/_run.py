@@ -50,7 +50,7 @@ def profile_modes(
 
     Args:
         device: What is measured.
-        workload: One of the device's, or a job that is ready.
+        workload: One of the device's, or a job that is ready; it is closed at the end.
         modes: `(n, n_knobs)` modes of the device.
         procedure: How; as much as the precision asks for, by default.
         progress: Told about every mode.

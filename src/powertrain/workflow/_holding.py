@@ -117,8 +117,8 @@ def restore_all(journal: Journal | None = None) -> list[Restored]:
         if entry is None:
             continue  # from before the last boot
         try:
-            live(open_device(entry.spec)).restore()
-            problem = ""
+            done = live(open_device(entry.spec)).restore()
+            problem = "" if done else "this user may not change it: run powertrain restore as root"
         except PowerTrainError as error:
             problem = str(error)
         found.append(

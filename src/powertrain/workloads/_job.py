@@ -47,7 +47,10 @@ class Job(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End the training, its loading processes included; closing twice is harmless."""
+        """End the training, its loading processes included, and give back what `prepare` changed.
+
+        Closing twice is harmless; `prepare` begins anew.
+        """
 
     @abstractmethod
     def description(self) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from powertrain.errors import DataError, MissingExtraError, UnknownNameError
+from powertrain.errors import DataError, MissingExtraError, UnknownNameError, WorkloadError
 from powertrain.workloads._catalogue import STUDY, find_workload
 from powertrain.workloads._job import Job
 from powertrain.workloads._own import OwnJob, function_of
@@ -97,14 +97,23 @@ def open_job(
 
 
 def cuda_index(uuid: str) -> int | None:
-    """Return PyTorch's index of the GPU with this UUID; None where PyTorch cannot tell."""
+    """Return PyTorch's index of the GPU with this UUID; None where PyTorch cannot tell.
+
+    Raises:
+        WorkloadError: PyTorch sees other GPUs and not this one.
+    """
     if importlib.util.find_spec("torch") is None:
         return None
     torch: Any = importlib.import_module("torch")
+    seen = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    uuids = [str(getattr(properties, "uuid", "")).lower() for properties in seen]
     wanted = uuid.removeprefix("GPU-").lower()
-    for index in range(torch.cuda.device_count()):
-        if str(getattr(torch.cuda.get_device_properties(index), "uuid", "")).lower() == wanted:
-            return index
+    if wanted in uuids:
+        return uuids.index(wanted)
+    if uuids and all(uuids):
+        raise WorkloadError(
+            f"PyTorch sees {len(uuids)} GPUs and not {uuid}: let CUDA_VISIBLE_DEVICES show it"
+        )
     return None
 
 

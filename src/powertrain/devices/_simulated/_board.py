@@ -351,7 +351,10 @@ class _BoardSettings(Settings):
     def _change(self, setting: Setting) -> None:
         self._state.change(setting)
         if self._file is not None:
-            self._file.write_text(json.dumps(self.save()), encoding="utf-8")
+            # Replaced at once: hardware, too, is in one mode or in another when its user is killed.
+            new = self._file.with_name(f"{self._file.name}.new")
+            new.write_text(json.dumps(self.save()), encoding="utf-8")
+            new.replace(self._file)
 
 
 def _setting_from(saved: Mapping[str, Any], modes: int) -> Setting:

@@ -77,7 +77,6 @@ class TorchJob(Job):
         self._before = torch.get_num_threads(), tf32_is_allowed()
         self._loader: Loader | None = None
         self._settings: _Settings | None = None
-        self._closed = False
         with self._explained(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
             self._task = recipe.task()
@@ -115,11 +114,9 @@ class TorchJob(Job):
 
     @override
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
         if self._loader is not None:
             self._loader.close()
+        self._loader = self._settings = None
         threads, tf32 = self._before
         torch.set_num_threads(threads)
         set_tf32(tf32)
@@ -136,10 +133,9 @@ class TorchJob(Job):
 
     def _load_anew(self, settings: _Settings) -> None:
         """Start loading; workers take the cores that their parent has when they are started."""
-        same = self._settings is not None and self._settings.samples == settings.samples
-        if self._loader is not None and same and settings.workers == 0 and self._settings.workers == 0:  # pyright: ignore[reportOptionalMemberAccess]
-            return
         if self._loader is not None:
+            if settings == self._settings and settings.workers == 0:
+                return
             self._loader.close()
         self._loader = Loader(
             self._task,
@@ -171,7 +167,7 @@ class TorchJob(Job):
             yield
         except WorkloadError:
             raise
-        except (RuntimeError, MemoryError, ValueError, TypeError) as error:
+        except (RuntimeError, MemoryError, ValueError, TypeError, AssertionError) as error:
             text = " ".join(str(error).split())[:300]
             if not is_out_of_memory(error):
                 raise WorkloadError(f"{self.workload} failed: {type(error).__name__}: {text}") from error

@@ -1,0 +1,133 @@
+"""What measuring adds to what is measured: writes benchmarks/results/overhead.md.
+
+    python benchmarks/overhead.py [--repeats 10]
+
+The time of a minibatch as the profiler gives it beside a bare loop of the same model over the same loader,
+written out by hand, in turn; and the processor time that reading the power ten times a second takes. The power
+is read from a folder of files like those of the kernel, since not every machine has counters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from _harness import machine, table, today, write_result
+
+from powertrain.devices import CpuDevice
+from powertrain.profiling import Procedure, Sampler, profile_modes
+from powertrain.workloads import open_job
+
+WORKLOADS = ("resnet18-s64-b8", "mobilenet_v3-s64-b8", "lstm-s16-b4")
+MINIBATCHES, WARM_UP = 40, 5
+SAMPLED_S = 30.0
+
+
+def counters() -> Path:
+    """Make files like those of two packages with memory."""
+    root = Path(tempfile.mkdtemp())
+    for number, label in (("0", "package-0"), ("0:0", "dram"), ("1", "package-1"), ("1:0", "dram")):
+        folder = root / f"class/powercap/intel-rapl:{number}"
+        folder.mkdir(parents=True)
+        for name, text in (
+            ("name", label),
+            ("max_energy_range_uj", "262143328850"),
+            ("energy_uj", "1000000"),
+        ):
+            (folder / name).write_text(f"{text}\n")
+    return root
+
+
+def bare_ms(job) -> float:
+    """Return the mean time of a minibatch of a loop as anyone would write it [ms]."""
+    job.prepare({"loader_workers": 0})
+    task, loader = job._task, job._loader
+    for count in range(WARM_UP + MINIBATCHES):
+        if count == WARM_UP:
+            started_s = time.perf_counter()
+        minibatch = loader.next()
+        task.optimiser.zero_grad(set_to_none=True)
+        loss = task.loss(task.model, minibatch)
+        loss.backward()
+        task.optimiser.step()
+    return 1e3 * (time.perf_counter() - started_s) / MINIBATCHES
+
+
+def profiled_ms(device: CpuDevice, job) -> float:
+    """Return what the profiler says of as many minibatches, power read meanwhile [ms]."""
+    how = Procedure(
+        stabilise_s=0.0,
+        stabilise_limit_s=0.0,
+        time_tolerance=np.inf,
+        power_tolerance=np.inf,
+        discarded=WARM_UP,
+        least_minibatches=MINIBATCHES,
+        most_minibatches=MINIBATCHES,
+    )
+    (profile,) = profile_modes(device, job, device.modes(), procedure=how)
+    return profile.time_ms
+
+
+def sampling_share(device: CpuDevice) -> float:
+    """Return the share of one core that reading the power ten times a second takes [%]."""
+
+    def used_s() -> float:
+        before_s = time.process_time()
+        time.sleep(SAMPLED_S)
+        return time.process_time() - before_s
+
+    at_rest_s = used_s()
+    with Sampler(device, 0.1).running():
+        sampled_s = used_s()
+    return 100 * (sampled_s - at_rest_s) / SAMPLED_S
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--out", default="overhead.md")
+    options = parser.parse_args()
+    device = CpuDevice("cpu_cores=2&loader_workers=0", sysfs=counters())
+    rows = []
+    for name in WORKLOADS:
+        ratios, bare = [], []
+        with open_job(name) as job:
+            for repeat in range(options.repeats):
+                # In turn, and each of the two first as often: what drifts does so for both.
+                if repeat % 2:
+                    profiled, plain = profiled_ms(device, job), bare_ms(job)
+                else:
+                    plain, profiled = bare_ms(job), profiled_ms(device, job)
+                ratios.append(profiled / plain)
+                bare.append(plain)
+        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+        rows.append(
+            (
+                name,
+                f"{np.median(bare):.1f}",
+                f"{100 * (middle - 1):+.2f}",
+                f"{100 * (low - 1):+.2f} to {100 * (high - 1):+.2f}",
+                f"{100 * np.std(bare) / np.mean(bare):.1f}",
+            )
+        )
+    lines = [
+        f"{machine()}, {today()}. {options.repeats} pairs, each of {MINIBATCHES} minibatches, in turn.",
+        "",
+        *table(
+            ("workload", "bare loop ms", "profiler adds %", "quartiles %", "sd of the bare loop %"),
+            rows,
+            words=1,
+        ),
+        "",
+        f"Reading the power ten times a second takes {sampling_share(device):.2f} % of one core "
+        f"(four energy counters, over {SAMPLED_S:.0f} s).",
+    ]
+    write_result(options.out, "What measuring adds", "python benchmarks/overhead.py", lines)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

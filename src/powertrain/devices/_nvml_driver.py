@@ -1,0 +1,171 @@
+"""One GPU behind NVIDIA's management library (NVML), through the binding `nvidia-ml-py`.
+
+Names of functions and errors are those of the NVML API reference (docs.nvidia.com/deploy/nvml-api).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
+
+from powertrain.errors import DeviceError, DevicePermissionError, MissingExtraError
+
+__all__ = ["UNSUPPORTED", "WITHOUT_EFFECT", "Call", "NvmlGpu", "code_of", "gpu_count", "why_forbidden"]
+
+Call = tuple[Any, ...]
+"""The name of an NVML function, and what it takes besides the GPU."""
+
+UNSUPPORTED = "is not supported by this GPU or its driver"
+
+# nvmlReturn_t: the numbers are part of the library's binary interface.
+UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION = 1, 3, 4
+DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 9, 12, 13
+GPU_IS_LOST, RESET_REQUIRED, VERSION_MISMATCH = 15, 16, 18
+
+EXPLAINED = {
+    LIBRARY_NOT_FOUND: "there is no NVIDIA driver library (libnvidia-ml.so.1): install the NVIDIA driver, or "
+    "give the GPU to the container (docker run --gpus all)",
+    DRIVER_NOT_LOADED: "the NVIDIA driver is not loaded: load it (modprobe nvidia), or reboot",
+    VERSION_MISMATCH: "the NVIDIA driver in the kernel is of another version than its library: reboot",
+    NO_PERMISSION: "that needs root: run with sudo, or start the container with --cap-add=SYS_ADMIN",
+    NOT_SUPPORTED: f"that {UNSUPPORTED}",
+    FUNCTION_NOT_FOUND: "that is not known to this driver: install a newer NVIDIA driver",
+    GPU_IS_LOST: "the GPU is lost, it does not answer any more: look for Xid in dmesg, then reboot",
+    RESET_REQUIRED: "the GPU has to be reset: nvidia-smi --gpu-reset, or reboot",
+}
+FATAL = (UNINITIALIZED, DRIVER_NOT_LOADED, GPU_IS_LOST, RESET_REQUIRED)
+"""After these no other question has an answer either."""
+SYS_ADMIN = 21
+"""Bit of CAP_SYS_ADMIN in the capabilities of a process (linux/capability.h)."""
+WITHOUT_EFFECT = (NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND)
+"""Refusals after which the GPU is as it was before."""
+
+
+@final
+class NvmlGpu:
+    """One GPU; whatever the library refuses is an error of PowerTrain's tree, in one line."""
+
+    def __init__(self, index: int, nvml: Any = None) -> None:
+        """Find the GPU.
+
+        NVML stays initialised as long as the process lives: without persistence mode the driver is unloaded
+        with its last user, and the power limit and locked clocks with it (nvmlDeviceSetPowerManagementLimit).
+
+        Args:
+            index: NVML's, counted from 0 in the order of the PCI bus.
+            nvml: The binding; `pynvml` if None.
+
+        Raises:
+            MissingExtraError: The binding is not installed.
+            DeviceError: There is no driver, or no such GPU.
+        """
+        self.spec = f"nvml:{index}"
+        self._nvml = _binding(self.spec) if nvml is None else nvml
+        self._call("nvmlInit")
+        count: int = self._call("nvmlDeviceGetCount")
+        if not 0 <= index < count:
+            found = ", ".join(f"nvml:{i}" for i in range(count))
+            raise DeviceError(
+                f"{self.spec}: there is no such GPU; the NVIDIA driver shows {found or 'none'}"
+                + (": take one of these" if count else ": see what nvidia-smi says")
+            )
+        self._handle = self._call("nvmlDeviceGetHandleByIndex", index)
+        self.name: str = self.ask("nvmlDeviceGetName")
+        self.uuid: str = self.ask("nvmlDeviceGetUUID")
+
+    def ask(self, function: str, *arguments: Any) -> Any:
+        """Call a function of this GPU.
+
+        Raises:
+            DevicePermissionError: It needs root.
+            DeviceError: It failed for another reason.
+        """
+        return self._call(function, self._handle, *arguments)
+
+    def system(self, function: str, *, default: Any) -> Any:
+        """Call a function of the driver as a whole; return `default` where it has no answer."""
+        try:
+            return self._call(function)
+        except DeviceError:
+            return default
+
+    def look(self, function: str, *arguments: Any, default: Any) -> Any:
+        """Call a function of this GPU; return `default` where it has no answer."""
+        try:
+            return self.ask(function, *arguments)
+        except DeviceError as error:
+            if code_of(error) in FATAL:
+                raise
+            return default
+
+    def working(self, *calls: Call) -> Call | None:
+        """Return the first of some calls that is answered here, None if none is.
+
+        All that is to be read later is tried once in this way. The binding looks a function up under a lock
+        when it is first called; a signal's handler that gives the GPU back must never meet that lock taken.
+        """
+        return next((call for call in calls if self.look(*call, default=None) is not None), None)
+
+    def _call(self, function: str, *arguments: Any) -> Any:
+        found = getattr(self._nvml, function, None)
+        if found is None:
+            raise DeviceError(
+                f"{self.spec}: the installed nvidia-ml-py has no {function}: install a newer one"
+            )
+        try:
+            return found(*arguments)
+        except self._nvml.NVMLError as error:
+            raise self._explained(error, function) from error
+
+    def _explained(self, error: Any, function: str) -> DeviceError:
+        """Return the error of the tree for one of NVML's: the only place where they are translated."""
+        code, text = int(getattr(error, "value", -1)), " ".join(str(error).split())
+        reason = EXPLAINED.get(code, "the NVIDIA driver refused; see what nvidia-smi says")
+        kind = DevicePermissionError if code == NO_PERMISSION else DeviceError
+        return kind(f"{self.spec}: {reason} ({function}: {text})")
+
+
+def why_forbidden(euid: Callable[[], int], *, proc: Path = Path("/proc")) -> str:
+    """Return what this process lacks to change a GPU; empty if nothing, as far as can be told unchanged.
+
+    Root in a container usually lacks the capability that the driver asks for.
+    """
+    if euid() != 0:
+        return "needs root: run with sudo, or as root in a container that has --cap-add=SYS_ADMIN"
+    try:
+        status = (proc / "self/status").read_text(encoding="ascii", errors="replace")
+        effective = int(status.partition("CapEff:")[2].split(maxsplit=1)[0], 16)
+    except (OSError, ValueError, IndexError):
+        return ""  # not told: the driver itself will refuse
+    if effective >> SYS_ADMIN & 1:
+        return ""
+    return (
+        "needs the capability SYS_ADMIN, which root lacks here: start the container with --cap-add=SYS_ADMIN"
+    )
+
+
+def gpu_count() -> int:
+    """Return how many GPUs the driver shows; 0 where there is no driver, or nothing to ask it with."""
+    if importlib.util.find_spec("pynvml") is None:
+        return 0
+    nvml = importlib.import_module("pynvml")
+    try:
+        nvml.nvmlInit()
+        return int(nvml.nvmlDeviceGetCount())
+    except nvml.NVMLError:
+        return 0
+
+
+def code_of(error: DeviceError) -> int | None:
+    """Return NVML's number of the error that this one was translated from, None if there is none."""
+    return getattr(error.__cause__, "value", None)
+
+
+def _binding(spec: str) -> Any:
+    try:
+        return importlib.import_module("pynvml")
+    except ImportError as error:
+        raise MissingExtraError.of("nvidia-ml-py", extra="nvml", purpose=f"the device {spec}") from error

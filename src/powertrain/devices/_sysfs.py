@@ -1,0 +1,116 @@
+"""The kernel's files, as an argument: the real ones, or those of an emulated board."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import final
+
+from typing_extensions import override
+
+__all__ = ["RealSysfs", "Sysfs"]
+
+
+class Sysfs(ABC):
+    """Reads and writes files below `/`, by absolute path; what the kernel refuses is an `OSError`.
+
+    All that a board is and does passes through here, so that a board can be emulated, and so that writes
+    can be left to somebody who may.
+    """
+
+    @abstractmethod
+    def read(self, path: str) -> str:
+        """Return the text of a file without blanks around it; NULs (device tree) stay."""
+
+    @abstractmethod
+    def write(self, path: str, text: str) -> None:
+        """Write to a file that exists, at once."""
+
+    @abstractmethod
+    def listdir(self, path: str) -> list[str]:
+        """Return the names in a folder, sorted; none where there is no such folder or it may not be read."""
+
+    @abstractmethod
+    def exists(self, path: str) -> bool:
+        """Tell whether there is such a file or folder, as far as may be seen."""
+
+    @abstractmethod
+    def may_write(self, path: str) -> bool:
+        """Tell whether this user may write a file, without writing it."""
+
+    @abstractmethod
+    def resolve(self, path: str) -> str:
+        """Return the path with its links followed: the one name of a file that has several."""
+
+    @final
+    def glob(self, pattern: str) -> list[str]:
+        """Return the paths that match, sorted; `*` stands for part of one name."""
+        found = ["/"]
+        for part in pattern.strip("/").split("/"):
+            if "*" not in part:
+                found = [f"{base.rstrip('/')}/{part}" for base in found]
+                continue
+            found = [
+                f"{base.rstrip('/')}/{name}"
+                for base in found
+                for name in self.listdir(base)
+                if fnmatch.fnmatchcase(name, part)
+            ]
+        return sorted(path for path in found if self.exists(path))
+
+    @final
+    def read_or(self, path: str, otherwise: str = "") -> str:
+        """Return the text of a file, or something else where it cannot be read."""
+        try:
+            return self.read(path)
+        except OSError:
+            return otherwise
+
+
+@final
+class RealSysfs(Sysfs):
+    """The files of this machine, or of a folder that stands for its root."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+
+    @override
+    def read(self, path: str) -> str:
+        return self._at(path).read_text(encoding="utf-8", errors="replace").strip(" \t\r\n")
+
+    @override
+    def write(self, path: str, text: str) -> None:
+        # One write(2), without creating or truncating: attributes of the kernel take a value at once.
+        file = os.open(self._at(path), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(file, text.encode("ascii"))
+        finally:
+            os.close(file)
+
+    @override
+    def listdir(self, path: str) -> list[str]:
+        try:
+            return sorted(entry.name for entry in self._at(path).iterdir())
+        except OSError:
+            return []
+
+    @override
+    def exists(self, path: str) -> bool:
+        try:
+            return self._at(path).exists()
+        except OSError:  # a folder on the way may not be entered
+            return False
+
+    @override
+    def may_write(self, path: str) -> bool:
+        return os.access(self._at(path), os.W_OK)
+
+    @override
+    def resolve(self, path: str) -> str:
+        real = self._at(path).resolve()
+        return f"/{real.relative_to(self._root.resolve())}" if self._root != Path("/") else str(real)
+
+    def _at(self, path: str) -> Path:
+        return self._root / path.lstrip("/")

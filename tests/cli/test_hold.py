@@ -1,0 +1,207 @@
+"""`powertrain apply` and `powertrain restore`, and what `profile` does with trainings of one's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from powertrain.dataset import open_store
+from powertrain.devices import open_device
+
+AFFINITY = "import os, sys; print(len(os.sched_getaffinity(0)), os.environ.get('POWERTRAIN_BATCH_SIZE'))"
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def board(tmp_path):
+    return f"sim:orin-nano?state={tmp_path / 'board.json'}"
+
+
+def powertrain(*arguments: object, **more) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "powertrain", *map(str, arguments)]
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+
+def test_a_command_runs_in_the_mode_and_its_exit_code_is_passed_on(tmp_path):
+    out = tmp_path / "out"
+    code = f"{AFFINITY}; sys.exit(7)"
+    with out.open("w") as file:
+        arguments = ("apply", "cpu_cores=1 batch_size=8", "--device", "cpu", "--", sys.executable, "-c", code)
+        child = subprocess.run(
+            [sys.executable, "-m", "powertrain", *arguments], stdout=file, stderr=subprocess.PIPE, check=False
+        )
+    assert child.returncode == 7
+    assert child.stderr == b""
+    assert out.read_text() == "1 8\n"
+
+
+def test_the_board_is_in_the_mode_while_the_command_runs_and_as_before_afterwards(done, board, tmp_path):
+    before = open_device(board)
+    mode, seen = before.space[77], tmp_path / "seen.json"
+    ran = done("apply", str(mode), "--device", board, "--json", "--", "cp", tmp_path / "board.json", seen)
+    assert '"row": 77' in seen.read_text()
+    assert ran.json["mode"] == dict(mode)
+    assert ran.json["exit_code"] == 0
+    assert open_device(board).mode == before.mode
+
+
+def test_a_stock_mode_is_applied_by_its_name(done, board):
+    name = next(iter(open_device(board).stock_modes()))
+    ran = done("apply", name, "--device", board, "--json", "--", "true")
+    assert ran.json["mode"] == dict(open_device(board).stock_modes()[name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "remark"),
+    [
+        (("cpu_cores=1", "--device", "cpu"), 2, "no COMMAND to run"),
+        (("cpu_cores=0", "--device", "cpu", "--", "true"), 1, "the nearest is 1"),
+        (("fast", "--device", "sim:orin-nano", "--", "true"), 1, "unknown mode"),
+        (("gpu_mhz=1", "--device", "cpu", "--", "true"), 1, "give exactly these"),
+        (("cpu_cores=one", "--device", "cpu", "--", "true"), 2, "is not KNOB=NUMBER"),
+        (("cpu_cores=1", "--device", "cpu", "--", "/nowhere/to/be/found"), 1, "cannot run /nowhere"),
+        (("cpu_cores=1", "--device", "nvml:x", "--", "true"), 1, "given by its number"),
+    ],
+)
+def test_what_cannot_be_applied_is_one_line(run, arguments, code, remark):
+    ran = run("apply", *arguments)
+    assert ran.code == code
+    assert remark in ran.error_line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_ended_gives_the_board_back(board, number, done):
+    before = open_device(board).mode
+    waiting = (sys.executable, "-c", "print('here', flush=True); import time; time.sleep(60)")
+    with powertrain("apply", str(open_device(board).space[5]), "--device", board, "--", *waiting) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "here\n"
+        held = open_device(board).mode
+        child.send_signal(number)
+        if number == signal.SIGKILL:
+            subprocess.run(["pkill", "-P", str(child.pid)], check=False)
+        child.wait(timeout=20)
+    assert held == open_device(board).space[5]
+    if number == signal.SIGKILL:
+        assert open_device(board).mode == held
+        assert f"given back as it was before process {child.pid}" in done("restore").out
+    else:
+        assert child.returncode == 128 + signal.SIGTERM
+    assert open_device(board).mode == before
+    assert done("restore").out == "nothing was left behind\n"
+    assert done("restore", "--json").json == {"restored": []}
+
+
+def test_a_run_that_is_terminated_says_so_and_exits_with_the_signals_code(board, tmp_path):
+    options = ("--device", board, "--db", tmp_path / "p.db", "--modes", "grid", "--order", "given")
+    with powertrain("profile", "yolo", *options) as child:
+        until_s = time.monotonic() + 60
+        while not (tmp_path / "p.db").exists() and time.monotonic() < until_s:
+            time.sleep(0.05)
+        time.sleep(1.0)
+        child.send_signal(signal.SIGTERM)
+        _, said = child.communicate(timeout=30)
+    assert child.returncode == 128 + signal.SIGTERM
+    assert "the same command goes on from there" in said
+    assert open_device(board).mode == open_device("sim:orin-nano").mode
+
+
+def test_several_workloads_are_profiled_in_one_run(done, tmp_path):
+    options = ("--device", "sim:orin-nano", "--db", tmp_path / "p.db", "--modes", 3)
+    runs = done("profile", "lstm", "bert", *options, "--json").json["runs"]
+    assert [(r["workload"], r["measured"]) for r in runs] == [("lstm", 3), ("bert", 3)]
+    assert len(done("profile", "lstm", "bert", *options).out.splitlines()) == 2
+
+
+SCRIPT = """
+import sys
+import powertrain as pt
+for batch in pt.measured(range(int(sys.argv[1]))):
+    sum(range(30_000))
+print("never reached" if int(sys.argv[1]) > 10_000 else "trained")
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "train.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+def test_a_script_is_trained_until_all_is_measured(done, script, tmp_path, capfd):
+    options = ("--device", "cpu?cpu_cores=1", "--db", tmp_path / "p.db", "--modes", "grid")
+    before = os.sched_getaffinity(0)
+    shown = done("profile", script, "--args", "1000000", *options, "--name", "mine").out
+    assert shown.startswith("1 modes of mine on ")
+    assert "never reached" not in shown
+    assert os.sched_getaffinity(0) == before
+    with open_store(tmp_path / "p.db") as store:
+        (profile,) = store.profiles()
+    assert profile.workload == "mine"
+    again = done("profile", script, "--args", "1000000", *options, "--name", "mine", "--json").json["runs"][0]
+    assert (again["measured"], again["kept"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "remark"),
+    [
+        ("print('no loop')", "ended before a mode was measured"),
+        ("1 / 0", "raised ZeroDivisionError"),
+        ("raise SystemExit(4)", "ended with exit code 4"),
+    ],
+)
+def test_a_script_that_measures_nothing_is_one_line(run, tmp_path, text, remark):
+    (tmp_path / "train.py").write_text(text)
+    ran = run(
+        "profile", tmp_path / "train.py", "--device", "cpu", "--db", tmp_path / "p.db", "--modes", "grid"
+    )
+    assert ran.code == 1
+    assert remark in ran.error_line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "remark"),
+    [
+        (("train.py",), 1, "there is no file train.py"),
+        (("train.py:make",), 1, "there is no file train.py"),
+        (("lstm", "bert", "--name", "x"), 2, "names one WORKLOAD"),
+        (("lstm", "--name", "x"), 1, "no training of your own"),
+        (("lstm", "--args", "--x"), 2, "is for a script"),
+        (("lstm", "--data", "."), 1, "cannot read ."),
+        (("lstm", "--precision", "0"), 2, "precision"),
+    ],
+)
+def test_a_run_that_makes_no_sense_says_why(run, tmp_path, monkeypatch, arguments, code, remark):
+    monkeypatch.chdir(tmp_path)
+    ran = run("profile", *arguments, "--device", "cpu", "--db", tmp_path / "p.db", "--modes", "1")
+    assert ran.code == code
+    assert remark in (ran.error_line if code == 1 else ran.err)
+
+
+def test_a_training_that_does_not_follow_a_knob_is_refused_before_anything_is_measured(run, tmp_path):
+    (tmp_path / "train.py").write_text("def make(): yield")
+    options = ("--device", "cpu?batch_size=8,16", "--db", tmp_path / "p.db", "--modes", "grid")
+    ran = run("profile", f"{tmp_path / 'train.py'}:make", *options)
+    assert ran.code == 1
+    assert "does not follow the knob batch_size: it follows no software knob" in ran.error_line
+    ran = run("profile", tmp_path / "train.py", *options)
+    assert "FILE.py:FUNCTION" in ran.error_line
+
+
+def test_devices_of_this_machine_are_listed_with_what_is_missing(done):
+    shown = done("devices").out
+    assert "Devices of this machine" in shown
+    assert "cpu_cores is the affinity" in shown
+    listed = done("devices", "--json").json["devices"]
+    assert "cpu" in [device["spec"] for device in listed]
+    assert done("devices", "cpu?batch_size=8,16").out.count("batch_size: 2 values") == 1

@@ -1,0 +1,239 @@
+"""What goes wrong while modes are measured: the board is given back, and nothing that is finished is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.profiling.faulty import FaultyBoard
+
+from powertrain.dataset import open_store
+from powertrain.devices import Journal, open_device
+from powertrain.errors import DeviceError, UnreachableModeError, WorkloadError, WorkloadMemoryError
+from powertrain.profiling import FLAGS, Procedure, profile_modes
+from powertrain.records import ModeTable, ProfileTable
+from powertrain.workflow import profile
+
+QUICK = Procedure(least_minibatches=5, most_minibatches=5, stabilise_limit_s=4.0)
+
+
+def some_modes(board: FaultyBoard, n: int = 4) -> ModeTable:
+    return board.space.table(np.linspace(0, len(board.space) - 1, n).astype(int))
+
+
+@pytest.fixture
+def board():
+    board = FaultyBoard()
+    before = board.board.mode
+    yield board
+    assert board.board.mode == before
+
+
+def test_a_sensor_that_fails_half_way_flags_the_mode_and_the_run_goes_on(board):
+    def fail(reading: int) -> None:
+        if 30 < reading < 300:
+            raise OSError(5, "Input/output error")
+
+    board.at_reading = fail
+    profiles = list(profile_modes(board, "resnet18", some_modes(board, 12), procedure=QUICK))
+    failed = [p for p in profiles if "sensor_failed" in p.flags]
+    assert 1 <= len(failed) < 3
+    assert all(p.time_ms > 0 and np.isnan(p.power_w) for p in failed)
+    assert all("Input/output error" in p.extra["failed_readings"] for p in failed)
+    assert len(ProfileTable.of(profiles)) >= 8
+
+
+def test_a_few_readings_that_fail_are_counted_and_do_no_harm(board):
+    def fail(reading: int) -> None:
+        if reading % 7 == 3:
+            raise DeviceError("busy")
+
+    board.at_reading = fail
+    (profile,) = profile_modes(board, "resnet18", some_modes(board, 1))
+    assert profile.flags == ()
+    assert int(profile.extra["failed_readings"].split()[0]) > 0
+    truth = board.board.truth("resnet18", some_modes(board, 1))
+    assert profile.power_w == pytest.approx(truth.power_w[0], rel=0.05)
+
+
+def test_a_sensor_that_stays_broken_ends_the_run(board):
+    def fail(reading: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    board.at_reading = fail
+    run = profile_modes(board, "resnet18", some_modes(board, 10), procedure=QUICK)
+    got = [next(run) for _ in range(3)]
+    assert all("sensor_failed" in p.flags for p in got)
+    with pytest.raises(DeviceError, match="failed in 3 modes one after the other"):
+        next(run)
+
+
+def test_a_minibatch_that_does_not_fit_flags_its_mode_and_the_run_goes_on(board):
+    def fail(step: int) -> None:
+        if step == 2:
+            raise WorkloadMemoryError("CUDA out of memory")
+
+    board.at_step = fail
+    first, *others = profile_modes(board, "resnet18", some_modes(board), procedure=QUICK)
+    assert first.flags == ("out_of_memory",)
+    assert np.isnan(first.time_ms)
+    assert "CUDA out of memory" in first.extra["reason"]
+    assert all(p.flags == () for p in others)
+    assert len(others) == board.prepared - 1 == 3
+
+
+def test_a_mode_that_the_device_does_not_take_is_flagged_and_the_run_goes_on(board):
+    modes = some_modes(board)
+
+    def refuse(mode) -> None:
+        if mode == modes[1]:
+            raise UnreachableModeError("mem_mhz shows 2133")
+
+    board.at_write = refuse
+    profiles = list(profile_modes(board, "resnet18", modes, procedure=QUICK))
+    assert [p.flags for p in profiles] == [(), ("unreachable",), (), ()]
+    assert [p.mode for p in profiles] == list(modes)
+
+
+def test_a_training_that_raises_ends_the_run_and_keeps_what_is_finished(board, tmp_path):
+    def fail(step: int) -> None:
+        if step == 25:
+            raise WorkloadError("mine raised ValueError: nan")
+
+    board.at_step = fail
+    modes = some_modes(board)
+    with open_store(tmp_path / "p.db") as store:
+        with pytest.raises(WorkloadError, match="nan"):
+            profile(board, "resnet18", modes, store, procedure=QUICK)
+        kept = store.profiles()
+        assert 1 <= len(kept) < 4
+        board.at_step = lambda _: None
+        done = profile(board, "resnet18", modes, store, procedure=QUICK)
+        assert (done.kept, done.measured) == (len(kept), 4 - len(kept))
+
+
+@pytest.mark.parametrize("moved_s", [3600.0, -3600.0])
+def test_a_clock_that_jumps_while_a_mode_is_measured_flags_it(board, moved_s):
+    how = Procedure(stabilise_s=0.5, stabilise_limit_s=9.0, least_minibatches=10, most_minibatches=10)
+    steps: list[int] = []
+
+    def jump(step: int) -> None:
+        steps.append(step)
+        if step == 40:
+            board.clock.moved_s += moved_s
+
+    board.at_step = jump
+    flags = [
+        p.flags for p in profile_modes(board, "lstm", some_modes(board, 3).take([2, 2, 2]), procedure=how)
+    ]
+    assert len(steps) > 41
+    assert sum(bool(f) for f in flags) == 1
+    assert any("interrupted" in f or "unsteady" in f for f in flags)
+
+
+def test_every_flag_is_explained(board):
+    assert set(FLAGS) == {
+        *("throttled", "unsteady", "drifting", "interrupted"),
+        *("sensor_failed", "out_of_memory", "unreachable"),
+    }
+
+
+def test_times_that_keep_rising_are_flagged(board):
+    def slower(step: int) -> None:
+        board.board.clock.sleep_s(0.002 * step)
+
+    board.at_step = slower
+    how = Procedure(time_tolerance=1.0, power_tolerance=1.0, precision=1e-6)
+    (profile,) = profile_modes(board, "lstm", some_modes(board, 3).take([2]), procedure=how)
+    assert "drifting" in profile.flags
+
+
+FULL_DISK = """
+import resource, sys
+from powertrain.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.argv = ["powertrain", *sys.argv[2:]]
+main()
+"""
+
+
+def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(tmp_path):
+    database, board = tmp_path / "p.db", tmp_path / "board.json"
+    options = ("--device", f"sim:orin-nano?state={board}", "--db", str(database), "--modes", "400")
+    command = [sys.executable, "-c", FULL_DISK, "400000", "profile", "lstm", *options]
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert str(database) in line
+    assert "disk" in line
+    with open_store(database) as store:
+        assert len(store.profiles()) > 20
+    assert open_device(f"sim:orin-nano?state={board}").mode == open_device("sim:orin-nano").mode
+
+
+KILLS = 100
+DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+STOPPED = 3
+
+
+def run_in_a_child(folder: Path) -> int:
+    """Fork a child that profiles until it is stopped; signals wait until it is ready for them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, DEADLY)
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, DEADLY)
+        return pid
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, DEADLY)
+        board = open_device(f"sim:orin-nano?state={folder / 'board.json'}")
+        with open_store(folder / "p.db") as store:
+            profile(board, "yolo", board.modes(), store, order="given")
+        code = 0
+    except KeyboardInterrupt:
+        code = STOPPED
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_is_lost(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    spec = f"sim:orin-nano?state={tmp_path / 'board.json'}"
+    before = open_device(spec).mode
+    chance = random.Random(5)
+    kept, given_back = 0, 0
+    with open_store(tmp_path / "p.db"):
+        pass
+    for turn in range(KILLS):
+        number = DEADLY[turn % 3]
+        child = run_in_a_child(tmp_path)
+        time.sleep(chance.uniform(0.05, 0.25))
+        os.kill(child, number)
+        _, status = os.waitpid(child, 0)
+        stopped = -number if os.WIFSIGNALED(status) else STOPPED
+        assert os.waitstatus_to_exitcode(status) == stopped
+        given_back += number == signal.SIGKILL and open_device(spec).restore()
+        assert open_device(spec).mode == before
+        with open_store(tmp_path / "p.db") as store:
+            modes = [p.mode for p in store.profiles()]
+        assert len(modes) == len(set(modes)) >= kept  # none lost, none measured twice
+        kept = len(modes)
+    assert given_back > 5
+    assert kept > 20
+    assert Journal().devices() == []

@@ -1,0 +1,129 @@
+"""Measuring while somebody else's loop trains."""
+
+from __future__ import annotations
+
+import pytest
+
+import powertrain as pt
+from powertrain.devices import open_device
+from powertrain.errors import DeviceError, MissingKnobError
+from powertrain.profiling import AllMeasured
+from powertrain.records import PowerMode
+
+
+@pytest.fixture
+def store(tmp_path):
+    with pt.open_store(tmp_path / "p.db") as store:
+        yield store
+
+
+@pytest.fixture
+def board():
+    board = open_device("sim:orin-agx?off=noise")
+    before = board.mode
+    yield board
+    assert board.mode == before
+
+
+def test_without_anything_that_measures_minibatches_pass_untouched():
+    assert list(pt.measured(iter("abc"))) == ["a", "b", "c"]
+
+
+def test_a_loop_is_measured_like_a_job(board, store):
+    modes = board.space.table([3_000, 9_000, 18_000])
+    job = board.job("bert")
+    with pt.measuring(board, "mine", modes, store, order="given") as found:
+        for _ in pt.measured(range(10_000)):
+            if len(found) == 3:
+                break
+            job.step()
+    assert [p.mode for p in store.profiles(workload="mine")] == list(modes)
+    truth = board.truth("bert", modes)
+    for profile, time_ms, power_w in zip(found, truth.time_ms, truth.power_w, strict=True):
+        assert profile.flags == ()
+        assert profile.time_ms == pytest.approx(time_ms, rel=0.02)
+        assert profile.power_w == pytest.approx(power_w, rel=0.04)
+
+
+def test_training_goes_on_in_the_mode_before_when_all_is_measured(board, store):
+    before, seen = board.mode, []
+    job = board.job("lstm")
+    with pt.measuring(board, "mine", board.space.table([9_000]), store) as found:
+        for _ in pt.measured(range(400)):
+            job.step()
+            seen.append((len(found), board.mode))
+    assert len(seen) == 400
+    assert (1, before) in seen
+    assert (0, board.space[9_000]) in seen
+
+
+def test_time_between_two_loops_does_not_count(board, store):
+    modes = board.space.table([9_000])
+    job = board.job("bert")
+    with pt.measuring(board, "mine", modes, store) as found:
+        for _ in range(100):
+            for _ in pt.measured(range(4)):  # epochs far shorter than a mode takes
+                job.step()
+            board.clock.sleep_s(20.0)  # an evaluation
+            if found:
+                break
+    (profile,) = found
+    assert profile.time_ms == pytest.approx(board.truth("bert", modes).time_ms[0], rel=0.03)
+    assert "interrupted" not in profile.flags
+
+
+def test_leaving_the_loop_early_gives_the_board_back_and_the_next_run_goes_on(board, store):
+    modes = board.space.table([3_000, 18_000])
+    job = board.job("lstm")
+    with pt.measuring(board, "mine", modes, store, order="given") as found:
+        for _ in pt.measured(range(10_000)):
+            if found:
+                break
+            job.step()
+    with pytest.raises(ZeroDivisionError), pt.measuring(board, "mine", modes, store) as found:  # noqa: PT012
+        for batch in pt.measured(range(10_000)):
+            job.step()
+            1 / (5 - batch)
+    assert found == []
+    with pt.measuring(board, "mine", modes, store) as found:
+        for _ in pt.measured(range(300)):
+            job.step()
+    assert [p.mode for p in found] == [modes[1]]
+
+
+def test_it_can_stop_the_training_when_all_is_measured(board, store):
+    job, cleaned = board.job("lstm"), []
+    with pytest.raises(AllMeasured), pt.measuring(board, "mine", board.space.table([1]), store, stop=True):  # noqa: PT012
+        try:
+            for _ in pt.measured(range(100_000)):
+                job.step()
+        finally:
+            cleaned.append(True)
+    assert cleaned == [True]
+
+
+def test_nothing_left_to_measure_changes_nothing(board, store):
+    before = board.mode
+    with pt.measuring(board, "mine", board.space.table([]), store):
+        for _ in pt.measured(range(3)):
+            assert board.mode == before
+
+
+def test_knobs_of_the_training_are_refused(store):
+    device = open_device("cpu?batch_size=8,16")
+    with (
+        pytest.raises(MissingKnobError, match=r"FILE\.py:FUNCTION"),
+        pt.measuring(device, "mine", device.modes(), store),
+    ):
+        pass
+
+
+def test_a_replay_has_nothing_to_measure(store, tmp_path):
+    profile = pt.Profile(device="x", workload="w", mode=PowerMode(gpu_mhz=300), time_ms=5.0)
+    pt.write_csv([profile], tmp_path / "x.csv")
+    device = pt.open_device(f"replay:{tmp_path / 'x.csv'}")
+    with (
+        pytest.raises(DeviceError, match="powertrain import"),
+        pt.measuring(device, "mine", device.modes(), store),
+    ):
+        pass
