@@ -3,8 +3,8 @@
     python benchmarks/overhead.py [--repeats 10]
 
 The time of a minibatch as the profiler gives it beside a bare loop of the same model over the same loader,
-written out by hand, in turn; and the processor time that reading the power ten times a second takes. The power
-is read from a folder of files like those of the kernel, since not every machine has counters.
+written out by hand, in turn; and the processor time that reading the power ten times a second takes. The
+power is read from a folder of files like those of the kernel, since not every machine has counters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from powertrain.profiling import Procedure, Sampler, profile_modes
 from powertrain.workloads import open_job
 
 WORKLOADS = ("resnet18-s64-b8", "mobilenet_v3-s64-b8", "lstm-s16-b4")
-MINIBATCHES, WARM_UP = 40, 5
+BLOCKS, MINIBATCHES, WARM_UP = 4, 10, 3
+"""Pairs of blocks of a repetition, and the minibatches of a block that count and that do not."""
 SAMPLED_S = 30.0
 
 
@@ -45,14 +46,19 @@ def bare_ms(job) -> float:
     """Return the mean time of a minibatch of a loop as anyone would write it [ms]."""
     job.prepare({"loader_workers": 0})
     task, loader = job._task, job._loader
-    for count in range(WARM_UP + MINIBATCHES):
-        if count == WARM_UP:
-            started_s = time.perf_counter()
+
+    def train() -> None:
         minibatch = loader.next()
         task.optimiser.zero_grad(set_to_none=True)
         loss = task.loss(task.model, minibatch)
         loss.backward()
         task.optimiser.step()
+
+    for _ in range(WARM_UP):
+        train()
+    started_s = time.perf_counter()
+    for _ in range(MINIBATCHES):
+        train()
     return 1e3 * (time.perf_counter() - started_s) / MINIBATCHES
 
 
@@ -95,14 +101,18 @@ def main() -> int:
     for name in WORKLOADS:
         ratios, bare = [], []
         with open_job(name) as job:
-            for repeat in range(options.repeats):
+            for _ in range(options.repeats):
                 # In turn, and each of the two first as often: what drifts does so for both.
-                if repeat % 2:
-                    profiled, plain = profiled_ms(device, job), bare_ms(job)
-                else:
-                    plain, profiled = bare_ms(job), profiled_ms(device, job)
+                plain, profiled = 0.0, 0.0
+                for block in range(BLOCKS):
+                    if block % 2:
+                        profiled += profiled_ms(device, job)
+                        plain += bare_ms(job)
+                    else:
+                        plain += bare_ms(job)
+                        profiled += profiled_ms(device, job)
                 ratios.append(profiled / plain)
-                bare.append(plain)
+                bare.append(plain / BLOCKS)
         low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
         rows.append(
             (
@@ -114,7 +124,8 @@ def main() -> int:
             )
         )
     lines = [
-        f"{machine()}, {today()}. {options.repeats} pairs, each of {MINIBATCHES} minibatches, in turn.",
+        f"{machine()}, {today()}. {options.repeats} repetitions, each of {BLOCKS} times",
+        f"{MINIBATCHES} minibatches of both, in turn.",
         "",
         *table(
             ("workload", "bare loop ms", "profiler adds %", "quartiles %", "sd of the bare loop %"),

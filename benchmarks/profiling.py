@@ -3,8 +3,8 @@
     python benchmarks/profiling.py [--seeds 10]
 
 Measuring until means are known well enough beside the paper's fixed procedure, on a simulated board's clock:
-the same 50 modes of each workload, ours in an order that saves settling, and the errors of gp, learnt from them
-and a reference, in all others.
+the same 50 modes of each workload, ours in an order that saves settling, and the errors of gp, learnt from
+them and a reference, in all others.
 """
 
 from __future__ import annotations

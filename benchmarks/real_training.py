@@ -3,9 +3,10 @@
     python benchmarks/real_training.py [--seeds 10] [--repeats 3]
 
 Everything through the command line, as a user would: profile ResNet-18 over all modes of cores, minibatch,
-loading processes and arithmetic, killed with SIGKILL in the middle and started again; profile MobileNet v3 over
-the same modes, several times, which is the truth and tells how well a measurement repeats; then learn MobileNet
-from 8 profiled modes and ResNet, for several draws of the 8, predict the rest, and measure a choice again.
+loading processes and arithmetic, killed with SIGKILL in the middle and started again; profile MobileNet v3
+over the same modes, several times, which is the truth and tells how well a measurement repeats; then learn
+MobileNet from 8 profiled modes and ResNet, for several draws of the 8, predict the rest, and measure a
+choice again.
 """
 
 from __future__ import annotations
@@ -148,15 +149,15 @@ def main() -> int:
     mode = " ".join(f"{knob}={value:g}" for knob, value in choice["mode"].items())
     said, again_ms = choice["time_ms"], choice["measured_ms"]
     lines = [
-        f"{machine()}, {today()}. Device `{DEVICE}`: {len(modes)} modes. Measured, not simulated; this machine",
-        "has no power sensor, so times alone. Times are of 16 samples, whatever the minibatch.",
+        f"{machine()}, {today()}. Device `{DEVICE}`: {len(modes)} modes. Measured, not simulated;",
+        "this machine has no power sensor, so times alone. Times are of 16 samples, whatever the minibatch.",
         "",
-        f"`{REFERENCE}` over all modes: killed (SIGKILL) after {finished} modes and started again, which measured",
-        f"{resumed['measured']} and none a second time. `{TARGET}` over all modes: {np.mean(minutes):.1f} min; times",
-        f"from {np.nanmin(truth_ms):.0f} to {np.nanmax(truth_ms):.0f} ms.",
+        f"`{REFERENCE}` over all modes: killed (SIGKILL) after {finished} modes and started again, which",
+        f"measured {resumed['measured']} and none a second time. `{TARGET}` over all modes:",
+        f"{np.mean(minutes):.1f} min; times from {np.nanmin(truth_ms):.0f} to {np.nanmax(truth_ms):.0f} ms.",
         "",
-        f"Time of `{TARGET}` from {PROFILES} profiled modes and `{REFERENCE}`, error over the modes not profiled,",
-        f"{options.seeds} draws of the {PROFILES}:",
+        f"Time of `{TARGET}` from {PROFILES} profiled modes and `{REFERENCE}`, error over the modes not",
+        f"profiled, {options.seeds} draws of the {PROFILES}:",
         "",
         *table(("method", "time MAPE %", "sd over draws", "worst draw"), body),
         "",
@@ -164,8 +165,8 @@ def main() -> int:
         f"{np.mean(spread):.1f} % in the mean over modes.",
         "",
         f"Chosen from {PROFILES} fresh profiles under a limit of {limit_ms:.1f} ms (`choose --max-time`):",
-        f"`{mode}`, predicted {said['value']:.1f} ms ({said['low']:.1f} to {said['high']:.1f}), measured again",
-        f"{again_ms:.1f} ms ({100 * (said['value'] / again_ms - 1):+.1f} %).",
+        f"`{mode}`, predicted {said['value']:.1f} ms ({said['low']:.1f} to {said['high']:.1f}), measured",
+        f"again {again_ms:.1f} ms ({100 * (said['value'] / again_ms - 1):+.1f} %).",
     ]
     write_result(options.out, "Real training on a processor", "python benchmarks/real_training.py", lines)
     return 0

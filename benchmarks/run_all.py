@@ -11,6 +11,8 @@ HERE = Path(__file__).parent
 for script in (
     "boards.py",
     "profiling.py",
+    "overhead.py",
+    "real_training.py",
     "fronts.py",
     "speed.py",
     "accuracy.py",

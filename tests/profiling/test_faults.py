@@ -16,7 +16,7 @@ import pytest
 from tests.profiling.faulty import FaultyBoard
 
 from powertrain.dataset import open_store
-from powertrain.devices import Journal, open_device
+from powertrain.devices import Journal, PowerReading, open_device
 from powertrain.errors import DeviceError, UnreachableModeError, WorkloadError, WorkloadMemoryError
 from powertrain.profiling import FLAGS, Procedure, profile_modes
 from powertrain.records import ModeTable, ProfileTable
@@ -62,6 +62,14 @@ def test_a_few_readings_that_fail_are_counted_and_do_no_harm(board):
     assert int(profile.extra["failed_readings"].split()[0]) > 0
     truth = board.board.truth("resnet18", some_modes(board, 1))
     assert profile.power_w == pytest.approx(truth.power_w[0], rel=0.05)
+
+
+def test_a_sensor_that_shows_nothing_is_no_measurement_of_zero(board):
+    board.read_power = lambda: PowerReading(time_s=board.clock.now_s(), rails_w={}, power_w=0.0)
+    (profile,) = profile_modes(board, "resnet18", some_modes(board, 1), procedure=QUICK)
+    assert "sensor_failed" in profile.flags
+    assert profile.time_ms > 0
+    assert np.isnan(profile.power_w)
 
 
 def test_a_sensor_that_stays_broken_ends_the_run(board):

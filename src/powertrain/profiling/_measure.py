@@ -99,7 +99,8 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         steady = yield from _stabilise(device, subject, sampler, how, started_s)
         counted = yield from _count(device, subject, sampler, how, started_s)
         sampler.read()
-    readings_w, lost = sampler.power_w(counted.spans), sampler.gives_nothing
+    readings_w, power_w = sampler.power_w(counted.spans), sampler.mean_power_w(counted.spans)
+    lost = sampler.gives_nothing or power_w <= 0  # a counter that stands still counts nothing
     time_s, time_rel_se = _mean(counted.times_s)
     _, power_rel_se = _mean(readings_w)
     flagged = {
@@ -114,7 +115,7 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         workload=subject.workload,
         mode=mode,
         time_ms=ms_from_s(time_s) / subject.units_per_minibatch,
-        power_w=math.nan if lost else sampler.mean_power_w(counted.spans),
+        power_w=math.nan if lost else power_w,
         time_rel_se=time_rel_se,
         power_rel_se=math.nan if lost else power_rel_se,
         duration_s=max(clock.now_s() - started_s, 0.0),
@@ -195,6 +196,8 @@ def _mean(values: list[float]) -> tuple[float, float]:
     if len(array) < 2:
         return (float(array[0]) if len(array) else math.nan), math.nan
     mean = float(array.mean())
+    if not mean > 0:
+        return mean, math.nan
     return mean, float(array.std(ddof=1) / np.sqrt(len(array)) / mean)
 
 

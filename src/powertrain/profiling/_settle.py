@@ -37,7 +37,7 @@ T95 = (
 
 
 def is_level(values: Sequence[float], *, tolerance: float) -> bool:
-    """Tell whether the second half of some positive values has the mean of the first.
+    """Tell whether the second half of some values, none negative, has the mean of the first.
 
     To within `tolerance`, relative; of fewer than four values nothing can be told, so they are not level.
     """
@@ -45,17 +45,18 @@ def is_level(values: Sequence[float], *, tolerance: float) -> bool:
         return False
     array = np.asarray(values, dtype=np.float64)
     half = len(array) // 2
-    return bool(abs(array[half:].mean() / array[:half].mean() - 1.0) <= tolerance)
+    first, second = float(array[:half].mean()), float(array[half:].mean())
+    return abs(second - first) <= tolerance * first
 
 
 def drift(values: Sequence[float]) -> float:
-    """Return by how much some positive values rose or fell from first to last, relative to their mean.
+    """Return by how much some values, none negative, rose or fell from first to last, relative to their mean.
 
     Along the least-squares line; what four standard errors of its slope could explain is taken off, so that
-    noise is no drift. Of fewer than three values it is 0.
+    noise is no drift. Of fewer than three values, or of zeros, it is 0.
     """
     n = len(values)
-    if n < 3:
+    if n < 3 or not any(values):
         return 0.0
     array, place = np.asarray(values, dtype=np.float64), np.arange(n) - (n - 1) / 2
     spread = float((place**2).sum())
@@ -66,18 +67,18 @@ def drift(values: Sequence[float]) -> float:
 
 
 def last_two_agree(values: Sequence[float], *, tolerance: float) -> bool:
-    """Tell whether the last two of some positive values agree to within `tolerance`, relative."""
-    return len(values) >= 2 and abs(values[-1] / values[-2] - 1.0) <= tolerance
+    """Tell whether the last two of some values, none negative, agree to within `tolerance`, relative."""
+    return len(values) >= 2 and abs(values[-1] - values[-2]) <= tolerance * values[-2]
 
 
 def interval_half_width(values: Sequence[float]) -> float:
     """Return half the width of the 95 % confidence interval of a mean, relative to it.
 
-    Values are taken as independent; of fewer than two the width is infinite.
+    Values are taken as independent; of fewer than two, or around zero, the width is infinite.
     """
     n = len(values)
-    if n < 2:
-        return math.inf
     array = np.asarray(values, dtype=np.float64)
+    if n < 2 or not array.mean() > 0:
+        return math.inf
     quantile = T95[n - 2] if n < NORMAL_FROM + 1 else Z95
     return float(quantile * array.std(ddof=1) / math.sqrt(n) / array.mean())
