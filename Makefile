@@ -6,12 +6,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test check jetson-selftest docs bench clean
 
 help:
 	@echo "make demo   choose a mode on a simulated board, from nothing to an answer"
 	@echo "make test   run the tests"
 	@echo "make check  lint, types, layers, generated pages, strict documentation"
+	@echo "make jetson-selftest  check a Jetson, and on consent set and restore a few modes"
 	@echo "make bench  measure accuracy and speed, and write benchmarks/results"
 	@echo "make docs   build the documentation into site/"
 
@@ -53,6 +54,9 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/mkdocs build --strict --quiet
+
+jetson-selftest: $(VENV)/.demo
+	$(BIN)/powertrain selftest --device jetson --write --report jetson-selftest.md
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py

@@ -19,8 +19,10 @@ __all__ = [
     "celsius_from_millicelsius",
     "energy_j",
     "hours_from_ms",
+    "hz_from_mhz",
     "joules_from_microjoules",
     "joules_from_millijoules",
+    "khz_from_mhz",
     "mhz_from_ghz",
     "mhz_from_hz",
     "mhz_from_khz",
@@ -66,6 +68,16 @@ def mhz_from_khz(clock_khz: Number) -> Number:
 def mhz_from_hz(clock_hz: Number) -> Number:
     """Convert hertz (Linux devfreq) to megahertz."""
     return clock_hz / 1e6
+
+
+def khz_from_mhz(clock_mhz: Number) -> Number:
+    """Convert megahertz to kilohertz (Linux cpufreq)."""
+    return clock_mhz * 1e3
+
+
+def hz_from_mhz(clock_mhz: Number) -> Number:
+    """Convert megahertz to hertz (Linux devfreq)."""
+    return clock_mhz * 1e6
 
 
 def mhz_from_ghz(clock_ghz: Number) -> Number:

@@ -24,6 +24,8 @@ COMMANDS = {
     "profile": "_profile",
     "apply": "_hold",
     "restore": "_hold",
+    "selftest": "_jetson",
+    "export-nvpmodel": "_jetson",
     "import": "_data",
     "export": "_data",
     "fit": "_models",
@@ -37,7 +39,7 @@ COMMANDS = {
     "reproduce": "_reproduce",
     "completion": "_completion",
 }
-"""Module of each command, in the order of `--help`; the function there is called `NAME_command`."""
+"""Module of each command, in the order of `--help`; the function there is `NAME_command`, with _ for -."""
 
 
 class AbstractFailure(click.ClickException):
@@ -92,7 +94,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"powertrain.cli.{COMMANDS[cmd_name]}")
-        return getattr(module, f"{cmd_name}_command")
+        return getattr(module, f"{cmd_name.replace('-', '_')}_command")
 
     @override
     def resolve_command(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Holder
@@ -165,6 +165,11 @@ class AbstractLiveDevice(AbstractDevice):
     def restore(self) -> bool:
         """Give back what a dead process left behind; return whether there was anything."""
         return self._holder.restore()
+
+    @final
+    def state(self) -> Mapping[str, Any]:
+        """Return what holding a mode may change, as JSON values: the same before and after."""
+        return self._holder.settings.save()
 
     @abstractmethod
     def read_power(self) -> PowerReading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from powertrain.workflow._demo import Demo, DemoMethod, Outcome, paper_grid, run_demo
 from powertrain.workflow._drawings import draw_errors, draw_predicted_front
 from powertrain.workflow._holding import Restored, held_mode, restore_all, run_held
+from powertrain.workflow._jetson import Deployment, VendorModes, deployment, parsed_mode, vendor_modes
 from powertrain.workflow._joins import (
     Front,
     Imported,
@@ -24,21 +25,30 @@ from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
 from powertrain.workflow._profiling import Profiled, measuring, profile, profile_script, workload
 from powertrain.workflow._rows import PredictedMode, predicted_modes
+from powertrain.workflow._selftest import Check, SelfTest, Trial, inspect_device
+from powertrain.workflow._selftest_report import selftest_json, selftest_page, selftest_tables
+from powertrain.workflow._selftest_trials import try_device
 
 __all__ = [
+    "Check",
     "Demo",
     "DemoMethod",
+    "Deployment",
     "Front",
     "Imported",
     "Outcome",
     "PredictedMode",
     "Profiled",
     "Restored",
+    "SelfTest",
     "StoreSummary",
+    "Trial",
+    "VendorModes",
     "add_new",
     "choose",
     "demo_html",
     "demo_tables",
+    "deployment",
     "draw_errors",
     "draw_predicted_front",
     "export_csv",
@@ -46,11 +56,13 @@ __all__ = [
     "front",
     "held_mode",
     "import_csv",
+    "inspect_device",
     "measuring",
     "modes_csv",
     "modes_of_device",
     "open_device",
     "paper_grid",
+    "parsed_mode",
     "plan",
     "predicted_modes",
     "profile",
@@ -60,8 +72,13 @@ __all__ = [
     "restore_all",
     "run_demo",
     "run_held",
+    "selftest_json",
+    "selftest_page",
+    "selftest_tables",
     "store_html",
     "summarise_store",
     "transfer",
+    "try_device",
+    "vendor_modes",
     "workload",
 ]

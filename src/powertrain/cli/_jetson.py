@@ -1,0 +1,164 @@
+"""`powertrain selftest` and `powertrain export-nvpmodel`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, new_file, seed_option
+from powertrain.cli._root import Failure
+from powertrain.cli._show import print_json, print_table, progress_bar, refuse_unwritable, write_text
+
+if TYPE_CHECKING:
+    from powertrain.devices import AbstractDevice
+    from powertrain.workflow import Deployment, SelfTest
+
+__all__ = ["export_nvpmodel_command", "selftest_command"]
+
+QUESTION = "Hold 8 of its modes for a second each, and give the device back after each?"
+
+
+@command(
+    "selftest",
+    short="See whether a device can be trusted.",
+    examples=("selftest", "selftest --device sim:orin-agx --write --report report.md"),
+)
+@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--write", is_flag=True, help="Set modes, too, without asking; each is given back at once.")
+@click.option("--report", "report_path", type=new_file, help="Write a page to this file, to be sent to us.")
+@seed_option
+@json_option
+def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int, as_json: bool) -> None:
+    """Look at a device without changing it; then, if you agree, hold a few of its modes.
+
+    The second part holds the lowest, a middle and the highest mode and five others for a second each under
+    a small load, sees whether each is in force and shows in the power, and compares the device with what it
+    was before. The report names neither the machine nor its user, and holds no serial number, MAC or UUID.
+    """
+    from powertrain.workflow import (
+        inspect_device,
+        open_device,
+        selftest_json,
+        selftest_page,
+        selftest_tables,
+    )
+
+    if report_path is not None:
+        refuse_unwritable(report_path)
+    device = open_device(spec)
+    result = inspect_device(device)
+    if write:
+        result = _tried(device, result, seed=seed)
+    if not as_json:
+        _show(result)
+        if not write and _agreed():
+            result = _tried(device, result, seed=seed)
+            for table in selftest_tables(result)[-2:]:
+                print_table(table)
+        elif not write:
+            click.echo("Nothing was set. powertrain selftest --write sets modes, too.")
+    if report_path is not None:
+        write_text(report_path, selftest_page(result))
+    if as_json:
+        print_json(selftest_json(result))
+    elif report_path is not None:
+        click.echo(f"wrote {report_path}")
+    if result.failed:
+        names = ", ".join(check.name for check in result.failed)
+        raise Failure(f"{len(result.failed)} of {len(result.checks)} checks failed: {names}")
+
+
+def _show(result: SelfTest) -> None:
+    from powertrain.workflow import selftest_tables
+
+    for table in selftest_tables(result):
+        print_table(table)
+    for note in result.notes:
+        click.echo(f"- {note}")
+    click.echo()
+
+
+def _agreed() -> bool:
+    """Ask, where there is somebody to answer."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    return click.confirm(QUESTION, default=False)
+
+
+def _tried(device: AbstractDevice, found: SelfTest, *, seed: int) -> SelfTest:
+    from powertrain.workflow import try_device
+
+    with progress_bar() as move:
+        return try_device(device, found, seed=seed, progress=move)
+
+
+@command(
+    "export-nvpmodel",
+    short="Write a mode for the vendor's nvpmodel.",
+    examples=(
+        'export-nvpmodel "cpu_cores=8 cpu_mhz=1728 gpu_mhz=816" --device jetson --whole --out my.conf',
+        'export-nvpmodel "cpu_cores=4 gpu_mhz=612" --conf nvpmodel.conf --name FOUR_CORES',
+    ),
+)
+@click.argument("mode_text", metavar="MODE")
+@click.option(
+    "--device", "spec", help="The board, as jetson: its conf is used, and MODE must be one of its modes."
+)
+@click.option("--conf", "conf_path", type=existing_file, help="A conf of nvpmodel, instead of the board's.")
+@click.option("--name", help="Name of the new mode: upper-case letters, digits and _.")
+@click.option(
+    "--like", help="Mode of the conf from which all but cores and clocks is taken; the one in force."
+)
+@click.option(
+    "--whole", is_flag=True, help="Write the whole conf with the mode in it, not the section alone."
+)
+@click.option("--out", "out_path", type=new_file, help="Write to this file instead of the screen.")
+@json_option
+def export_nvpmodel_command(
+    mode_text: str,
+    spec: str | None,
+    conf_path: Path | None,
+    name: str | None,
+    like: str | None,
+    whole: bool,
+    out_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Write MODE as a mode of nvpmodel, so that a Jetson can run in it without PowerTrain.
+
+    MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it. Both ends of a clock are set,
+    so that it is held; nvpmodel can cap the memory clock, not hold it. Partitions of the GPU and accelerators
+    stay as they are. What to do with the section is told beside it.
+    """
+    from powertrain.workflow import deployment, open_device, parsed_mode, vendor_modes
+
+    if spec is None and conf_path is None:
+        raise click.UsageError("say for which board: --device jetson, or --conf FILE")
+    if out_path is not None:
+        refuse_unwritable(out_path)
+    device = None if spec is None else open_device(spec)
+    vendor = vendor_modes(device, conf_path)
+    mode = parsed_mode(mode_text, device)
+    written = deployment(vendor, mode, device=device, name=name, like=like, whole=whole)
+    if out_path is not None:
+        write_text(out_path, written.text)
+    if as_json:
+        print_json(written)
+        return
+    if out_path is None:
+        click.echo(written.text, nl=False)
+    _show_steps(written, out_path)
+
+
+def _show_steps(written: Deployment, out_path: Path | None) -> None:
+    """Tell what to do: beside the text if that goes to the screen or a pipe, else as the answer."""
+    err = out_path is None
+    click.echo(f"mode {written.name} has the ID {written.id}; it takes all else from {written.like}", err=err)
+    for number, step in enumerate(written.steps, start=1):
+        click.echo(f"{number}. {step.replace('FILE', str(out_path or 'FILE'))}", err=err)
+    click.echo(f"back: {written.back}", err=err)
+    for warning in written.warnings:
+        click.echo(f"- {warning}", err=err)
