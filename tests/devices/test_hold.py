@@ -54,6 +54,10 @@ class Register(Settings):
         self.at_write()
 
     @override
+    def lost(self, mode: PowerMode) -> str:
+        return "" if self.value == mode["gpu_mhz"] else f"it shows {self.value}"
+
+    @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
         self.at_put_back()
         self.file.write_text(str(saved["gpu_mhz"]))
@@ -80,6 +84,14 @@ def test_while_it_is_held_it_is_in_the_mode_and_the_journal_knows_what_was_befor
         assert dict(journal.left_behind("toy").saved) == {"gpu_mhz": USERS}
     assert register.value == USERS
     assert journal.devices() == []
+
+
+def test_it_is_told_when_a_mode_is_no_longer_in_force(holder, register):
+    with holder.hold(FAST):
+        assert holder.lost() == ""
+        register.file.write_text("444.0")
+        assert holder.lost() == "it shows 444.0"
+    assert "given back" in holder.lost()
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])

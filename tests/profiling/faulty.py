@@ -56,6 +56,7 @@ class FaultyBoard(AbstractLiveDevice):
         self.at_step: Callable[[int], None] = lambda _: None
         self.at_reading: Callable[[int], None] = lambda _: None
         self.at_write: Callable[[PowerMode], None] = lambda _: None
+        self.undone = ""
         self.steps = self.readings = self.prepared = 0
         self._holder = Holder(_Passed(self), name=self.name, spec=spec)
 
@@ -144,6 +145,10 @@ class _Passed(Settings):
         self._held = self._board.board.hold(mode)
         self._held.__enter__()
         self._board.at_write(mode)
+
+    @override
+    def lost(self, mode: PowerMode) -> str:
+        return self._board.undone
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:

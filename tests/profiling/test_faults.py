@@ -147,9 +147,16 @@ def test_a_clock_that_jumps_while_a_mode_is_measured_flags_it(board, moved_s):
     assert any("interrupted" in f or "unsteady" in f for f in flags)
 
 
+def test_a_mode_that_something_else_undid_is_flagged(board):
+    board.undone = "policy0 shows 729600 kHz"
+    (profile,) = profile_modes(board, "resnet18", some_modes(board, 1))
+    assert profile.flags == ("undone",)
+    assert profile.extra["undone"] == "policy0 shows 729600 kHz"
+
+
 def test_every_flag_is_explained(board):
     assert set(FLAGS) == {
-        *("throttled", "unsteady", "drifting", "interrupted"),
+        *("throttled", "unsteady", "drifting", "interrupted", "undone"),
         *("sensor_failed", "out_of_memory", "unreachable"),
     }
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+
 import pytest
 
 import powertrain as pt
@@ -100,6 +104,17 @@ def test_it_can_stop_the_training_when_all_is_measured(board, store):
         finally:
             cleaned.append(True)
     assert cleaned == [True]
+
+
+def test_a_loop_that_goes_on_after_ctrl_c_measures_nothing_that_passes_for_a_mode(board, store):
+    job = board.job("lstm")
+    with pt.measuring(board, "mine", board.space.table([9_000]), store) as found:
+        for batch in pt.measured(range(400)):
+            job.step()
+            if batch == 2:
+                with contextlib.suppress(KeyboardInterrupt):
+                    os.kill(os.getpid(), signal.SIGINT)
+    assert "undone" in found[0].flags
 
 
 def test_nothing_left_to_measure_changes_nothing(board, store):

@@ -167,6 +167,14 @@ class AbstractLiveDevice(AbstractDevice):
         return self._holder.restore()
 
     @final
+    def still_holds(self) -> str:
+        """Return why the mode that is held is no longer in force, empty if it is as far as can be told.
+
+        Something else may have set the device meanwhile, or a signal may have given it back.
+        """
+        return self._holder.lost()
+
+    @final
     def state(self) -> Mapping[str, Any]:
         """Return what holding a mode may change, as JSON values: the same before and after."""
         return self._holder.settings.save()

@@ -40,6 +40,11 @@ class CoresPart(Part):
         self._set(self._order[: int(mode["cpu_cores"])])
 
     @override
+    def lost(self, mode: PowerMode) -> str:
+        cpus = len(os.sched_getaffinity(0))
+        return "" if cpus == int(mode["cpu_cores"]) else f"the process may run on {cpus} CPUs"
+
+    @override
     def put_back(self, saved: Any) -> None:
         if saved["pid"] == os.getpid():  # else it ended with that process
             self._set(saved["cpus"])

@@ -69,6 +69,16 @@ class CpuClockPart(Part):
             self._put(policy, low, min(max(khz, low), high), pin=True)
 
     @override
+    def lost(self, mode: PowerMode) -> str:
+        for policy in self._policies:
+            low, high = self._ends[policy]
+            wanted = min(max(self._khz[mode["cpu_mhz"]], low), high)
+            seen = _read_khz(policy / "scaling_min_freq"), _read_khz(policy / "scaling_max_freq")
+            if seen != (wanted, wanted):
+                return f"{policy.name} shows {seen[0]} to {seen[1]} kHz"
+        return ""
+
+    @override
     def put_back(self, saved: Any) -> None:
         for policy in self._policies:
             if policy.name in saved:

@@ -61,6 +61,10 @@ class Settings(ABC):
         """
 
     @abstractmethod
+    def lost(self, mode: PowerMode) -> str:
+        """Return why a mode that was written is no longer in force, empty if it is as far as can be told."""
+
+    @abstractmethod
     def put_back(self, saved: Mapping[str, Any]) -> None:
         """Bring back a state that `save` returned; to be called again after it failed half-way is fine."""
 
@@ -91,10 +95,17 @@ class Holder:
         self.key = key or spec.partition("?")[0]
         self.journal = (journal or Journal()) if settings.outlives_process else None
         self.busy = self.reserved = False
+        self.mode: PowerMode | None = None
 
     def hold(self, mode: PowerMode) -> Held:
         """Return the context in which the device is in a mode."""
         return Held(self, mode)
+
+    def lost(self) -> str:
+        """Return why the mode that is held is no longer in force, empty if it is."""
+        if self.mode is None or not self.busy:
+            return "it was given back meanwhile"
+        return self.settings.lost(self.mode)
 
     @contextmanager
     def reserve(self) -> Generator[None]:
@@ -176,6 +187,7 @@ class Held(AbstractContextManager[None]):
         if journal is not None:
             journal.keep(holder.key, spec=holder.spec, device=holder.name, saved=saved)
         holder.busy, self._saved = True, saved
+        holder.mode = self._mode
         holder.settings.write(self._mode)
 
     def _give_back(self) -> None:
@@ -189,7 +201,7 @@ class Held(AbstractContextManager[None]):
                     holder.journal.forget(holder.key)
         finally:
             if saved is not None:
-                holder.busy = False
+                holder.busy, holder.mode = False, None
             self._lock.close()
             self._release_signals()
 

@@ -148,6 +148,10 @@ class ClocksPart(_NvmlPart):
                 self._watch(knob, kind, mhz)
 
     @override
+    def lost(self, mode: PowerMode) -> str:
+        return ""  # a lock cannot be read back
+
+    @override
     def put_back(self, saved: Any) -> None:
         changed, self._changed = self._changed, True
         if not changed:
@@ -233,6 +237,12 @@ class PowerLimitPart(_NvmlPart):
             )
 
     @override
+    def lost(self, mode: PowerMode) -> str:
+        shown_mw = int(self._gpu.ask("nvmlDeviceGetPowerManagementLimit"))
+        wanted_mw = round(milliwatts_from_watts(mode["power_limit_w"]))
+        return "" if shown_mw == wanted_mw else f"the power limit shows {_watts(shown_mw)}"
+
+    @override
     def put_back(self, saved: Any) -> None:
         if int(self._gpu.ask("nvmlDeviceGetPowerManagementLimit")) != saved["limit_mw"]:
             self._set(saved["limit_mw"])
@@ -278,6 +288,10 @@ class NvmlSettings(Settings):
     @override
     def write(self, mode: PowerMode) -> None:
         self._parts.write(mode)
+
+    @override
+    def lost(self, mode: PowerMode) -> str:
+        return self._parts.lost(mode)
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:

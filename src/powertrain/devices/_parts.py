@@ -35,6 +35,10 @@ class Part(ABC):
         """Set its knobs and read them back; `UnreachableModeError` where they are others."""
 
     @abstractmethod
+    def lost(self, mode: PowerMode) -> str:
+        """Return which of its knobs is no longer as it was set and what it shows, empty if none."""
+
+    @abstractmethod
     def put_back(self, saved: Any) -> None:
         """Bring back a state that `save` returned."""
 
@@ -65,6 +69,10 @@ class PartedSettings(Settings):
     def write(self, mode: PowerMode) -> None:
         for part in self._parts:
             part.write(mode)
+
+    @override
+    def lost(self, mode: PowerMode) -> str:
+        return "; ".join(filter(None, (part.lost(mode) for part in self._parts)))
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:

@@ -194,6 +194,10 @@ class _ReplayedMode(Settings):
         self.mode = mode
 
     @override
+    def lost(self, mode: PowerMode) -> str:
+        return ""
+
+    @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
         self.mode = None
 

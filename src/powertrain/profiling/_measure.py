@@ -29,6 +29,7 @@ FLAGS: Mapping[str, str] = {
     "unsteady": "it was begun before times and power were steady, because they would not be",
     "drifting": "times or power kept rising or falling while it was taken",
     "interrupted": "one minibatch took several times as long as the others, or the clock was set back",
+    "undone": "something else set the device meanwhile, or it was given back",
     "sensor_failed": "the power sensor failed, so there is a time alone",
     "out_of_memory": "a minibatch did not fit into memory, so there is no number",
     "unreachable": "the device did not take the mode, so there is no number",
@@ -99,6 +100,7 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         steady = yield from _stabilise(device, subject, sampler, how, started_s)
         counted = yield from _count(device, subject, sampler, how, started_s)
         sampler.read()
+    undone = device.still_holds()
     readings_w, power_w = sampler.power_w(counted.spans), sampler.mean_power_w(counted.spans)
     lost = sampler.gives_nothing or power_w <= 0  # a counter that stands still counts nothing
     time_s, time_rel_se = _mean(counted.times_s)
@@ -108,6 +110,7 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         "unsteady": not steady,
         "drifting": any(_drifts(values, how) for values in (counted.times_s, readings_w)),
         "interrupted": counted.interrupted,
+        "undone": bool(undone),
         "sensor_failed": lost,
     }
     return Profile(
@@ -120,7 +123,10 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         power_rel_se=math.nan if lost else power_rel_se,
         duration_s=max(clock.now_s() - started_s, 0.0),
         flags=tuple(name for name, is_so in flagged.items() if is_so),
-        extra=_extra(device, subject, sampler, counted, start_c),
+        extra={
+            **_extra(device, subject, sampler, counted, start_c),
+            **({"undone": undone} if undone else {}),
+        },
     )
 
 

@@ -345,6 +345,11 @@ class _BoardSettings(Settings):
         self._change(Setting(row=self._space.index(mode), held=True))
 
     @override
+    def lost(self, mode: PowerMode) -> str:
+        row = self._state.setting.row
+        return "" if row == self._space.index(mode) else f"the board is in {self._space[row]}"
+
+    @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
         self._change(_setting_from(saved, len(self._space)))
 
