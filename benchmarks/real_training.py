@@ -33,7 +33,7 @@ from powertrain.profiling import plan_modes
 from powertrain.records import ModeTable, ProfileTable
 from powertrain.workflow import open_device
 
-DEVICE = "cpu?batch_size=4,8,16&loader_workers=0,1,2&precision=fp32,bf16"
+DEVICE = "cpu?batch_size=8,16,32&loader_workers=0,1,2&precision=fp32,bf16"
 REFERENCE, TARGET, PROFILES = "resnet18-s64", "mobilenet_v3-s64", 8
 METHODS = ("gp", "paper", "linear")
 
