@@ -12,6 +12,7 @@ from powertrain import units
     ("convert", "given_value", "expected"),
     [
         (units.watts_from_milliwatts, 30250.0, 30.25),
+        (units.watts_from_microwatts, 30250000.0, 30.25),
         (units.mhz_from_khz, 1300500.0, 1300.5),
         (units.mhz_from_hz, 1300500000.0, 1300.5),
         (units.mhz_from_ghz, 1.3005, 1300.5),

@@ -22,15 +22,19 @@ __all__ = [
     "hz_from_mhz",
     "joules_from_microjoules",
     "joules_from_millijoules",
+    "khz_from_hz",
     "khz_from_mhz",
     "mhz_from_ghz",
     "mhz_from_hz",
     "mhz_from_khz",
+    "microwatts_from_watts",
+    "millicelsius_from_celsius",
     "milliwatts_from_watts",
     "ms_from_s",
     "ms_from_us",
     "s_from_ms",
     "watt_hours_from_joules",
+    "watts_from_microwatts",
     "watts_from_milliwatts",
 ]
 
@@ -38,6 +42,11 @@ __all__ = [
 def watts_from_milliwatts(power_mw: Number) -> Number:
     """Convert milliwatts to watts."""
     return power_mw / 1e3
+
+
+def watts_from_microwatts(power_uw: Number) -> Number:
+    """Convert microwatts (Linux hwmon) to watts."""
+    return power_uw / 1e6
 
 
 def joules_from_microjoules(energy_uj: Number) -> Number:
@@ -55,9 +64,19 @@ def celsius_from_millicelsius(temperature_mc: Number) -> Number:
     return temperature_mc / 1e3
 
 
+def millicelsius_from_celsius(temperature_c: Number) -> Number:
+    """Convert degrees Celsius to thousandths of a degree (Linux hwmon)."""
+    return temperature_c * 1e3
+
+
 def milliwatts_from_watts(power_w: Number) -> Number:
     """Convert watts to milliwatts (NVML)."""
     return power_w * 1e3
+
+
+def microwatts_from_watts(power_w: Number) -> Number:
+    """Convert watts to microwatts (Linux hwmon)."""
+    return power_w * 1e6
 
 
 def mhz_from_khz(clock_khz: Number) -> Number:
@@ -73,6 +92,11 @@ def mhz_from_hz(clock_hz: Number) -> Number:
 def khz_from_mhz(clock_mhz: Number) -> Number:
     """Convert megahertz to kilohertz (Linux cpufreq)."""
     return clock_mhz * 1e3
+
+
+def khz_from_hz(clock_hz: Number) -> Number:
+    """Convert hertz (Linux devfreq) to kilohertz."""
+    return clock_hz / 1e3
 
 
 def hz_from_mhz(clock_mhz: Number) -> Number:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from powertrain import devices
-from powertrain.devices import BOARDS, Disturbances, SimulatedBoard, open_device
+from powertrain.devices import BOARDS, Disturbances, JetsonDevice, SimulatedBoard, open_device
 from powertrain.errors import DataError, DeviceError, UnknownNameError
 from powertrain.records import ModeTable, ProfileTable
 
@@ -42,6 +42,7 @@ def test_the_exports_are_these():
         "CpuDevice",
         "Disturbances",
         "Holder",
+        "JetsonDevice",
         "Journal",
         "MonotonicClock",
         "NvmlDevice",
@@ -133,12 +134,20 @@ def test_a_replay_without_a_reader_says_what_to_pass():
         open_device("replay:two.csv")
 
 
-@pytest.mark.parametrize("spec", ["jetson"])
-def test_devices_of_later_versions_are_announced_in_one_line(spec):
-    with pytest.raises(DeviceError, match="later version") as error:
-        open_device(spec)
+def test_a_machine_that_is_no_jetson_says_so_in_one_line():
+    with pytest.raises(DeviceError, match="Jetson") as error:
+        open_device("jetson")
     assert "\n" not in str(error.value)
-    assert "sim:orin-agx" in str(error.value)
+
+
+def test_an_emulated_jetson_is_the_real_device_on_emulated_files():
+    device = open_device("emulated:orin-agx@jp6?batch_size=8,16")
+    assert isinstance(device, JetsonDevice)
+    assert device.name == "Jetson AGX Orin 64GB (simulated)"
+    assert device.space.shape[-1] == 2
+    assert open_device(device.spec).name == device.name
+    with pytest.raises(UnknownNameError, match="orin-agx@jp6"):
+        open_device("emulated:orin-agx@jp66")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,7 @@ def test_devices_of_later_versions_are_announced_in_one_line(spec):
         ("sim:orin", "sim:orin-agx"),
         ("orin-agx", "sim:orin-agx"),
         ("replay:", "replay:FILE.csv"),
-        ("", "'auto' or 'cpu' or 'nvml:0'"),
+        ("", "'auto' or 'cpu'"),
     ],
 )
 def test_an_unknown_spec_is_refused_with_the_nearest(spec, near):

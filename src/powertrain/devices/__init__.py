@@ -16,6 +16,7 @@ from powertrain.devices._base import (
 from powertrain.devices._clock import Clock, MonotonicClock, VirtualClock
 from powertrain.devices._cpu import CpuDevice
 from powertrain.devices._hold import Holder, Settings, Terminated
+from powertrain.devices._jetson import JetsonDevice
 from powertrain.devices._journal import Journal
 from powertrain.devices._nvml import NvmlDevice
 from powertrain.devices._open import DEVICE_SPECS, found_here, open_device
@@ -35,6 +36,7 @@ __all__ = [
     "CpuDevice",
     "Disturbances",
     "Holder",
+    "JetsonDevice",
     "Journal",
     "MonotonicClock",
     "NvmlDevice",

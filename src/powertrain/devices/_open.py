@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from powertrain.devices._base import AbstractDevice
 from powertrain.devices._clock import MonotonicClock, VirtualClock
 from powertrain.devices._cpu import CpuDevice
+from powertrain.devices._emulated import EmulatedSysfs
+from powertrain.devices._jetson import JetsonDevice, jetson_here
+from powertrain.devices._journal import Journal
 from powertrain.devices._nvml import NvmlDevice
 from powertrain.devices._nvml_driver import gpu_count
 from powertrain.devices._replay import ReplayDevice
 from powertrain.devices._simulated import BOARDS, Disturbances, SimulatedBoard
+from powertrain.devices._sysfs import RealSysfs
 from powertrain.errors import DataError, DeviceError, UnknownNameError
 from powertrain.records import ProfileTable
 
@@ -20,13 +25,12 @@ __all__ = ["DEVICE_SPECS", "found_here", "open_device"]
 TableReader = Callable[[Path], Iterable[ProfileTable]]
 
 DEVICE_SPECS: tuple[str, ...] = (
-    *("auto", "cpu", "nvml:0"),
+    *("auto", "cpu", "nvml:0", "jetson"),
     *BOARDS,
+    "emulated:orin-agx@jp6",
     *("replay:FILE.csv", "replay:FILE.csv#DEVICE"),
 )
 """The forms that `open_device` takes."""
-
-LATER_SPECS = ("jetson",)
 
 
 def open_device(spec: str, *, read_tables: TableReader | None = None) -> AbstractDevice:
@@ -50,26 +54,41 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
         return CpuDevice(options)
     if board == "auto":
         return _open_auto(options)
+    if board == "jetson":
+        return JetsonDevice(options)
+    if kind == "emulated":
+        return _open_emulated(board, options)
     if kind == "nvml":
         return _open_gpu(board, options)
     if board in BOARDS:
         return _open_board(board, options)
     if kind == "replay" and rest:
         return _open_replay(spec, rest, read_tables)
-    if kind in LATER_SPECS:
-        raise DeviceError(
-            f"device {spec!r} comes with a later version of PowerTrain: "
-            f"this one opens {', '.join(BOARDS)} and replay:FILE.csv"
-        )
     if _is_csv(spec):
         raise UnknownNameError(f"unknown device {spec!r}: did you mean 'replay:{spec}'?")
     raise UnknownNameError.of("device", spec, DEVICE_SPECS)
 
 
 def _open_auto(options: str) -> AbstractDevice:
-    """Open the device of this machine that a training is likely to run on: its GPU, else its processor."""
-    gpus = [spec for spec in found_here() if spec.startswith("nvml:")]
-    return _open_gpu(gpus[0], options) if gpus else CpuDevice(options)
+    """Open the device of this machine that a training is likely to run on: the first of `found_here`."""
+    first = found_here()[0]
+    return open_device(f"{first}?{options}" if options else first)
+
+
+def _open_emulated(name: str, options: str) -> JetsonDevice:
+    """Open an emulated Jetson: the device itself, on files that behave as the kernel's do."""
+    board = EmulatedSysfs(name.partition(":")[2], clock=VirtualClock())
+    return JetsonDevice(
+        options,
+        sysfs=board,
+        clock=board.clock,
+        # It ends with this process, so nothing of it can be left behind.
+        journal=Journal(Path(tempfile.mkdtemp(prefix="powertrain-emulated-"))),
+        jobs=lambda workload, _data: board.job(workload),
+        spec=name,
+        name=board.title,
+        simulated=True,
+    )
 
 
 def _open_gpu(name: str, options: str) -> NvmlDevice:
@@ -80,8 +99,9 @@ def _open_gpu(name: str, options: str) -> NvmlDevice:
 
 
 def found_here() -> tuple[str, ...]:
-    """Return the specs of the devices of this machine that can be opened."""
-    return (*(f"nvml:{index}" for index in range(gpu_count())), "cpu")
+    """Return the specs of the devices of this machine that can be opened, the likeliest first."""
+    jetson = ("jetson",) if jetson_here(RealSysfs()) else ()
+    return (*jetson, *(f"nvml:{index}" for index in range(gpu_count())), "cpu")
 
 
 BOARD_OPTIONS = ("clock", "off", "seed", "state")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from powertrain.devices import AbstractDevice
+from powertrain.devices import AbstractDevice, JetsonDevice
 from powertrain.devices._jetson._nvpmodel import (
     CONF,
     NvpConf,
@@ -85,8 +85,10 @@ def vendor_modes(device: AbstractDevice | None = None, conf: Path | None = None)
 
 
 def _sysfs_of(device: AbstractDevice | None) -> Sysfs:
-    if device is None or device.spec.partition("?")[0] == "jetson":
+    if device is None:
         return RealSysfs()
+    if isinstance(device, JetsonDevice):
+        return device.sysfs
     raise DeviceError(f"{device.name} is no Jetson and has no conf of nvpmodel: give one with --conf")
 
 

@@ -1,0 +1,372 @@
+"""A Jetson as a device: on the board itself, or on the files of an emulated one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+from typing_extensions import override
+
+from powertrain.devices._base import SIMULATED_SUFFIX, AbstractLiveDevice, PowerReading
+from powertrain.devices._clock import Clock, MonotonicClock
+from powertrain.devices._cores import CoresPart
+from powertrain.devices._cpu import SOFTWARE_NOTE
+from powertrain.devices._hold import Holder, Settings
+from powertrain.devices._jetson._cores import Cores, CoresOffPart, CoresOnPart
+from powertrain.devices._jetson._counters import Counters, fan_pwm, temperature_files, warmest_c
+from powertrain.devices._jetson._cpu import CpuClockPart
+from powertrain.devices._jetson._detect import Identity, identify, in_container
+from powertrain.devices._jetson._emc import EmcPart
+from powertrain.devices._jetson._gpu import GpuPart
+from powertrain.devices._jetson._limits import UsualLimits
+from powertrain.devices._jetson._nvpmodel import NvpConf, present_mode, read_conf
+from powertrain.devices._jetson._part import Files, JetsonPart
+from powertrain.devices._jetson._power import PowerRails, summed_rails, total_w
+from powertrain.devices._jetson._settings import JetsonSettings, RemoteSettings
+from powertrain.devices._jetson._survey import KnownClocks, survey
+from powertrain.devices._jetson._tegrastats import TegrastatsReader
+from powertrain.devices._journal import Journal
+from powertrain.devices._options import KnobOptions
+from powertrain.devices._parts import Part
+from powertrain.devices._sysfs import RealSysfs, Sysfs
+from powertrain.errors import DeviceError, DevicePermissionError
+from powertrain.records import ModeTable, PowerMode
+from powertrain.space import SOFTWARE_KNOBS, ModeSpace
+from powertrain.workloads import JOB_FORMS, Job, check_job_name, open_job
+
+__all__ = ["JetsonDevice"]
+
+SETTLE_S = 2.0
+"""After a change of clocks: field scripts sleep 1 to 3 s for the memory, 1 to 2 s for the GPU."""
+FIRST_LINE_S = 2.0
+"""For tegrastats to print its first line."""
+
+
+@final
+class JetsonDevice(AbstractLiveDevice):
+    """A Jetson: processors on line, clocks of CPU, GPU and memory, and the board's power monitors.
+
+    Everything is looked up on the board, since tables differ between releases of its software as well.
+    """
+
+    def __init__(
+        self,
+        options: str = "",
+        *,
+        sysfs: Sysfs | None = None,
+        clock: Clock | None = None,
+        journal: Journal | None = None,
+        jobs: Callable[[str, Path | None], Job] | None = None,
+        helper: Callable[[], RemoteSettings | None] | None = None,
+        tegrastats: Callable[[], TegrastatsReader] | None = None,
+        spec: str = "jetson",
+        name: str | None = None,
+        simulated: bool = False,
+        probe: bool = True,
+    ) -> None:
+        """Look at what there is.
+
+        Where this process may lock the memory clock, each of its values is tried once per boot, as in holding
+        a mode: a few seconds, after which the board is as before.
+
+        Args:
+            options: Software knobs and fewer values of the others, as in `"gpu_mhz=612&batch_size=8,16"`.
+            sysfs: The kernel's files; this machine's by default.
+            clock: The monotonic one by default.
+            journal: Where the state is kept while the board is changed; the default one if None.
+            jobs: Opens a workload by name, on data of the user's or not; on the first GPU by default.
+            helper: Asks for somebody who may change the board, when this user may not; it answers None if
+                there is nobody.
+            tegrastats: Starts the program that tells the power where the monitors cannot be read.
+            spec: What opens the device again, without options.
+            name: What the board is called; as it calls itself by default.
+            simulated: Whether the files are an emulated board's.
+            probe: Whether memory clocks may be tried.
+
+        Raises:
+            DeviceError: This is no Jetson, or an option names a knob that it lacks.
+            DevicePermissionError: An option names a knob that this user may not set.
+        """
+        self._sysfs = RealSysfs() if sysfs is None else sysfs
+        self._identity = identify(self._sysfs)
+        self.simulated, self.spec = simulated, f"{spec}?{options}" if options else spec
+        self.name = _name(name or self._identity.title, simulated=simulated)
+        self.clock = MonotonicClock() if clock is None else clock
+        self._jobs = jobs or _on_first_gpu
+        self._files = Files(self._sysfs)
+        self._journal = Journal() if journal is None else journal
+        self._board = _Parts(self._files, self._identity.soc, self.clock)
+        if probe and self._board.cores.switchable:
+            self._look_closer(spec)
+        self._remote = helper() if helper is not None and not self._board.cores.switchable else None
+        self._hardware = self._offered()
+        self._refuse_missing(options)
+        self.space = KnobOptions(options).space(self._hardware, device=spec)
+        self._holder = self._holder_of(self._settings(), spec)
+        self._power = PowerRails(self._files, self._identity.soc)
+        self._tegrastats = self._other_reader(tegrastats)
+        self.rails = self._summed()
+        self._temperatures = temperature_files(self._files)
+        self._counters = Counters(self._files)
+
+    @property
+    def sysfs(self) -> Sysfs:
+        """The kernel's files that it works on."""
+        return self._sysfs
+
+    @property
+    def identity(self) -> Identity:
+        """Which board this is."""
+        return self._identity
+
+    @property
+    def power_window_s(self) -> float:
+        """Time over which a power reading is averaged [s]; NaN where the monitors do not tell."""
+        return self._power.averaging.window_s
+
+    @property
+    def settle_s(self) -> float:
+        """Time after a change of mode from which power and clocks are the new mode's [s].
+
+        Three windows: a reading that begins before the change ends one window after it, and the next two show
+        whether it was the last.
+        """
+        window_s = self.power_window_s
+        return SETTLE_S if math.isnan(window_s) else max(SETTLE_S, 3 * window_s)
+
+    @override
+    def modes(self, *, workload: str | None = None) -> ModeTable:
+        if workload is not None:
+            self._check_workload(workload)
+        return self.space.table()
+
+    @override
+    def workloads(self) -> tuple[str, ...]:
+        return JOB_FORMS
+
+    @override
+    def _check_workload(self, workload: str) -> None:
+        check_job_name(workload)
+
+    @override
+    def stock_modes(self) -> dict[str, PowerMode]:
+        """Return nvpmodel's modes, all clocks at their caps; those that it cannot say are left out."""
+        conf = self._conf()
+        if conf is None or "gpu_mhz" not in self._hardware:
+            return {}
+        whole = ModeSpace.of(self._hardware)
+        software = {k.name: k.values[0] for k in self.space.knobs if k.name in SOFTWARE_KNOBS}
+        found: dict[str, PowerMode] = {}
+        for stock in conf.modes:
+            mode = stock.mode_in(whole, order=self._board.cores.order)
+            if mode is not None and (full := PowerMode({**mode, **software})) in self.space:
+                found[stock.name] = full
+        return found
+
+    @override
+    def notes(self) -> tuple[str, ...]:
+        parts = self._remote.notes() if self._remote else self._notes_of_parts()
+        missing = {} if self._remote else self._board.missing
+        return (
+            *_who(self._identity, simulated=self.simulated),
+            *parts,
+            *(f"No {knob}: it {why}." for knob, why in missing.items()),
+            *(("This is a container: it sees of the board what it was given.",) * in_container(self._sysfs)),
+            *self._notes_of_sensors(),
+            self._note_of_nvpmodel(),
+            SOFTWARE_NOTE.format(spec=self.spec.partition("?")[0]),
+        )
+
+    @override
+    def read_power(self) -> PowerReading:
+        if not self.rails:
+            raise DeviceError(f"{self.name} has no power sensor: {self._power.missing}")
+        self._counters.look()
+        if self._tegrastats is not None:
+            latest = self._tegrastats.latest()
+            time_s, rails_w = latest.time_s, dict(latest.rails_w)
+        else:
+            rails_w = self._power.read_w()
+            time_s = self.clock.now_s()
+        return PowerReading(time_s=time_s, rails_w=rails_w, power_w=total_w(rails_w, self.rails))
+
+    @override
+    def job(self, workload: str, *, data: Path | None = None) -> Job:
+        self._check_workload(workload)
+        return self._jobs(workload, data)
+
+    @override
+    def throttle_count(self) -> int:
+        return self._counters.count()
+
+    @override
+    def temperature_c(self) -> float:
+        return warmest_c(self._files, self._temperatures)
+
+    @override
+    def environment(self) -> Mapping[str, str]:
+        """Return what decides how fast the board is and is no knob; what is not known is left out."""
+        averaging = self._power.averaging
+        found = {
+            "module": self._identity.module,
+            "soc": self._identity.soc,
+            "l4t": self._identity.l4t,
+            "jetpack": self._identity.jetpack,
+            "kernel": self._identity.kernel,
+            "nvpmodel_mode": self._nvpmodel_mode(),
+            # Two modules that are sold as the same may have other clusters on (public logs of Orin Nanos).
+            "tpc_pg_mask": self._board.gpu.tpc_mask(),
+            "fan_pwm": fan_pwm(self._files),
+            "power_samples": _number(averaging.samples),
+            "power_update_interval_ms": _number(averaging.update_interval_ms),
+        }
+        return {key: text for key, text in found.items() if text}
+
+    def _look_closer(self, spec: str) -> None:
+        board, identity = self._board, self._identity
+        depends_on = (identity.module, identity.soc, identity.l4t, *board.emc.candidates_hz)
+        # Emulated boards of one spec may be told apart by nothing, and trying costs them little.
+        known = None if self.simulated else KnownClocks(self._journal, key=spec, board=depends_on)
+        survey(board.parts, board.gpu, board.emc, known, holder=lambda s: self._holder_of(s, spec))
+
+    def _holder_of(self, settings: Settings, spec: str) -> Holder:
+        return Holder(settings, name=self.name, spec=self.spec, key=spec, journal=self._journal)
+
+    def _offered(self) -> dict[str, tuple[float, ...]]:
+        """Return the knobs of the hardware: the helper's, else what this user may set."""
+        if self._remote is not None:
+            return dict(self._remote.knobs)
+        return {name: values for part in self._chosen() for name, values in part.knobs.items()}
+
+    def _chosen(self) -> Sequence[Part]:
+        """Return the parts to set; who may not switch processors can still choose among them."""
+        return self._board.parts if self._board.cores.switchable else (CoresPart(), *self._board.parts[1:-1])
+
+    def _settings(self) -> Settings:
+        if self._remote is not None:
+            return self._remote
+        own = [part for part in self._board.parts if part.knobs]
+
+        def keep(saved: Mapping[str, Any]) -> None:
+            key = self._holder.key
+            self._journal.keep(key, spec=self.spec, device=self.name, saved=saved)
+
+        return JetsonSettings(
+            self._chosen(), own, space=self.space, device=self.name, clock=self.clock, keep=keep
+        )
+
+    def _refuse_missing(self, options: str) -> None:
+        for part in options.split("&"):
+            knob = part.partition("=")[0]
+            if knob in self._board.missing and knob not in self._hardware:
+                raise DevicePermissionError(f"{self.name}: {knob} {self._board.missing[knob]}")
+
+    def _other_reader(self, start: Callable[[], TegrastatsReader] | None) -> TegrastatsReader | None:
+        if self._power.summed or start is None:
+            return None
+        try:
+            reader = start()
+        except DeviceError as error:
+            self._power.missing += f"; {error}"
+            return None
+        try:
+            reader.latest(wait_s=FIRST_LINE_S)
+        except DeviceError as error:
+            reader.close()
+            self._power.missing += f"; {error}"
+            return None
+        return reader
+
+    def _summed(self) -> tuple[str, ...]:
+        if self._tegrastats is None:
+            return self._power.summed
+        return summed_rails(self._tegrastats.latest(wait_s=FIRST_LINE_S).rails_w, self._identity.soc)
+
+    def _conf(self) -> NvpConf | None:
+        try:
+            return read_conf(self._sysfs)
+        except DeviceError:
+            return None
+
+    def _nvpmodel_mode(self) -> str:
+        conf = self._conf()
+        mode = present_mode(self._sysfs, conf) if conf else None
+        return mode.name if mode else ""
+
+    def _notes_of_parts(self) -> tuple[str, ...]:
+        return tuple(note for part in self._chosen() for note in part.notes())
+
+    def _notes_of_sensors(self) -> tuple[str, ...]:
+        if not self.rails:
+            told = f"No power sensor, so profiles have times alone: {self._power.missing}."
+        else:
+            source = "tegrastats" if self._tegrastats else "the board's power monitors"
+            others = [label for label in self._power.labels if label not in self.rails]
+            sum_of = "the sum of " if len(self.rails) > 1 else ""
+            told = (
+                f"Power is {sum_of}{', '.join(self.rails)}, from {source}; the carrier board may come on top"
+            )
+            told += f"; {', '.join(others)} are recorded and not added." if others else "."
+        window_s = self.power_window_s
+        averaged = (
+            "Over which time the power monitors average is not known."
+            if math.isnan(window_s)
+            else f"Readings are averaged over {window_s:.3g} s ({self._power.averaging.samples:g} samples)."
+        )
+        events = (
+            "counted" if self._counters.has_events else "not told here, so a cut of that kind goes unnoticed"
+        )
+        return (told, *((averaged,) if self.rails else ()), f"Over-current events are {events}.")
+
+    def _note_of_nvpmodel(self) -> str:
+        try:
+            conf = read_conf(self._sysfs)
+        except DeviceError as error:
+            return f"{error}."
+        mode = present_mode(self._sysfs, conf)
+        in_force = f"{mode.name} (id {mode.id})" if mode else "in a mode that its conf does not have"
+        return f"nvpmodel is {'in ' if mode else ''}{in_force}, of {conf.path}."
+
+
+@final
+class _Parts:
+    """The parts of a board, in the order in which they are set."""
+
+    def __init__(self, files: Files, soc: str, clock: Clock) -> None:
+        usual = UsualLimits(files.sysfs)
+        self.cores = Cores(files, soc)
+        self.gpu = GpuPart(files, usual, clock=clock)
+        self.emc = EmcPart(files, soc, clock=clock)
+        on = CoresOnPart(self.cores)
+        cpu = CpuClockPart(files, self.cores, usual)
+        self.parts: tuple[JetsonPart, ...] = (
+            *(on, cpu, self.gpu, self.emc),
+            CoresOffPart(self.cores, on.knobs),
+        )
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Knobs that are not offered, with why."""
+        return {knob: why for part in self.parts for knob, why in part.missing.items()}
+
+
+def _name(title: str, *, simulated: bool) -> str:
+    return title + SIMULATED_SUFFIX if simulated and not title.endswith(SIMULATED_SUFFIX) else title
+
+
+def _on_first_gpu(workload: str, data: Path | None) -> Job:
+    return open_job(workload, target="cuda:0", data=data, usual_workers=2)
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:g}"
+
+
+def _who(identity: Identity, *, simulated: bool) -> tuple[str, ...]:
+    jetpack = f"JetPack {identity.jetpack}" if identity.jetpack else "a JetPack that is not known here"
+    release = f"Jetson Linux {identity.l4t} ({jetpack})" if identity.l4t else "no /etc/nv_tegra_release"
+    board = ", ".join(filter(None, (identity.model, identity.module, identity.soc)))
+    emulated = ("Emulated: no number of it is a measurement.",) if simulated else ()
+    return (*emulated, f"{board}: {release}.")

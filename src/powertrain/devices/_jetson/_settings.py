@@ -1,0 +1,155 @@
+"""A Jetson's settings: its parts in a safe order, read back twice, and given back in the opposite order."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+from typing_extensions import override
+
+from powertrain.devices._base import check_mode
+from powertrain.devices._clock import Clock
+from powertrain.devices._hold import Settings
+from powertrain.devices._jetson._part import JetsonPart
+from powertrain.devices._parts import Part
+from powertrain.errors import DeviceError, DevicePermissionError, UnreachableModeError
+from powertrain.records import PowerMode
+from powertrain.space import ModeSpace
+
+__all__ = ["SETTLE_S", "JetsonSettings", "RemoteSettings", "give_back"]
+
+logger = logging.getLogger(__name__)
+
+SETTLE_S = 0.2
+"""Between the two times that everything is read back: what undoes a setting at once is seen in between."""
+
+
+class RemoteSettings(Settings):
+    """Settings that somebody writes who may, for a process that may not."""
+
+    knobs: Mapping[str, tuple[float, ...]]
+    """The knobs that are set for us, with their values, in the order of a Jetson's space."""
+
+    @abstractmethod
+    def notes(self) -> tuple[str, ...]:
+        """Return who sets them, one sentence each."""
+
+
+@final
+class JetsonSettings(Settings):
+    """Writes the parts in their order; each is there to be read back, also after all the others."""
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        own: Sequence[JetsonPart],
+        *,
+        space: ModeSpace,
+        device: str,
+        clock: Clock,
+        keep: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        """Take the parts of a board.
+
+        Args:
+            parts: All that may be given back; those with knobs in the space are set.
+            own: Those of them that the board itself has.
+            space: The device's.
+            device: Its name.
+            clock: Lets settings settle.
+            keep: Keeps the state that is to be given back anew, once more of it has come into view.
+        """
+        self._all = list(parts)
+        self._parts = [part for part in parts if any(knob in space.names for knob in part.knobs)]
+        self._own = [part for part in own if part in self._parts]
+        self._missing = {knob: why for part in own for knob, why in part.missing.items()}
+        self._space, self._device, self._clock, self._keep = space, device, clock, keep
+        self._saved: dict[str, Any] = {}
+        self.outlives_process = any(part.outlives_process for part in self._parts)
+
+    @override
+    def check(self, mode: PowerMode) -> None:
+        for knob in mode:
+            if knob in self._missing and knob not in self._space.names:
+                raise DevicePermissionError(f"{self._device}: {knob} {self._missing[knob]}")
+        check_mode(mode, self._space, self._device)
+
+    @override
+    def save(self) -> Mapping[str, Any]:
+        self._saved = {part.name: part.save() for part in self._parts}
+        return self._saved
+
+    @override
+    def write(self, mode: PowerMode) -> None:
+        ready = [part for part in self._parts if part not in self._own]
+        for part in ready:
+            part.write(mode)
+        # Processors first, then the GPU's power: only then do their clocks show what is to be given back.
+        switched, clocks = self._own[:1], self._own[1:]
+        for part in switched:
+            part.write(mode)
+        for part in clocks:
+            part.prepare()
+        self._note_what_came_into_view()
+        for part in clocks:
+            part.write(mode)
+        self._check_all(mode)
+        self._clock.sleep_s(SETTLE_S)
+        self._check_all(mode)
+
+    @override
+    def lost(self, mode: PowerMode) -> str:
+        return "; ".join(filter(None, (part.lost(mode) for part in self._parts)))
+
+    @override
+    def put_back(self, saved: Mapping[str, Any]) -> None:
+        give_back(self._all, saved)
+
+    def _check_all(self, mode: PowerMode) -> None:
+        if lost := self.lost(mode):
+            raise UnreachableModeError(
+                f"{lost}: something else sets it, nvpmodel or a service of the board's"
+            )
+
+    def _note_what_came_into_view(self) -> None:
+        """Add state that did not show before to what was saved, before any of it is changed."""
+        came = False
+        for part in self._own:
+            before = self._saved[part.name]
+            new = {path: text for path, text in part.save().items() if path not in before}
+            came = came or bool(new)
+            before |= new
+        if came:
+            self._keep(self._saved)
+
+
+def give_back(parts: Sequence[Part], saved: Mapping[str, Any]) -> None:
+    """Bring back what parts saved, the last first; a part that fails does not keep the others.
+
+    Raises:
+        DeviceError: A part failed.
+    """
+    failed: list[DeviceError] = []
+    for part in reversed(parts):
+        if part.name not in saved:
+            continue
+        try:
+            part.put_back(saved[part.name])
+        except DeviceError as error:
+            failed.append(error)
+        else:
+            _report(part, saved[part.name])
+    if failed:
+        raise failed[0]
+
+
+def _report(part: Part, saved: Any) -> None:
+    """Tell what shows another value than before: a limit that heat narrows, or a service that was quicker."""
+    shown = part.save()
+    if not (isinstance(saved, Mapping) and isinstance(shown, Mapping)):
+        return
+    for path, text in saved.items():  # pyright: ignore[reportUnknownVariableType]
+        if path in shown and shown[path] != text:
+            logger.info("%s was given back as %s and shows %s", path, text, shown[path])  # pyright: ignore[reportUnknownArgumentType]

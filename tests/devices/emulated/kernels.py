@@ -1,0 +1,19 @@
+"""What the tests of emulated boards share."""
+
+from __future__ import annotations
+
+import pytest
+
+from powertrain.devices._emulated import EMULATED, EmulatedSysfs
+
+CPU = "/sys/devices/system/cpu"
+every_board = pytest.mark.parametrize("name", EMULATED)
+
+
+def gpu_folder(board: EmulatedSysfs) -> str:
+    """Return the GPU's devfreq folder, found as tools find it."""
+    for link in board.glob("/sys/class/devfreq/*"):
+        of_node = board.read_or(f"{link}/device/of_node/name").strip("\0")
+        if of_node in ("gpu", "gp10b", "gv11b", "ga10b") or link.endswith("gpu-gpc-0"):
+            return link
+    raise AssertionError("no GPU")
