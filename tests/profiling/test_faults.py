@@ -212,7 +212,7 @@ def run_in_a_child(folder: Path) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, DEADLY)
-        board = open_device(f"sim:orin-nano?state={folder / 'board.json'}")
+        board = open_device(f"sim:orin-nano-super?state={folder / 'board.json'}")
         with open_store(folder / "p.db") as store:
             profile(board, "yolo", board.modes(), store, order="given")
         code = 0
@@ -229,10 +229,10 @@ def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    spec = f"sim:orin-nano?state={tmp_path / 'board.json'}"
+    spec = f"sim:orin-nano-super?state={tmp_path / 'board.json'}"
     before = open_device(spec).mode
     chance = random.Random(5)
-    kept, given_back = 0, 0
+    kept, given_back, finished = 0, 0, 0
     with open_store(tmp_path / "p.db"):
         pass
     for turn in range(KILLS):
@@ -242,7 +242,8 @@ def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_
         os.kill(child, number)
         _, status = os.waitpid(child, 0)
         stopped = -number if os.WIFSIGNALED(status) else STOPPED
-        assert os.waitstatus_to_exitcode(status) == stopped
+        finished += os.waitstatus_to_exitcode(status) == 0  # a fast machine may come to the end of the modes
+        assert os.waitstatus_to_exitcode(status) in (stopped, 0)
         given_back += number == signal.SIGKILL and open_device(spec).restore()
         assert open_device(spec).mode == before
         with open_store(tmp_path / "p.db") as store:
@@ -250,5 +251,6 @@ def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_
         assert len(modes) == len(set(modes)) >= kept  # none lost, none measured twice
         kept = len(modes)
     assert given_back > 5
+    assert finished < KILLS / 2
     assert kept > 20
     assert Journal().devices() == []
