@@ -22,6 +22,8 @@ from powertrain.workloads.training._sources import Source
 __all__ = ["Recipe", "TorchJob"]
 
 FP16 = 15
+WRONG = (ValueError, TypeError, AssertionError, ImportError)
+"""What PyTorch, and libraries of models, raise besides."""
 
 
 @final
@@ -167,7 +169,7 @@ class TorchJob(Job):
             yield
         except WorkloadError:
             raise
-        except (RuntimeError, MemoryError, ValueError, TypeError, AssertionError) as error:
+        except (RuntimeError, MemoryError, LookupError, AttributeError, *WRONG) as error:
             text = " ".join(str(error).split())[:300]
             if not is_out_of_memory(error):
                 raise WorkloadError(f"{self.workload} failed: {type(error).__name__}: {text}") from error

@@ -114,7 +114,8 @@ def _first_output_loss(model: nn.Module, minibatch: Minibatch) -> Tensor:
 
 def _transformers(name: str) -> TrainingTask:
     transformers = _imported("transformers")
-    known: list[str] = sorted(transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
+    auto: Any = importlib.import_module("transformers.models.auto.modeling_auto")
+    known: list[str] = sorted(auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
     if name not in known:
         raise UnknownNameError.of("model of transformers", name, known)
     config = transformers.AutoConfig.for_model(name, num_labels=2)
