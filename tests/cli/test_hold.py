@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 
 from powertrain.dataset import open_store
 from powertrain.devices import open_device
 
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="trainings are PyTorch's")
 AFFINITY = "import os, sys; print(len(os.sched_getaffinity(0)), os.environ.get('POWERTRAIN_BATCH_SIZE'))"
 
 
@@ -177,7 +179,7 @@ def test_a_script_that_measures_nothing_is_one_line(run, tmp_path, text, remark)
         (("lstm", "bert", "--name", "x"), 2, "names one WORKLOAD"),
         (("lstm", "--name", "x"), 1, "no training of your own"),
         (("lstm", "--args", "--x"), 2, "is for a script"),
-        (("lstm", "--data", "."), 1, "cannot read ."),
+        pytest.param(("lstm", "--data", "."), 1, "cannot read .", marks=needs_torch),
         (("lstm", "--precision", "0"), 2, "precision"),
     ],
 )
