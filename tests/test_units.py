@@ -18,6 +18,7 @@ from powertrain import units
         (units.mhz_from_ghz, 1.3005, 1300.5),
         (units.khz_from_mhz, 1300.5, 1300500.0),
         (units.hz_from_mhz, 1300.5, 1300500000.0),
+        (units.hz_from_khz, 1300500.0, 1300500000.0),
         (units.ms_from_s, 0.0125, 12.5),
         (units.ms_from_us, 12500.0, 12.5),
         (units.s_from_ms, 12.5, 0.0125),

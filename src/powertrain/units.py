@@ -19,6 +19,7 @@ __all__ = [
     "celsius_from_millicelsius",
     "energy_j",
     "hours_from_ms",
+    "hz_from_khz",
     "hz_from_mhz",
     "joules_from_microjoules",
     "joules_from_millijoules",
@@ -97,6 +98,11 @@ def khz_from_mhz(clock_mhz: Number) -> Number:
 def khz_from_hz(clock_hz: Number) -> Number:
     """Convert hertz (Linux devfreq) to kilohertz."""
     return clock_hz / 1e3
+
+
+def hz_from_khz(clock_khz: Number) -> Number:
+    """Convert kilohertz to hertz (Linux devfreq)."""
+    return clock_khz * 1e3
 
 
 def hz_from_mhz(clock_mhz: Number) -> Number:

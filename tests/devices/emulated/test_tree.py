@@ -137,11 +137,24 @@ def test_shells_may_write_too_and_a_writer_that_dies_half_way_changes_nothing(tr
     assert state(tree)[f"{POLICY}/scaling_max_freq"] == "1036800"
 
 
+def test_a_writer_may_take_its_time_after_truncating(tree: Path):
+    file = tree / POLICY[1:] / "scaling_max_freq"
+    for khz in ("1036800", "960000", "1190400"):
+        with file.open("w", encoding="ascii") as opened:
+            time.sleep(0.03)
+            opened.write(khz)
+        assert file.read_text(encoding="ascii").strip() == khz
+        assert becomes(lambda khz=khz: state(tree)[f"{POLICY}/scaling_max_freq"], khz)
+        time.sleep(0.15)
+        assert file.read_text(encoding="ascii").strip() == khz
+
+
 def test_no_write_is_lost_however_fast_they_come(tree: Path):
     real, path = RealSysfs(tree), f"{POLICY}/scaling_max_freq"
+    file = tree / path[1:]
     table = real.read(f"{POLICY}/scaling_available_frequencies").split()[10:]
     for khz in table * 20:
-        real.write(path, khz)
+        file.write_text(khz, encoding="ascii")
         time.sleep(0.001)
     assert becomes(lambda: state(tree)[path], table[-1])
     time.sleep(0.2)

@@ -19,6 +19,8 @@ BUS_STEP_MV = 8
 CONVERSION_MS = 0.14
 """Of one bus and of one shunt voltage: the shortest that the chip has."""
 HWMON = "/sys/class/hwmon"
+TRIP_C = 99.0
+"""At which a zone makes the kernel limit clocks: seen on an Orin Nano."""
 
 
 @final
@@ -32,9 +34,10 @@ class Sensors:
         dynamics: Dynamics,
         *,
         overcurrents: Callable[[], int],
+        limited: Mapping[str, Callable[[], bool]],
     ) -> None:
         self._board, self._faults, self._dynamics = board, faults, dynamics
-        self._overcurrents = overcurrents
+        self._overcurrents, self._limited = overcurrents, limited
         self._fan_pwm, self._fan_enable = 80, 2
         self._failures = dict.fromkeys(faults.sensor_errors, 0)
         self._chips: dict[str, list[Channel]] = {}
@@ -51,7 +54,7 @@ class Sensors:
 
     def nodes(self) -> Mapping[str, Node]:
         """Return the files."""
-        nodes = self._zones() | self._fan()
+        nodes = self._zones() | self._fan() | self._cooling()
         if self._board.soc == "tegra234":
             nodes |= self._overcurrent()
         for chip, channels in self._chips.items():
@@ -169,6 +172,23 @@ class Sensors:
             base = f"/sys/class/thermal/thermal_zone{place}"
             nodes[f"{base}/type"] = Node.text(name)
             nodes[f"{base}/temp"] = Node(read=lambda name=name: self._temperature(name))
+            nodes[f"{base}/trip_point_0_type"] = Node.text("passive")
+            nodes[f"{base}/trip_point_0_temp"] = Node.text(str(round(millicelsius_from_celsius(TRIP_C))))
+        return nodes
+
+    def _cooling(self) -> dict[str, Node]:
+        """Return what the thermal framework cools with, as an Orin Nano of Jetson Linux 36 shows it.
+
+        Public clock records name `cpufreq-cpu0`, `cpufreq-cpu4` and `devfreq-17000000.gpu`. What older
+        releases show is not published where we looked: here they show none.
+        """
+        nodes: dict[str, Node] = {}
+        if self._board.release.jetpack < 6:
+            return nodes
+        for place, (name, limited) in enumerate(self._limited.items()):
+            base = f"/sys/class/thermal/cooling_device{place}"
+            nodes[f"{base}/type"] = Node.text(name)
+            nodes[f"{base}/cur_state"] = Node(read=lambda limited=limited: str(int(limited())))
         return nodes
 
     def _temperature(self, zone: str) -> str:
@@ -180,6 +200,8 @@ class Sensors:
             raise refuse(errno.EAGAIN)
         if name == "pmic-die":
             return "100000"  # a constant in every public tegrastats line of these boards
+        if any(limited() for limited in self._limited.values()):
+            return str(round(millicelsius_from_celsius(TRIP_C)))
         warmer = {"gpu": 1.0, "tj": 1.5}.get(name.partition("-")[0], 0.0)
         return str(round(millicelsius_from_celsius(self._dynamics.celsius() + warmer)))
 

@@ -72,6 +72,7 @@ class EmulatedSysfs(Sysfs):
         self.writes: list[Write] = []
         self._boots, self._events, self._due_events, self._undos = 0, 0, 0, 0
         self._undo_at_s: float | None = None
+        self._passed_s: float | None = None
         self._doing: str | None = None
         self._started_s = self.clock.now_s()
         self._lock = threading.RLock()
@@ -80,7 +81,7 @@ class EmulatedSysfs(Sysfs):
         self._boot(self.board.power_model(model_id))
 
     def _boot(self, model: PowerModel) -> None:
-        self._model = model
+        self._model, self._passed_s = model, None
         self._processors = Processors(
             self.board,
             busy=self._busy,
@@ -118,6 +119,15 @@ class EmulatedSysfs(Sysfs):
             self.faults,
             self._dynamics,
             overcurrents=lambda: self._events + self._dynamics.throttles,
+            limited={
+                **{
+                    f"cpufreq-cpu{cpus[0]}": lambda: self._thermal(self.faults.thermal_cpu_khz) is not None
+                    for cpus in self.board.policies
+                },
+                f"devfreq-{self._graphics.devfreq.rpartition('/')[2]}": (
+                    lambda: self._thermal(self.faults.thermal_gpu_hz) is not None
+                ),
+            },
         )
         self._files = self._tree()
 
@@ -206,6 +216,7 @@ class EmulatedSysfs(Sysfs):
         with self._lock:
             self._model = self.board.power_model(model)
             self._apply(self._model, boot=False)
+            self._passed_s = None
             self._dynamics.refresh()
 
     def seen_by(self, user: str) -> Sysfs:
@@ -339,6 +350,7 @@ class EmulatedSysfs(Sysfs):
 
     def _follow(self) -> None:
         """Let clocks follow what is asked of them."""
+        self._passed_s = None
         self._graphics.follow()
         self._memory.follow()
         self._dynamics.refresh()
@@ -346,6 +358,8 @@ class EmulatedSysfs(Sysfs):
     def _pass(self) -> None:
         """Let happen what was due by now."""
         now_s = self.clock.now_s()
+        if now_s == self._passed_s:
+            return  # nothing was written since, and no time has passed
         due = sum(self._started_s + at_s <= now_s for at_s in self.faults.overcurrent_at_s)
         self._events += max(due - self._due_events, 0)
         self._due_events = max(due, self._due_events)
@@ -354,6 +368,7 @@ class EmulatedSysfs(Sysfs):
             self._undo_at_s = None
             self._apply(self._model, boot=False)
         self._follow()
+        self._passed_s = now_s
 
     def _step(self, workload: str) -> None:
         """Train one minibatch."""

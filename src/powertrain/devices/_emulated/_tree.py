@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -31,6 +31,8 @@ STATE = f"{OWN}/state.json"
 """All that a run may change, as it was asked for."""
 WRITES = f"{OWN}/writes.jsonl"
 POLL_S, REFRESH_S = 0.004, 0.05
+GRACE_S = 0.03
+"""For which a write that is refused waits for one that makes it legal."""
 
 
 class _InterruptedError(Exception):
@@ -68,6 +70,17 @@ class InterruptibleClock(Clock):
 
 
 @final
+@dataclass
+class _Pending:
+    """A write that the kernel has not taken yet."""
+
+    at_ns: int
+    text: str
+    until_s: float
+    errno: int = 0
+
+
+@final
 class TreeKeeper:
     """Writes a board's files below a folder, and keeps them."""
 
@@ -79,7 +92,7 @@ class TreeKeeper:
         self._widths: dict[str, int] = {}
         self._doing = self._state = ""
         self._trainer: threading.Thread | None = None
-        self._logged = 0
+        self._pending: dict[str, _Pending] = {}
         self._refresh_at_s = clock.now_s()
         self._build()
 
@@ -121,7 +134,8 @@ class TreeKeeper:
                 self._create(path, node, text)
                 appeared = True
             elif node.write is not None:
-                self._watched[path].correct(text)
+                if path not in self._pending:
+                    self._watched[path].correct(text)
             elif text != self._shown[path]:
                 self._overwrite(path, text)
         if appeared:
@@ -131,7 +145,6 @@ class TreeKeeper:
         if state != self._state:
             self._state = state
             show(self._root / STATE, state)
-        self._log()
 
     def _create(self, path: str, node: Node, text: str) -> None:
         file = self._root / path.lstrip("/")
@@ -174,28 +187,45 @@ class TreeKeeper:
     def _take_writes(self) -> bool:
         """Give the kernel what others wrote, in the order in which they did."""
         now_s = self._clock.now_s()
-        found = [
-            (at_ns, _turn(path, text), path, text)
-            for path, watched in self._watched.items()
-            for at_ns, text in watched.news(now_s)
-        ]
-        left = [(path, text) for _, _, path, text in sorted(found)]
-        # Of several writes to one file only the last is seen, so one may be legal only after another.
-        progress = True
-        while left and progress:
-            refused = [(path, text) for path, text in left if not self._write(path, text)]
-            progress = len(refused) < len(left)
-            left = refused
-        for path, _ in left:
-            self._watched[path].spoil()
-        return bool(found)
+        news = {path: new for path, watched in self._watched.items() if (new := watched.news(now_s))}
+        for path, (at_ns, text) in news.items():
+            self._pending[path] = _Pending(at_ns=at_ns, text=text, until_s=now_s + GRACE_S)
+        ordered = sorted(
+            self._pending.items(), key=lambda item: (item[1].at_ns, _turn(item[0], item[1].text))
+        )
+        # Of several writes to one file only the last is seen, and a write may be seen before an earlier one
+        # to another file. So one that is refused is tried again after each that is not, and for a while.
+        left: list[tuple[str, _Pending]] = []
+        for item in ordered:
+            left.append(item)
+            while True:
+                refused = [(path, write) for path, write in left if not self._write(path, write)]
+                if len(refused) == len(left):
+                    break
+                left = refused
+        for path, write in left:
+            if now_s >= write.until_s:
+                self._watched[path].spoil()
+                self._record(path, write.text, write.errno)
+                del self._pending[path]
+        return bool(news or ordered)
 
-    def _write(self, path: str, text: str) -> bool:
+    def _write(self, path: str, write: _Pending) -> bool:
         try:
-            self._board.write(path, text)
-        except OSError:
+            self._board.write(path, write.text)
+        except OSError as error:
+            write.errno = error.errno or 0
             return False
+        finally:
+            self._board.writes.clear()
+        self._record(path, write.text, 0)
+        del self._pending[path]
         return True
+
+    def _record(self, path: str, text: str, errno: int) -> None:
+        line = json.dumps({"path": path, "text": text, "errno": errno})
+        with (self._root / WRITES).open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
 
     def _follow_training(self) -> None:
         words = (self._root / DOING).read_text(encoding="utf-8", errors="replace").split()
@@ -229,20 +259,6 @@ class TreeKeeper:
 
         self._trainer = threading.Thread(target=train, name="emulated-training", daemon=True)
         self._trainer.start()
-
-    def _log(self) -> None:
-        """Add what was written since."""
-        new = self._board.writes[self._logged :]
-        if new:
-            self._logged += len(new)
-            with (self._root / WRITES).open("a", encoding="utf-8") as file:
-                file.writelines(
-                    f"{json.dumps(_fields(write.path, write.text, write.errno))}\n" for write in new
-                )
-
-
-def _fields(path: str, text: str, errno: int) -> Mapping[str, object]:
-    return {"path": path, "text": text, "errno": errno}
 
 
 def _turn(path: str, text: str) -> int:

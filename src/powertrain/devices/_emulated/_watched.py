@@ -40,8 +40,8 @@ class Watched:
         self._descriptor = -1
         self._put(text)
 
-    def news(self, now_s: float) -> list[tuple[int, str]]:
-        """Return what was written since the last look, with the moments [ns]."""
+    def news(self, now_s: float) -> tuple[int, str] | None:
+        """Return what was written last since the last look, with the moment [ns]."""
         self._now_s = now_s
         news = self._late_news()
         stat = os.fstat(self._descriptor)
@@ -51,21 +51,22 @@ class Watched:
             content = os.pread(self._descriptor, MOST_BYTES, 0)
             if content != self._content:
                 self._content, text = content, _written(content, self._content)
+                self._empty_since_s = None if content else now_s
                 # What is there besides the text has to go as well.
                 self._text = text if content.strip() == text.encode() else None
                 if text:
-                    news.append((stat.st_mtime_ns, text))
+                    news = stat.st_mtime_ns, text
         return news
 
-    def _late_news(self) -> list[tuple[int, str]]:
-        """Return what was written to files that have been replaced meanwhile."""
-        news: list[tuple[int, str]] = []
+    def _late_news(self) -> tuple[int, str] | None:
+        """Return what was written last to files that have been replaced meanwhile."""
+        news: tuple[int, str] | None = None
         kept: list[tuple[int, bytes, float]] = []
         for descriptor, before, until_s in self._late:
             content = os.pread(descriptor, MOST_BYTES, 0)
             text = _written(content, before) if content != before else ""
             if text:
-                news.append((os.fstat(descriptor).st_mtime_ns, text))
+                news = os.fstat(descriptor).st_mtime_ns, text
             if text or self._now_s > until_s:
                 os.close(descriptor)
             else:
@@ -75,7 +76,10 @@ class Watched:
 
     def correct(self, text: str) -> None:
         """Show this, if the file shows something else."""
-        if self._text != text and not self._is_being_written():
+        if self._text == text or self._is_being_written():
+            return
+        # What was written since the last look is for the next one.
+        if os.pread(self._descriptor, MOST_BYTES, 0) == self._content:
             self._put(text)
 
     def spoil(self) -> None:
@@ -96,12 +100,7 @@ class Watched:
 
     def _is_being_written(self) -> bool:
         """Tell whether somebody has truncated the file and not written yet; killed, he never will."""
-        if os.fstat(self._descriptor).st_size:
-            self._empty_since_s = None
-            return False
-        if self._empty_since_s is None:
-            self._empty_since_s = self._now_s
-        return self._now_s < self._empty_since_s + EMPTY_S
+        return self._empty_since_s is not None and self._now_s < self._empty_since_s + EMPTY_S
 
     def _put(self, text: str) -> None:
         """Replace the file, and go on watching the old one for who has it open."""

@@ -1,24 +1,15 @@
-"""What else a board tells of itself: cuts of its clocks, temperatures, the fan."""
+"""What else a board tells of itself: cuts of its clocks, and the fan."""
 
 from __future__ import annotations
 
-import math
-import re
 import threading
 from typing import final
 
-from powertrain.devices._jetson._limits import CoolingDevices
 from powertrain.devices._jetson._part import Files
-from powertrain.units import celsius_from_millicelsius
+from powertrain.devices._jetson._thermal import Cooling
 
-__all__ = ["Counters", "fan_pwm", "temperature_files", "warmest_c"]
+__all__ = ["Counters", "fan_pwm"]
 
-CHIP = re.compile(r"^(?:(?:[bm])?cpu|gpu|soc\d?|aux|ao|pll|tj)-therm(?:al)?$", re.IGNORECASE | re.ASCII)
-"""Zones on the chip, by the names of all releases (rbonghi/jetson_stats' tests of tegrastats).
-
-Not the PMIC's, which always says 100 degrees, nor the estimate for the fan.
-"""
-COLDEST_C, HOTTEST_C = -60.0, 150.0
 FANS = ("/sys/devices/pwm-fan/target_pwm",)
 """JetPack 4; later releases have a hwmon chip `pwmfan` (jetson_clocks)."""
 
@@ -33,7 +24,7 @@ class Counters:
     """
 
     def __init__(self, files: Files) -> None:
-        self._files, self._cooling = files, CoolingDevices(files.sysfs)
+        self._files, self._cooling = files, Cooling(files.sysfs)
         self._paths = [
             path
             for chip in files.sysfs.glob("/sys/class/hwmon/hwmon*")
@@ -66,26 +57,6 @@ class Counters:
         with self._lock:
             self._seen = 0
             return events + self._cuts
-
-
-def temperature_files(files: Files) -> list[str]:
-    """Return the files of the zones on the chip [millidegrees C]."""
-    zones = files.sysfs.glob("/sys/class/thermal/thermal_zone*")
-    return [f"{zone}/temp" for zone in zones if CHIP.match(files.text(f"{zone}/type"))]
-
-
-def warmest_c(files: Files, paths: list[str]) -> float:
-    """Return the highest temperature; NaN where none can be read.
-
-    A zone whose part has no power gives EAGAIN, or -256 degrees.
-    """
-    read: list[float] = []
-    for path in paths:
-        try:
-            read.append(celsius_from_millicelsius(float(files.text(path))))
-        except ValueError:
-            continue
-    return max((celsius for celsius in read if COLDEST_C < celsius < HOTTEST_C), default=math.nan)
 
 
 def fan_pwm(files: Files) -> str:

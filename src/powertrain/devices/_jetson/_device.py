@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -11,27 +11,28 @@ from typing_extensions import override
 
 from powertrain.devices._base import SIMULATED_SUFFIX, AbstractLiveDevice, PowerReading
 from powertrain.devices._clock import Clock, MonotonicClock
-from powertrain.devices._cores import CoresPart
 from powertrain.devices._cpu import SOFTWARE_NOTE
 from powertrain.devices._hold import Holder, Settings
-from powertrain.devices._jetson._cores import Cores, CoresOffPart, CoresOnPart
-from powertrain.devices._jetson._counters import Counters, fan_pwm, temperature_files, warmest_c
-from powertrain.devices._jetson._cpu import CpuClockPart
+from powertrain.devices._jetson._board import BoardParts
+from powertrain.devices._jetson._counters import Counters, fan_pwm
 from powertrain.devices._jetson._detect import Identity, identify, in_container
-from powertrain.devices._jetson._emc import EmcPart
-from powertrain.devices._jetson._gpu import GpuPart
-from powertrain.devices._jetson._limits import UsualLimits
+from powertrain.devices._jetson._notes import (
+    note_of_events,
+    note_of_nvpmodel,
+    notes_of_identity,
+    notes_of_power,
+)
 from powertrain.devices._jetson._nvpmodel import NvpConf, present_mode, read_conf
-from powertrain.devices._jetson._part import Files, JetsonPart
+from powertrain.devices._jetson._part import Files, refusal
 from powertrain.devices._jetson._power import PowerRails, summed_rails, total_w
 from powertrain.devices._jetson._settings import JetsonSettings, RemoteSettings
 from powertrain.devices._jetson._survey import KnownClocks, survey
 from powertrain.devices._jetson._tegrastats import TegrastatsReader
+from powertrain.devices._jetson._thermal import temperature_files, warmest_c
 from powertrain.devices._journal import Journal
 from powertrain.devices._options import KnobOptions
-from powertrain.devices._parts import Part
 from powertrain.devices._sysfs import RealSysfs, Sysfs
-from powertrain.errors import DeviceError, DevicePermissionError
+from powertrain.errors import DeviceError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.space import SOFTWARE_KNOBS, ModeSpace
 from powertrain.workloads import JOB_FORMS, Job, check_job_name, open_job
@@ -97,10 +98,10 @@ class JetsonDevice(AbstractLiveDevice):
         self._jobs = jobs or _on_first_gpu
         self._files = Files(self._sysfs)
         self._journal = Journal() if journal is None else journal
-        self._board = _Parts(self._files, self._identity.soc, self.clock)
-        if probe and self._board.cores.switchable:
+        self._board = BoardParts(self._files, self._identity.soc, self.clock)
+        if probe and self._board.switchable:
             self._look_closer(spec)
-        self._remote = helper() if helper is not None and not self._board.cores.switchable else None
+        self._remote = helper() if helper is not None and not self._board.switchable else None
         self._hardware = self._offered()
         self._refuse_missing(options)
         self.space = KnobOptions(options).space(self._hardware, device=spec)
@@ -160,22 +161,21 @@ class JetsonDevice(AbstractLiveDevice):
         software = {k.name: k.values[0] for k in self.space.knobs if k.name in SOFTWARE_KNOBS}
         found: dict[str, PowerMode] = {}
         for stock in conf.modes:
-            mode = stock.mode_in(whole, order=self._board.cores.order)
+            mode = stock.mode_in(whole, order=self._board.order)
             if mode is not None and (full := PowerMode({**mode, **software})) in self.space:
                 found[stock.name] = full
         return found
 
     @override
     def notes(self) -> tuple[str, ...]:
-        parts = self._remote.notes() if self._remote else self._notes_of_parts()
-        missing = {} if self._remote else self._board.missing
+        parts = self._remote.notes() if self._remote else self._board.notes()
         return (
-            *_who(self._identity, simulated=self.simulated),
+            *notes_of_identity(self._identity, simulated=self.simulated),
             *parts,
-            *(f"No {knob}: it {why}." for knob, why in missing.items()),
             *(("This is a container: it sees of the board what it was given.",) * in_container(self._sysfs)),
-            *self._notes_of_sensors(),
-            self._note_of_nvpmodel(),
+            *notes_of_power(self._power, self.rails, source="tegrastats" if self._tegrastats else ""),
+            note_of_events(self._counters),
+            note_of_nvpmodel(self._sysfs),
             SOFTWARE_NOTE.format(spec=self.spec.partition("?")[0]),
         )
 
@@ -229,7 +229,7 @@ class JetsonDevice(AbstractLiveDevice):
         depends_on = (identity.module, identity.soc, identity.l4t, *board.emc.candidates_hz)
         # Emulated boards of one spec may be told apart by nothing, and trying costs them little.
         known = None if self.simulated else KnownClocks(self._journal, key=spec, board=depends_on)
-        survey(board.parts, board.gpu, board.emc, known, holder=lambda s: self._holder_of(s, spec))
+        survey(board.own, board.gpu, board.emc, known, holder=lambda s: self._holder_of(s, spec))
 
     def _holder_of(self, settings: Settings, spec: str) -> Holder:
         return Holder(settings, name=self.name, spec=self.spec, key=spec, journal=self._journal)
@@ -238,30 +238,32 @@ class JetsonDevice(AbstractLiveDevice):
         """Return the knobs of the hardware: the helper's, else what this user may set."""
         if self._remote is not None:
             return dict(self._remote.knobs)
-        return {name: values for part in self._chosen() for name, values in part.knobs.items()}
-
-    def _chosen(self) -> Sequence[Part]:
-        """Return the parts to set; who may not switch processors can still choose among them."""
-        return self._board.parts if self._board.cores.switchable else (CoresPart(), *self._board.parts[1:-1])
+        return self._board.knobs
 
     def _settings(self) -> Settings:
         if self._remote is not None:
             return self._remote
-        own = [part for part in self._board.parts if part.knobs]
+        board = self._board
 
         def keep(saved: Mapping[str, Any]) -> None:
             key = self._holder.key
             self._journal.keep(key, spec=self.spec, device=self.name, saved=saved)
 
         return JetsonSettings(
-            self._chosen(), own, space=self.space, device=self.name, clock=self.clock, keep=keep
+            board.switch,
+            board.clocks,
+            missing=board.missing,
+            space=self.space,
+            device=self.name,
+            clock=self.clock,
+            keep=keep,
         )
 
     def _refuse_missing(self, options: str) -> None:
         for part in options.split("&"):
             knob = part.partition("=")[0]
             if knob in self._board.missing and knob not in self._hardware:
-                raise DevicePermissionError(f"{self.name}: {knob} {self._board.missing[knob]}")
+                raise refusal(knob, self._board.missing[knob], device=self.name)
 
     def _other_reader(self, start: Callable[[], TegrastatsReader] | None) -> TegrastatsReader | None:
         if self._power.summed or start is None:
@@ -295,62 +297,6 @@ class JetsonDevice(AbstractLiveDevice):
         mode = present_mode(self._sysfs, conf) if conf else None
         return mode.name if mode else ""
 
-    def _notes_of_parts(self) -> tuple[str, ...]:
-        return tuple(note for part in self._chosen() for note in part.notes())
-
-    def _notes_of_sensors(self) -> tuple[str, ...]:
-        if not self.rails:
-            told = f"No power sensor, so profiles have times alone: {self._power.missing}."
-        else:
-            source = "tegrastats" if self._tegrastats else "the board's power monitors"
-            others = [label for label in self._power.labels if label not in self.rails]
-            sum_of = "the sum of " if len(self.rails) > 1 else ""
-            told = (
-                f"Power is {sum_of}{', '.join(self.rails)}, from {source}; the carrier board may come on top"
-            )
-            told += f"; {', '.join(others)} are recorded and not added." if others else "."
-        window_s = self.power_window_s
-        averaged = (
-            "Over which time the power monitors average is not known."
-            if math.isnan(window_s)
-            else f"Readings are averaged over {window_s:.3g} s ({self._power.averaging.samples:g} samples)."
-        )
-        events = (
-            "counted" if self._counters.has_events else "not told here, so a cut of that kind goes unnoticed"
-        )
-        return (told, *((averaged,) if self.rails else ()), f"Over-current events are {events}.")
-
-    def _note_of_nvpmodel(self) -> str:
-        try:
-            conf = read_conf(self._sysfs)
-        except DeviceError as error:
-            return f"{error}."
-        mode = present_mode(self._sysfs, conf)
-        in_force = f"{mode.name} (id {mode.id})" if mode else "in a mode that its conf does not have"
-        return f"nvpmodel is {'in ' if mode else ''}{in_force}, of {conf.path}."
-
-
-@final
-class _Parts:
-    """The parts of a board, in the order in which they are set."""
-
-    def __init__(self, files: Files, soc: str, clock: Clock) -> None:
-        usual = UsualLimits(files.sysfs)
-        self.cores = Cores(files, soc)
-        self.gpu = GpuPart(files, usual, clock=clock)
-        self.emc = EmcPart(files, soc, clock=clock)
-        on = CoresOnPart(self.cores)
-        cpu = CpuClockPart(files, self.cores, usual)
-        self.parts: tuple[JetsonPart, ...] = (
-            *(on, cpu, self.gpu, self.emc),
-            CoresOffPart(self.cores, on.knobs),
-        )
-
-    @property
-    def missing(self) -> dict[str, str]:
-        """Knobs that are not offered, with why."""
-        return {knob: why for part in self.parts for knob, why in part.missing.items()}
-
 
 def _name(title: str, *, simulated: bool) -> str:
     return title + SIMULATED_SUFFIX if simulated and not title.endswith(SIMULATED_SUFFIX) else title
@@ -362,11 +308,3 @@ def _on_first_gpu(workload: str, data: Path | None) -> Job:
 
 def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:g}"
-
-
-def _who(identity: Identity, *, simulated: bool) -> tuple[str, ...]:
-    jetpack = f"JetPack {identity.jetpack}" if identity.jetpack else "a JetPack that is not known here"
-    release = f"Jetson Linux {identity.l4t} ({jetpack})" if identity.l4t else "no /etc/nv_tegra_release"
-    board = ", ".join(filter(None, (identity.model, identity.module, identity.soc)))
-    emulated = ("Emulated: no number of it is a measurement.",) if simulated else ()
-    return (*emulated, f"{board}: {release}.")

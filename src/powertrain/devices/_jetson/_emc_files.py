@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import final
 
-from powertrain.devices._jetson._part import Files
-from powertrain.units import hz_from_mhz
+from powertrain.devices._jetson._part import Files, whole_number
+from powertrain.units import hz_from_khz, hz_from_mhz
 
 __all__ = ["DEBUGFS", "EmcFiles", "candidates_hz", "find_emc"]
 
@@ -99,9 +99,8 @@ def candidates_hz(files: Files, emc: EmcFiles, soc: str) -> tuple[int, ...]:
     Those above the greatest that firmware allows are left out: it boots some images with a cap that can not
     be raised (tiiuae/ghaf PR 2071).
     """
-    listed = {
-        int(name) * 1000 for name in files.sysfs.listdir(f"{BPMP}/emc/tables/regular") if name.isdigit()
-    }
+    names = map(whole_number, files.sysfs.listdir(f"{BPMP}/emc/tables/regular"))
+    listed = {round(hz_from_khz(float(khz))) for khz in names if khz is not None}
     for name in ("dvfs_table", "dvfs"):
         text = files.text(f"{BPMP}/clk/emc/{name}")
         listed |= {int(hz) for hz in re.findall(r"^\s*\S+\s+(\d{8,11})\b", text, re.MULTILINE | re.ASCII)}

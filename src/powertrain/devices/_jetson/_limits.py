@@ -11,40 +11,11 @@ from collections.abc import Sequence
 from typing import final
 
 from powertrain.devices._jetson._nvpmodel import NvpMode, present_mode, read_conf, rounded_clock
+from powertrain.devices._jetson._thermal import Cooling
 from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError
 
-__all__ = ["CoolingDevices", "UsualLimits"]
-
-
-@final
-class CoolingDevices:
-    """What the kernel's thermal framework does to clocks.
-
-    Linux Documentation/driver-api/thermal/sysfs-api.rst: `cur_state` is 0 while nothing is cooled. On an Orin
-    Nano they are called `cpufreq-cpu0`, `cpufreq-cpu4` and `devfreq-17000000.gpu` (public clock records).
-    """
-
-    def __init__(self, sysfs: Sysfs) -> None:
-        self._sysfs = sysfs
-        self._states: dict[str, list[str]] = {"cpu_mhz": [], "gpu_mhz": []}
-        for folder in sysfs.glob("/sys/class/thermal/cooling_device*"):
-            kind = sysfs.read_or(f"{folder}/type")
-            if "cpufreq" in kind:
-                self._states["cpu_mhz"].append(f"{folder}/cur_state")
-            elif "devfreq" in kind:
-                self._states["gpu_mhz"].append(f"{folder}/cur_state")
-
-    def limiting(self, knob: str) -> bool | None:
-        """Tell whether a clock is being limited for heat; None where nothing tells."""
-        states = [self._sysfs.read_or(path) for path in self._states[knob]]
-        known = [state for state in states if state.isdigit()]
-        return any(state != "0" for state in known) if known else None
-
-    def how_many(self) -> int:
-        """Return how many devices limit a clock now."""
-        states = (self._sysfs.read_or(path) for paths in self._states.values() for path in paths)
-        return sum(state.isdigit() and state != "0" for state in states)
+__all__ = ["UsualLimits"]
 
 
 @final
@@ -53,7 +24,7 @@ class UsualLimits:
 
     def __init__(self, sysfs: Sysfs) -> None:
         self._sysfs = sysfs
-        self._cooling = CoolingDevices(sysfs)
+        self._cooling = Cooling(sysfs)
 
     def asked(self, knob: str, table_mhz: Sequence[float], *, shown_mhz: tuple[float, float]) -> list[float]:
         """Return the least and the greatest clock [MHz] that are to be given back.
@@ -63,10 +34,9 @@ class UsualLimits:
         the mode's counts as heat's: to have asked for it by hand is rarer.
         """
         least, greatest = shown_mhz
-        if self._cooling.limiting(knob) is False:
-            return [least, greatest]
-        mode = self._mode()
-        if mode is None and self._cooling.limiting(knob) is None:
+        limiting = self._cooling.limiting(knob)
+        mode = None if limiting is False else self._mode()
+        if not limiting and mode is None:
             return [least, greatest]
         cap = self._of_mode(mode, knob, "MAX_FREQ", table_mhz, otherwise=table_mhz[-1])
         if greatest >= cap:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import final
 
@@ -11,12 +12,14 @@ from powertrain.devices._parts import Part
 from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError, DevicePermissionError
 
-__all__ = ["ROOT_ONLY", "Files", "JetsonPart", "do_all"]
+__all__ = ["ROOT_ONLY", "Files", "JetsonPart", "do_all", "refusal", "whole_number"]
 
 ROOT_ONLY = (
     "may not be written by this user: sudo powertrain setup-helper, or run as root (in a container, with "
     "--privileged)"
 )
+NEEDS = "needs "
+"""Begins the reason where a knob is missing for want of a permission."""
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -54,12 +57,12 @@ class Files:
 
     def number(self, path: str) -> int | None:
         """Return what a file says, None where that is no number or cannot be read."""
-        text = self.text(path)
-        return int(text) if text.isascii() and text.isdigit() else None
+        return whole_number(self.text(path))
 
     def numbers(self, path: str) -> tuple[int, ...]:
         """Return the numbers that a file lists, ascending; none where it cannot be read."""
-        return tuple(sorted({int(w) for w in self.text(path).split() if w.isascii() and w.isdigit()}))
+        found = map(whole_number, self.text(path).split())
+        return tuple(sorted({number for number in found if number is not None}))
 
     def saved(self, paths: Iterable[str]) -> dict[str, str]:
         """Return what files say now, without those that cannot be read."""
@@ -71,7 +74,10 @@ class JetsonPart(Part):
 
     outlives_process = True
     missing: Mapping[str, str]
-    """Knobs that the board might have and that are not offered, with why."""
+    """Knobs that the board might have and that are not offered, with why.
+
+    The reason is a verb and its sentence; it begins with `needs` where this user lacks a permission.
+    """
 
     def prepare(self) -> None:
         """Bring into view what is about to be set, by files that `save` returns at any time.
@@ -79,6 +85,17 @@ class JetsonPart(Part):
         A GPU without power shows no clocks, so `save` can miss some before this.
         """
         return
+
+
+def whole_number(text: str) -> int | None:
+    """Return the number that a text of the kernel's is; None where it is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text, re.ASCII) else None
+
+
+def refusal(knob: str, why: str, *, device: str) -> DeviceError:
+    """Return the error of a knob that is asked for and missing."""
+    kind = DevicePermissionError if why.startswith(NEEDS) else DeviceError
+    return kind(f"{device}: {knob} {why}")
 
 
 def do_all(steps: Iterable[Callable[[], None]]) -> None:

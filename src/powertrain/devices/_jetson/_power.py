@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
-from powertrain.devices._jetson._part import Files
+from powertrain.devices._jetson._part import Files, whole_number
 from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError
 from powertrain.units import s_from_ms, watts_from_microwatts, watts_from_milliwatts
@@ -78,12 +78,11 @@ class PowerRails:
         self._settings: list[str] = []
         self.missing = ""
         self._find()
-        readable = dict(self._reads)
-        for label in self._reads:
-            self._try(label, readable)
-        self._reads = readable
+        # A sum of the rails that this user happens to be allowed to read would not be the board's power.
+        wanted = summed_rails(self._reads, soc)
+        self._reads = {label: read for label, read in self._reads.items() if self._may_read(label)}
         self.labels = tuple(self._reads)
-        self.summed = summed_rails(self.labels, soc)
+        self.summed = wanted if set(wanted) <= set(self.labels) else ()
         self.averaging = self._averaging()
         if not self.summed and not self.missing:
             self.missing = (
@@ -93,17 +92,24 @@ class PowerRails:
             )
 
     def read_w(self) -> dict[str, float]:
-        """Return the power of each rail now.
+        """Return the power of each rail now, without those that do not answer and are not summed.
 
         Raises:
             OSError: A monitor does not answer.
             DeviceError: It answers with something that is no number.
         """
-        return {label: read() for label, read in self._reads.items()}
+        found: dict[str, float] = {}
+        for label, read in self._reads.items():
+            try:
+                found[label] = read()
+            except (OSError, DeviceError):
+                if label in self.summed:
+                    raise
+        return found
 
     def _find(self) -> None:
         sysfs = self._files.sysfs
-        for chip in sysfs.glob("/sys/class/hwmon/hwmon*"):
+        for chip in sorted(sysfs.glob("/sys/class/hwmon/hwmon*"), key=sysfs.resolve):  # by bus and address
             name = self._files.text(f"{chip}/name")
             if name == "ina3221":
                 self._add_ina3221(chip)
@@ -117,7 +123,8 @@ class PowerRails:
         """Add the three channels; 4 to 6 are shunt voltages and 7 is their sum (ina3221.rst)."""
         self._settings.append(chip)
         for n in (1, 2, 3):
-            if self._files.sysfs.exists(f"{chip}/curr{n}_input"):
+            off = self._files.text(f"{chip}/in{n}_enable") == "0"
+            if not off and self._files.sysfs.exists(f"{chip}/curr{n}_input"):
                 self._add(self._files.text(f"{chip}/in{n}_label"), partial(self._mv_by_ma, chip, n))
 
     def _add_iio(self, chip: str) -> None:
@@ -128,28 +135,31 @@ class PowerRails:
                 self._add(self._files.text(f"{chip}/rail_name_{k}"), partial(self._milliwatts, path))
 
     def _add(self, label: str, read: Callable[[], float]) -> None:
+        label = " ".join(label.split())
         if label not in UNCONNECTED:
             self._reads.setdefault(label, read)
 
-    def _try(self, label: str, readable: dict[str, Callable[[], float]]) -> None:
-        """Leave out a rail that this user may not read; one that fails otherwise may work later."""
+    def _may_read(self, label: str) -> bool:
+        """Tell whether this user may read a rail; one that fails otherwise may work later."""
         try:
             self._reads[label]()
         except PermissionError as error:
-            del readable[label]
             self.missing = (
                 f"{error.filename or label} may be read by root alone (as on release 35.5): run as root, "
                 "or sudo chmod a+r it after each boot"
             )
+            return False
         except (OSError, DeviceError):
-            return
+            return True
+        return True
 
     def _averaging(self) -> Averaging:
         found: list[tuple[float, float]] = []
         for chip in self._settings:
             numbers = (self._files.number(f"{chip}/{name}") for name in ("samples", "update_interval"))
             samples, interval = (math.nan if number is None else float(number) for number in numbers)
-            found.append((interval, samples))
+            if not math.isnan(interval):
+                found.append((interval, samples))
         interval, samples = max(found, default=(math.nan, math.nan))
         return Averaging(samples=samples, update_interval_ms=interval)
 
@@ -173,8 +183,8 @@ def _number(sysfs: Sysfs, path: str) -> float:
             if error.errno != errno.EAGAIN or attempt == TRIES - 1:
                 raise
             continue
-        try:
-            return float(int(text))
-        except ValueError:
-            raise DeviceError(f"{path} says {text[:40]!r}, which is no number") from None
+        number = whole_number(text.removeprefix("-"))
+        if number is None:
+            raise DeviceError(f"{path} says {text[:40]!r}, which is no number")
+        return float(-number if text.startswith("-") else number)
     raise AssertionError("unreachable")

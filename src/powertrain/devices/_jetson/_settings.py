@@ -12,9 +12,9 @@ from typing_extensions import override
 from powertrain.devices._base import check_mode
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Settings
-from powertrain.devices._jetson._part import JetsonPart
+from powertrain.devices._jetson._part import JetsonPart, refusal
 from powertrain.devices._parts import Part
-from powertrain.errors import DeviceError, DevicePermissionError, UnreachableModeError
+from powertrain.errors import DeviceError, UnreachableModeError
 from powertrain.records import PowerMode
 from powertrain.space import ModeSpace
 
@@ -43,9 +43,10 @@ class JetsonSettings(Settings):
 
     def __init__(
         self,
-        parts: Sequence[Part],
-        own: Sequence[JetsonPart],
+        switch: Part,
+        clocks: Sequence[JetsonPart],
         *,
+        missing: Mapping[str, str],
         space: ModeSpace,
         device: str,
         clock: Clock,
@@ -54,17 +55,18 @@ class JetsonSettings(Settings):
         """Take the parts of a board.
 
         Args:
-            parts: All that may be given back; those with knobs in the space are set.
-            own: Those of them that the board itself has.
+            switch: What makes processors work; it is first, and given back last.
+            clocks: What follows, in order; those without knobs are given back and not set.
+            missing: Knobs that the board might have and that are not offered, with why.
             space: The device's.
             device: Its name.
             clock: Lets settings settle.
             keep: Keeps the state that is to be given back anew, once more of it has come into view.
         """
-        self._all = list(parts)
-        self._parts = [part for part in parts if any(knob in space.names for knob in part.knobs)]
-        self._own = [part for part in own if part in self._parts]
-        self._missing = {knob: why for part in own for knob, why in part.missing.items()}
+        self._all: list[Part] = [switch, *clocks]
+        self._switch, self._clocks = switch, [part for part in clocks if part.knobs]
+        self._parts: list[Part] = [switch, *self._clocks]
+        self._missing = missing
         self._space, self._device, self._clock, self._keep = space, device, clock, keep
         self._saved: dict[str, Any] = {}
         self.outlives_process = any(part.outlives_process for part in self._parts)
@@ -73,7 +75,7 @@ class JetsonSettings(Settings):
     def check(self, mode: PowerMode) -> None:
         for knob in mode:
             if knob in self._missing and knob not in self._space.names:
-                raise DevicePermissionError(f"{self._device}: {knob} {self._missing[knob]}")
+                raise refusal(knob, self._missing[knob], device=self._device)
         check_mode(mode, self._space, self._device)
 
     @override
@@ -83,17 +85,12 @@ class JetsonSettings(Settings):
 
     @override
     def write(self, mode: PowerMode) -> None:
-        ready = [part for part in self._parts if part not in self._own]
-        for part in ready:
-            part.write(mode)
         # Processors first, then the GPU's power: only then do their clocks show what is to be given back.
-        switched, clocks = self._own[:1], self._own[1:]
-        for part in switched:
-            part.write(mode)
-        for part in clocks:
+        self._switch.write(mode)
+        for part in self._clocks:
             part.prepare()
         self._note_what_came_into_view()
-        for part in clocks:
+        for part in self._clocks:
             part.write(mode)
         self._check_all(mode)
         self._clock.sleep_s(SETTLE_S)
@@ -116,7 +113,7 @@ class JetsonSettings(Settings):
     def _note_what_came_into_view(self) -> None:
         """Add state that did not show before to what was saved, before any of it is changed."""
         came = False
-        for part in self._own:
+        for part in self._clocks:
             before = self._saved[part.name]
             new = {path: text for path, text in part.save().items() if path not in before}
             came = came or bool(new)
