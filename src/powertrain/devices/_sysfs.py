@@ -82,8 +82,8 @@ class RealSysfs(Sysfs):
 
     @override
     def write(self, path: str, text: str) -> None:
-        # One write(2), without creating: attributes of the kernel take a value at once. As `echo > FILE` does,
-        # the file is truncated, which they ignore and a plain file of an emulated tree needs.
+        # One write(2), without creating: attributes of the kernel take a value at once. As `echo > FILE`
+        # does, the file is truncated, which they ignore and a plain file of an emulated tree needs.
         file = os.open(self._at(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         try:
             os.write(file, text.encode("ascii"))
