@@ -41,6 +41,9 @@ def test_the_exports_are_these():
         "Clock",
         "CpuDevice",
         "Disturbances",
+        "HelperClient",
+        "HelperMachine",
+        "HelperStep",
         "Holder",
         "JetsonDevice",
         "Journal",
@@ -55,6 +58,7 @@ def test_the_exports_are_these():
         "found_here",
         "is_simulated",
         "open_device",
+        "set_up_helper",
     ]
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "restore": "_hold",
     "selftest": "_jetson",
     "export-nvpmodel": "_jetson",
+    "setup-helper": "_helper",
     "import": "_data",
     "export": "_data",
     "fit": "_models",

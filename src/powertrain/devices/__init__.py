@@ -20,6 +20,7 @@ from powertrain.devices._jetson import JetsonDevice
 from powertrain.devices._journal import Journal
 from powertrain.devices._nvml import NvmlDevice
 from powertrain.devices._open import DEVICE_SPECS, found_here, open_device
+from powertrain.devices._privileged import HelperClient, HelperMachine, HelperStep, set_up_helper
 from powertrain.devices._replay import ReplayDevice
 from powertrain.devices._simulated import BOARDS, DISTURBANCES, Board, Disturbances, SimulatedBoard
 
@@ -35,6 +36,9 @@ __all__ = [
     "Clock",
     "CpuDevice",
     "Disturbances",
+    "HelperClient",
+    "HelperMachine",
+    "HelperStep",
     "Holder",
     "JetsonDevice",
     "Journal",
@@ -49,4 +53,5 @@ __all__ = [
     "found_here",
     "is_simulated",
     "open_device",
+    "set_up_helper",
 ]

@@ -12,7 +12,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import FrameType, TracebackType
 from typing import Any, final
 
@@ -68,6 +68,10 @@ class Settings(ABC):
     def put_back(self, saved: Mapping[str, Any]) -> None:
         """Bring back a state that `save` returned; to be called again after it failed half-way is fine."""
 
+    def reserved(self) -> AbstractContextManager[None]:
+        """Keep others from the device while the context lasts, where the journal's lock does not."""
+        return nullcontext()
+
 
 @final
 class Holder:
@@ -110,10 +114,10 @@ class Holder:
     @contextmanager
     def reserve(self) -> Generator[None]:
         """Keep other processes from holding the device, between one mode and the next as well."""
-        if self.journal is None or self.reserved:
+        if self.reserved:
             yield
             return
-        with self.journal.locked(self.key):
+        with self.journal.locked(self.key) if self.journal is not None else self.settings.reserved():
             self.reserved = True
             try:
                 yield

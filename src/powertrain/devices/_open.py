@@ -9,11 +9,12 @@ from pathlib import Path
 from powertrain.devices._base import AbstractDevice
 from powertrain.devices._clock import MonotonicClock, VirtualClock
 from powertrain.devices._cpu import CpuDevice
-from powertrain.devices._emulated import EmulatedSysfs
-from powertrain.devices._jetson import JetsonDevice, jetson_here
+from powertrain.devices._emulated import EmulatedSysfs, TreeJob, is_tree
+from powertrain.devices._jetson import JetsonDevice, RemoteSettings, TegrastatsReader, jetson_here
 from powertrain.devices._journal import Journal
 from powertrain.devices._nvml import NvmlDevice
 from powertrain.devices._nvml_driver import gpu_count
+from powertrain.devices._privileged import remote_settings
 from powertrain.devices._replay import ReplayDevice
 from powertrain.devices._simulated import BOARDS, Disturbances, SimulatedBoard
 from powertrain.devices._sysfs import RealSysfs
@@ -33,15 +34,21 @@ DEVICE_SPECS: tuple[str, ...] = (
 """The forms that `open_device` takes."""
 
 
-def open_device(spec: str, *, read_tables: TableReader | None = None) -> AbstractDevice:
+def open_device(
+    spec: str, *, read_tables: TableReader | None = None, through_helper: bool = True, probe: bool = True
+) -> AbstractDevice:
     """Open a device by its spec.
 
     Args:
         spec: A simulated board such as `"sim:orin-agx"`, with options as in
             `"sim:orin-agx?seed=3&off=noise,heat"` (`clock=real` takes as long as a board would; `off=all`
             switches every disturbance off; `state=FILE` keeps the mode in a file, as hardware does), or
-            `"replay:FILE.csv"`, with `#DEVICE` after it where the file has several.
+            `"replay:FILE.csv"`, with `#DEVICE` after it where the file has several. `"emulated:FOLDER"` is
+            an emulated Jetson whose files a process of its own keeps below a folder.
         read_tables: Reads the profiles of a file, one table per device and workload; needed for a replay.
+        probe: Whether a Jetson's memory clocks may be tried, which changes the board for a few seconds, the
+            first time after each boot; without, its memory clock may be missing.
+        through_helper: Whether `powertrain-helper` may be asked to change what this user may not.
 
     Raises:
         UnknownNameError: No such spec, option or disturbance, or no such device in the file.
@@ -53,11 +60,14 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
     if board == "cpu":
         return CpuDevice(options)
     if board == "auto":
-        return _open_auto(options)
+        return _open_auto(options, probe=probe)
     if board == "jetson":
-        return JetsonDevice(options)
+        helper = remote_settings if through_helper else None
+        return JetsonDevice(options, helper=helper, tegrastats=TegrastatsReader, probe=probe)
+    if kind == "emulated" and "/" in rest:
+        return _open_tree(board, options, helper=remote_settings if through_helper else None, probe=probe)
     if kind == "emulated":
-        return _open_emulated(board, options)
+        return _open_emulated(board, options, probe=probe)
     if kind == "nvml":
         return _open_gpu(board, options)
     if board in BOARDS:
@@ -69,13 +79,13 @@ def open_device(spec: str, *, read_tables: TableReader | None = None) -> Abstrac
     raise UnknownNameError.of("device", spec, DEVICE_SPECS)
 
 
-def _open_auto(options: str) -> AbstractDevice:
+def _open_auto(options: str, *, probe: bool) -> AbstractDevice:
     """Open the device of this machine that a training is likely to run on: the first of `found_here`."""
     first = found_here()[0]
-    return open_device(f"{first}?{options}" if options else first)
+    return open_device(f"{first}?{options}" if options else first, probe=probe)
 
 
-def _open_emulated(name: str, options: str) -> JetsonDevice:
+def _open_emulated(name: str, options: str, *, probe: bool) -> JetsonDevice:
     """Open an emulated Jetson: the device itself, on files that behave as the kernel's do."""
     board = EmulatedSysfs(name.partition(":")[2], clock=VirtualClock())
     return JetsonDevice(
@@ -88,6 +98,28 @@ def _open_emulated(name: str, options: str) -> JetsonDevice:
         spec=name,
         name=board.title,
         simulated=True,
+        probe=probe,
+    )
+
+
+def _open_tree(
+    name: str, options: str, *, helper: Callable[[], RemoteSettings | None] | None, probe: bool
+) -> JetsonDevice:
+    """Open an emulated Jetson whose files are real ones, so that other processes see it, too."""
+    root = Path(name.partition(":")[2]).expanduser().absolute()
+    if not is_tree(root):
+        raise DeviceError(
+            f"{root} holds no emulated board: keep one there with python -m powertrain.devices._emulated "
+            f"{root} orin-agx"
+        )
+    return JetsonDevice(
+        options,
+        sysfs=RealSysfs(root),
+        jobs=lambda workload, _data: TreeJob(root, workload),
+        helper=helper,
+        spec=f"emulated:{root}",
+        simulated=True,
+        probe=probe,
     )
 
 

@@ -30,11 +30,17 @@ def held_mode(device: AbstractDevice, text: str) -> PowerMode:
 
     Raises:
         UnknownNameError: There is no such stock mode.
+        DeviceError: There are no stock modes.
         ValueError: It is no mode.
     """
     stock = device.stock_modes()
     if text in stock:
         return stock[text]
+    if "=" not in text and not stock:
+        raise DeviceError(
+            f"{device.name} offers no modes by name here, such as {text}: give KNOB=VALUE ...; "
+            f"powertrain devices {device.spec} tells what can be set, and what not and why"
+        )
     if "=" not in text:
         raise UnknownNameError.of(f"mode of {device.name}", text, (*stock, "KNOB=VALUE ..."))
     return PowerMode.parse(text)
@@ -117,7 +123,8 @@ def restore_all(journal: Journal | None = None) -> list[Restored]:
         if entry is None:
             continue  # from before the last boot
         try:
-            done = live(open_device(entry.spec)).restore()
+            # Nothing is tried before: that would give it back first, by itself.
+            done = live(open_device(entry.spec, probe=False)).restore()
             problem = "" if done else "this user may not change it: run powertrain restore as root"
         except PowerTrainError as error:
             problem = str(error)

@@ -1,0 +1,71 @@
+"""`powertrain setup-helper`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from powertrain.cli._options import command, json_option
+from powertrain.cli._show import print_json
+
+if TYPE_CHECKING:
+    from powertrain.devices import HelperStep
+
+__all__ = ["setup_helper_command"]
+
+
+@command(
+    "setup-helper",
+    short="Let a group hold power modes without root.",
+    examples=("setup-helper --dry-run", "setup-helper --uninstall"),
+)
+@click.option("--uninstall", is_flag=True, help="Remove what was installed; its log stays.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option(
+    "--device",
+    default="jetson",
+    show_default=True,
+    metavar="SPEC",
+    help="What it holds; emulated:FOLDER is for trying it without a board.",
+)
+@click.option("--group", default="powertrain", show_default=True, help="Whose members may hold modes.")
+@json_option
+def setup_helper_command(uninstall: bool, dry_run: bool, device: str, group: str, as_json: bool) -> None:
+    """Install powertrain-helper: a small root process that sets this board's modes for a group's members.
+
+    Run it as sudo powertrain setup-helper; you are added to the group. The helper takes modes of the board's
+    own tables and nothing else, and gives the board back when the program that holds it is gone, by whatever
+    means. docs/security.md says what its users can do.
+    """
+    from powertrain.devices import HelperMachine, set_up_helper
+
+    machine = HelperMachine.here(os.environ)
+    steps, problems = set_up_helper(machine, device=device, group=group, uninstall=uninstall, dry_run=dry_run)
+    if as_json:
+        print_json({"done": not dry_run, "steps": [_described(step) for step in steps], "problems": problems})
+        return
+    for step in steps:
+        click.echo(f"{'would ' if dry_run else ''}{step.what}: {_how(step)}")
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+    if not steps:
+        click.echo("nothing is installed")
+    elif not dry_run and not uninstall:
+        click.echo(f"members of {group} can hold modes; who was added now has to log in again")
+
+
+def _how(step: HelperStep) -> str:
+    if step.command:
+        return " ".join(step.command)
+    return f"{'write' if step.text is not None else 'remove'} {step.file}"
+
+
+def _described(step: HelperStep) -> dict[str, object]:
+    return {
+        "what": step.what,
+        "command": step.command or None,
+        "file": None if step.file is None else str(step.file),
+        "text": step.text,
+    }
