@@ -49,6 +49,19 @@ def test_a_simulated_board_passes_both_parts(spec):
     assert check(result, "power follows the mode").ok
 
 
+@pytest.mark.parametrize("name", ["orin-agx@jp5", "orin-nano-super@jp6", "nano@jp4", "tx2@jp4", "thor@jp7"])
+def test_an_emulated_jetson_passes_both_parts_and_tells_every_rail_of_every_mode(name):
+    result = both_parts(open_device(f"emulated:{name}"))
+
+    assert result.failed == ()
+    assert len(result.trials) == 8
+    rails = set(result.readings[0].rails_w)
+    assert rails >= set(result.rails)
+    for trial in result.trials:
+        assert set(trial.rails_w) == rails
+        assert trial.power_w == pytest.approx(sum(trial.rails_w[rail] for rail in result.rails))
+
+
 def test_the_processor_passes_without_a_power_sensor(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     result = both_parts(open_device("cpu"))

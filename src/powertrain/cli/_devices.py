@@ -44,7 +44,9 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     from powertrain.workflow import open_device
 
     simulated = [spec for spec in DEVICE_SPECS if spec.startswith("sim:")]
-    found = [open_device(spec) for spec in specs or (*found_here(), *simulated)]
+    # Nothing of this machine is changed to look at it; an emulated board is this process's own.
+    given = specs or (*found_here(), *simulated)
+    found = [open_device(spec, probe=spec.startswith("emulated:")) for spec in given]
     if as_json:
         print_json({"devices": [_described(device) for device in found], "specs": DEVICE_SPECS})
         return

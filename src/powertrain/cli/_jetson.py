@@ -13,7 +13,6 @@ from powertrain.cli._root import Failure
 from powertrain.cli._show import print_json, print_table, progress_bar, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
-    from powertrain.devices import AbstractDevice
     from powertrain.workflow import Deployment, SelfTest
 
 __all__ = ["export_nvpmodel_command", "selftest_command"]
@@ -48,14 +47,13 @@ def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int
 
     if report_path is not None:
         refuse_unwritable(report_path)
-    device = open_device(spec)
-    result = inspect_device(device)
+    result = inspect_device(open_device(spec, probe=False))
     if write:
-        result = _tried(device, result, seed=seed)
+        result = _tried(spec, seed=seed)
     if not as_json:
         _show(result)
         if not write and _agreed():
-            result = _tried(device, result, seed=seed)
+            result = _tried(spec, seed=seed)
             for table in selftest_tables(result)[-2:]:
                 print_table(table)
         elif not write:
@@ -88,11 +86,13 @@ def _agreed() -> bool:
     return click.confirm(QUESTION, default=False)
 
 
-def _tried(device: AbstractDevice, found: SelfTest, *, seed: int) -> SelfTest:
-    from powertrain.workflow import try_device
+def _tried(spec: str, *, seed: int) -> SelfTest:
+    """Open the device anew, as whoever may try what it can do, and hold some of its modes."""
+    from powertrain.workflow import inspect_device, open_device, try_device
 
+    device = open_device(spec)
     with progress_bar() as move:
-        return try_device(device, found, seed=seed, progress=move)
+        return try_device(device, inspect_device(device), seed=seed, progress=move)
 
 
 @command(

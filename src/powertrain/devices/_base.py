@@ -141,6 +141,16 @@ class AbstractLiveDevice(AbstractDevice):
     """Rails or counters that `read_power` adds up, by their labels; none where power cannot be read."""
     _holder: Holder
 
+    @property
+    def power_window_s(self) -> float:
+        """Time over which a power reading is averaged [s]; NaN where the sensors do not tell."""
+        return math.nan
+
+    @property
+    def settle_s(self) -> float:
+        """Time after a change of mode before which power and clocks may be the old mode's [s]."""
+        return 0.0
+
     @final
     def hold(self, mode: PowerMode) -> AbstractContextManager[None]:
         """Put the device into a mode while the context lasts; the state before comes back on every way out.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
+import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import final
@@ -11,6 +13,15 @@ from typing import final
 from typing_extensions import override
 
 __all__ = ["RealSysfs", "Sysfs"]
+
+MAY_WAIT = "/devfreq"
+"""In the path of files whose reading runs through a driver that may have to ask a device without power.
+
+Linux drivers/devfreq/devfreq.c: `cur_freq` calls the driver, and the limits take a lock that it may hold.
+That Thor's `gpu-gpc-0` may not answer at all is not confirmed; whoever waited for it would wait for ever.
+"""
+PATIENCE_S = 2.0
+"""For such a file to answer."""
 
 
 class Sysfs(ABC):
@@ -73,12 +84,45 @@ class Sysfs(ABC):
 class RealSysfs(Sysfs):
     """The files of this machine, or of a folder that stands for its root."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
-        self._root = root
+    def __init__(self, root: Path = Path("/"), *, patience_s: float = PATIENCE_S) -> None:
+        """Take the machine's, or a folder that stands for its root.
+
+        Args:
+            root: The folder.
+            patience_s: How long a file of a devfreq device may take to answer.
+        """
+        self._root, self._patience_s = root, patience_s
+        self._waiting: dict[str, threading.Thread] = {}
 
     @override
     def read(self, path: str) -> str:
+        return self._read_in_time(path) if MAY_WAIT in path else self._read(path)
+
+    def _read(self, path: str) -> str:
         return self._at(path).read_text(encoding="utf-8", errors="replace").strip(" \t\r\n")
+
+    def _read_in_time(self, path: str) -> str:
+        """Read on a thread; one that never comes back is left to itself, and none is added to it."""
+        told: list[str | OSError] = []
+
+        def read() -> None:
+            try:
+                told.append(self._read(path))
+            except OSError as error:
+                told.append(error)
+
+        before = self._waiting.get(path)
+        if before is None or not before.is_alive():
+            thread = threading.Thread(target=read, name="powertrain-read", daemon=True)
+            self._waiting[path] = thread
+            thread.start()
+            thread.join(self._patience_s)
+        if not told:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), path)
+        self._waiting.pop(path, None)
+        if isinstance(told[0], OSError):
+            raise told[0]
+        return told[0]
 
     @override
     def write(self, path: str, text: str) -> None:

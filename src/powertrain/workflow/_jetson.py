@@ -133,7 +133,8 @@ def deployment(
         mode,
         name or _free_name(conf),
         like=vendor.before if like is None else conf.mode(like),
-        space=None if device is None else device.space,
+        space=_whole_space(device),
+        order=device.core_order if isinstance(device, JetsonDevice) else None,
     )
     return Deployment(
         id=written.id,
@@ -144,6 +145,13 @@ def deployment(
         back=_set_mode(vendor.home, vendor.before.id),
         warnings=(*written.warnings, *_cautions(vendor)),
     )
+
+
+def _whole_space(device: AbstractDevice | None) -> ModeSpace | None:
+    """Return what a board has; what the options leave of it may end at a clock that is not its greatest."""
+    if device is None:
+        return None
+    return device.hardware_space if isinstance(device, JetsonDevice) else device.space
 
 
 def _steps(number: int, home: str, *, whole: bool) -> tuple[str, ...]:
@@ -170,6 +178,9 @@ def _cautions(vendor: VendorModes) -> tuple[str, ...]:
         "The last step tells whether it is in force: REAL_VAL must be CONF_VAL. The exit code does not.",
         "nvpmodel keeps to the file of its last -f, also after a reboot: leave it there, and name the file "
         "to go back.",
+        # OE4T/meta-tegra, tegra-nvpower: it deletes /var/lib/nvpmodel/status; for which changes is not clear.
+        "After the next boot ask again with nvpmodel -q: where nvpower.sh finds another conf than before, it "
+        "has the mode forgotten.",
     ]
     if vendor.present is None:
         default = vendor.conf.default

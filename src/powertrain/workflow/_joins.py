@@ -40,9 +40,12 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-def open_device(spec: str) -> AbstractDevice:
-    """Open a device by its spec, such as `"sim:orin-agx"` or `"replay:FILE.csv"`."""
-    return devices.open_device(spec, read_tables=lambda path: _read(path).tables().values())
+def open_device(spec: str, *, probe: bool = True) -> AbstractDevice:
+    """Open a device by its spec, such as `"sim:orin-agx"` or `"replay:FILE.csv"`.
+
+    Without `probe` nothing of a Jetson is tried, so that its memory clock may be missing.
+    """
+    return devices.open_device(spec, read_tables=lambda path: _read(path).tables().values(), probe=probe)
 
 
 def plan(

@@ -6,7 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -49,6 +49,8 @@ class Trial:
     problem: str = ""
     power_w: float = math.nan
     """Mean over the second half, while the processor worked."""
+    rails_w: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The same of each rail: of some it is not published which others they carry."""
     temperature_c: float = math.nan
     setting_s: float = math.nan
     """Time until the mode was set and read back, on the device's clock."""

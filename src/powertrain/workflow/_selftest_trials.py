@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
 
-from powertrain.devices import AbstractDevice, AbstractLiveDevice
+from powertrain.devices import AbstractDevice, AbstractLiveDevice, PowerReading
 from powertrain.errors import DeviceBusyError, DevicePermissionError, PowerTrainError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.workflow._profiling import live
@@ -86,13 +86,13 @@ def try_device(
 
 def _tried(board: AbstractLiveDevice, mode: PowerMode, before: Mapping[str, Any]) -> Trial:
     """Hold one mode; what goes wrong is part of the answer, unless it would go wrong with every mode."""
-    problem, power_w, setting_s = "", math.nan, math.nan
+    problem, worked, setting_s = "", _Worked(), math.nan
     try:
         started_s = board.clock.now_s()
         with board.hold(mode):
             setting_s = board.clock.now_s() - started_s
             as_set = board.state()
-            power_w = _work(board, mode)
+            worked = _work(board, mode)
             if moved := differing(as_set, board.state()):
                 problem = f"somebody else changed it: {', '.join(moved)}"
     except (DevicePermissionError, DeviceBusyError):
@@ -105,21 +105,31 @@ def _tried(board: AbstractLiveDevice, mode: PowerMode, before: Mapping[str, Any]
         mode=mode,
         held=not problem,
         problem=problem,
-        power_w=power_w,
+        power_w=worked.power_w,
+        rails_w=worked.rails_w,
         temperature_c=board.temperature_c(),
         setting_s=setting_s,
     )
 
 
-def _work(board: AbstractLiveDevice, mode: PowerMode) -> float:
-    """Work for a moment; return the mean power over its second half [W], NaN without a sensor."""
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Worked:
+    """What was drawn meanwhile, in the mean."""
+
+    power_w: float = math.nan
+    """NaN without a sensor."""
+    rails_w: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+def _work(board: AbstractLiveDevice, mode: PowerMode) -> _Worked:
+    """Work for a moment; return what was drawn over its second half."""
     end_s = board.clock.now_s() + HOLD_S
-    seen: list[tuple[float, float]] = []
+    seen: list[PowerReading] = []
 
     def look() -> None:
         if board.rails:
-            reading = board.read_power()
-            seen.append((reading.time_s, reading.power_w))
+            seen.append(board.read_power())
 
     if board.simulated:  # it has a clock of its own, on which only its own trainings are work
         with board.job(board.workloads()[0]) as job:
@@ -132,8 +142,16 @@ def _work(board: AbstractLiveDevice, mode: PowerMode) -> float:
             while board.clock.now_s() < end_s:
                 board.clock.sleep_s(PERIOD_S / 2)
                 look()
-    late = [power_w for time_s, power_w in seen if time_s >= end_s - HOLD_S / 2 and math.isfinite(power_w)]
-    return float(np.mean(late)) if late else math.nan
+    late = [
+        reading for reading in seen if reading.time_s >= end_s - HOLD_S / 2 and math.isfinite(reading.power_w)
+    ]
+    if not late:
+        return _Worked()
+    rails = [rail for rail in late[0].rails_w if all(rail in reading.rails_w for reading in late)]
+    return _Worked(
+        power_w=float(np.mean([reading.power_w for reading in late])),
+        rails_w={rail: float(np.mean([reading.rails_w[rail] for reading in late])) for rail in rails},
+    )
 
 
 @final

@@ -17,3 +17,10 @@ def gpu_folder(board: EmulatedSysfs) -> str:
         if of_node in ("gpu", "gp10b", "gv11b", "ga10b") or link.endswith("gpu-gpc-0"):
             return link
     raise AssertionError("no GPU")
+
+
+def gpu_power(board: EmulatedSysfs) -> str:
+    """Return the file that keeps the GPU's power on; Thor's is that of its PCI device."""
+    thor = "/sys/bus/pci/devices/0000:01:00.0"
+    device = thor if board.exists(thor) else board.resolve(f"{gpu_folder(board)}/device")
+    return f"{device}/power/control"

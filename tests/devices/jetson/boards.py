@@ -19,13 +19,14 @@ from powertrain.records import PowerMode
 __all__ = [
     "ALLOWED",
     "CPU",
-    "EMC",
     "Between",
     "Changed",
     "Killed",
     "board_of",
     "device_on",
     "every_board",
+    "gpu_folder",
+    "memory_files",
     "middle",
 ]
 
@@ -39,6 +40,8 @@ ALLOWED = re.compile(
     | /sys/devices/system/cpu/cpufreq/policy\d+/scaling_(min_freq|max_freq|governor)
     | /sys/devices/(platform/)?(bus@0/)?(57|17)000000\.\w+/(railgate_enable|power/control)
     | /sys/devices/(platform/)?(bus@0/)?(57|17)000000\.\w+/devfreq/[\w.-]+/(min|max)_freq
+    | /sys/devices/platform/bus@0/d0b0000000\.pcie/pci0000:00/0000:00:00\.0/0000:01:00\.0/power/control
+    | /sys/devices/platform/bus@0/d0b0000000\.pcie/[\w:./]+/gpu-gpc-0/devfreq/gpu-gpc-0/(min|max)_freq
     | /sys/kernel/debug/bpmp/debug/(clk/emc/(mrq_rate_locked|rate)|bwmgr/bwmgr_halt)
     | /sys/kernel/debug/clk/override\.emc/(clk_state|clk_update_rate)
     | /sys/kernel/nvpmodel_(clk_cap/emc|emc_cap/emc_iso_cap)
@@ -171,6 +174,20 @@ def device_on(
         name=board.title,
         **{"simulated": True, **more},
     )
+
+
+def gpu_folder(board: Sysfs) -> str:
+    """Return the GPU's devfreq folder, by its real path."""
+    nodes = board.glob("/sys/class/devfreq/*")  # others on these boards have no choice of governors
+    return board.resolve(next(node for node in nodes if board.exists(f"{node}/available_governors")))
+
+
+def memory_files(board: Sysfs) -> tuple[str, str]:
+    """Return the files that lock the memory clock, and say at what."""
+    nano = "/sys/kernel/debug/clk/override.emc"
+    if board.exists(nano):
+        return f"{nano}/clk_state", f"{nano}/clk_update_rate"
+    return f"{EMC}/mrq_rate_locked", f"{EMC}/rate"
 
 
 def middle(device: JetsonDevice) -> PowerMode:

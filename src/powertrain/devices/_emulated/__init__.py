@@ -22,16 +22,16 @@ As a real tree of files that another process, also of another user, works on:
 python -m powertrain.devices._emulated TREE orin-agx --jetpack 6
 ```
 
-writes it below TREE, prints `ready`, and keeps it until SIGTERM. A client opens `RealSysfs(Path(TREE))` and
-trains with `TreeJob(Path(TREE), "resnet18")` on a `MonotonicClock`. `TREE/emulated/state.json` holds what
-`board.state()` returns, and `writes.jsonl` beside it every write that was noticed, with the errno of those
-refused.
+writes it below TREE, prints `ready`, and keeps it until SIGTERM. Others open it as `emulated:TREE`, where
+TREE has a slash in it, or as `RealSysfs(Path(TREE))`; they train with `TreeJob(Path(TREE), "resnet18")`, in
+real time. `TREE/emulated/state.json` holds what `board.state()` returns, and `writes.jsonl` beside it every
+write that was noticed, with the errno of those refused.
 """
 
 from __future__ import annotations
 
 from powertrain.devices._emulated._boards import EMULATED, find_board
-from powertrain.devices._emulated._job import TreeJob
+from powertrain.devices._emulated._job import TreeJob, is_tree
 from powertrain.devices._emulated._records import EmulatedBoard, Faults, PowerModel, Write
 from powertrain.devices._emulated._sysfs import EmulatedSysfs
 
@@ -44,4 +44,5 @@ __all__ = [
     "TreeJob",
     "Write",
     "find_board",
+    "is_tree",
 ]

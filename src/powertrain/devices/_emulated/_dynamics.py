@@ -55,6 +55,7 @@ class Dynamics:
         board = EMULATED[name].physics
         self._mechanism, self._heat, self._clocks = Mechanism(board), board.heat, clocks
         self._pairs: list[tuple[Clocks, Clocks]] = []
+        self._rows: dict[tuple[Clocks, Clocks], int] = {}
         self._points: dict[tuple[str | None, Clocks], Point] = {}
         self._row = self._place()
         self._state = State(
@@ -98,9 +99,10 @@ class Dynamics:
     def _place(self) -> int:
         """Return the number of the present clocks at rest and busy."""
         pair = self._clocks(False), self._clocks(True)
-        if pair not in self._pairs:
+        row = self._rows.setdefault(pair, len(self._pairs))
+        if row == len(self._pairs):
             self._pairs.append(pair)
-        return self._pairs.index(pair)
+        return row
 
     def _point_at(self, workload: str | None, setting: Setting) -> Point:
         clocks = self._pairs[setting.row][workload is not None]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
-from powertrain.devices._emulated._nodes import Node
+from powertrain.devices._emulated._nodes import DEBUGFS, FileTree, Node
 from powertrain.devices._emulated._records import EmulatedBoard
 
-__all__ = ["BOOT_ID", "CONF", "STATUS", "conf_text", "identity_nodes"]
+__all__ = ["STATUS", "BoardPart", "conf_text", "file_tree"]
 
 CONF = "/etc/nvpmodel.conf"
 STATUS = "/var/lib/nvpmodel/status"
@@ -18,7 +19,50 @@ CHIP_IDS = {"tegra210": "33", "tegra186": "24", "tegra194": "25", "tegra234": "3
 CPU = "/sys/devices/system/cpu"
 
 
-def identity_nodes(board: EmulatedBoard, boots: Callable[[], int]) -> Mapping[str, Node]:
+class BoardPart(Protocol):
+    """A part of a board, with its files."""
+
+    def nodes(self) -> Mapping[str, Node]:
+        """Return the files."""
+        ...
+
+    def links(self) -> Mapping[str, str]:
+        """Return the other ways to the files."""
+        ...
+
+
+def file_tree(
+    board: EmulatedBoard,
+    parts: Sequence[BoardPart],
+    *,
+    conf: str,
+    model: Callable[[], int],
+    boots: Callable[[], int],
+) -> FileTree:
+    """Return all files of a board: those of its parts, those that tell which it is, and nvpmodel's.
+
+    Args:
+        board: The board.
+        parts: Its parts.
+        conf: The text of nvpmodel's conf.
+        model: Tells the id of the mode that nvpmodel was last asked for.
+        boots: Tells how often it has been started again.
+    """
+    home = f"/etc/nvpmodel/{board.conf}"
+    nodes: dict[str, Node] = {
+        **_identity_nodes(board, boots),
+        home: Node.text(conf),
+        STATUS: Node(read=lambda: f"pmode:{model():04d}"),
+        # debugfs is there even where nothing in it may be seen.
+        f"{DEBUGFS}/.emulated": Node.text(board.name),
+    }
+    for part in parts:  # each makes its links when it has made its files
+        nodes.update(part.nodes())
+    links = {path: target for part in parts for path, target in part.links().items()}
+    return FileTree(nodes, {CONF: home, **links})
+
+
+def _identity_nodes(board: EmulatedBoard, boots: Callable[[], int]) -> Mapping[str, Node]:
     """Return the files that tell board, release and boot."""
     nodes = {
         "/proc/device-tree/model": Node.text(f"{board.model}\0"),

@@ -17,6 +17,9 @@ GOVERNORS = ("wmark_active", "wmark_simple", "nvhost_podgov", "userspace", "perf
 SETTLES_S = 0.02
 """Until a clock is what was asked. Assumed; Kernel Tuner polls until it is."""
 
+THOR_GPU = "/sys/devices/platform/bus@0/d0b0000000.pcie/pci0000:00/0000:00:00.0/0000:01:00.0"
+"""A PCI device; its parts have devfreq nodes of their own (public scripts for Jetson Linux 38.2)."""
+THOR_VIDEO = f"{THOR_GPU}/gpu-nvd-0/devfreq/gpu-nvd-0"
 CHIPS = {"tegra210": "57000000.gpu", "tegra186": "17000000.gp10b", "tegra194": "17000000.gv11b"}
 
 
@@ -28,7 +31,7 @@ def _place(board: EmulatedBoard) -> tuple[str, str, str]:
     rbonghi/jetson_stats issue 885.
     """
     if board.soc == "tegra264":
-        return "/sys/devices/platform/bus@0/17000000.gpu", "gpu-gpc-0", ""
+        return THOR_GPU, "gpu-gpc-0", ""
     if board.soc != "tegra234":
         chip = CHIPS[board.soc]
         return f"/sys/devices/{chip}", chip, chip.partition(".")[2]
@@ -56,7 +59,8 @@ class Graphics:
         self._unreachable = faults.gpu_unreachable_hz
         self._hidden = faults.gpu_hidden
         self.folder, self._name, self._of_node = _place(board)
-        self.devfreq = f"{self.folder}/devfreq/{self._name}"
+        self._part = f"{self.folder}/{self._name}" if board.soc == "tegra264" else self.folder
+        self.devfreq = f"{self._part}/devfreq/{self._name}"
         self.limits = Limits(
             board.gpu_hz, strict=board.release.refuses_crossed_limits, ceiling=ceiling_hz, name="GPU"
         )
@@ -125,9 +129,11 @@ class Graphics:
         """Return the files."""
         nodes = self._devfreq_nodes() | self._power_nodes()
         if self._board.soc == "tegra264":
-            nodes |= _other_devfreq(
-                "/sys/devices/platform/bus@0/17000000.gpu/devfreq/gpu-nvd-0", 1_692_000_000
-            )
+            nodes |= _other_devfreq(THOR_VIDEO, 1_692_000_000)
+            # As every device has one; that of a part does not power the whole.
+            nodes[f"{self._part}/power/control"] = Node.text("auto")
+            # anduril/jetpack-nixos:modules/nvpmodel.nix.
+            nodes["/opt/nvidia/l4t-gpusetup/gpu_pg_mask"] = Node.text("gpu_pg_mask_param=512")
         elif self._board.release.jetpack >= 5:
             # Others than the GPU are listed, too. Assumed.
             base = "/sys/devices/platform/15340000.vic"
@@ -139,16 +145,17 @@ class Graphics:
         """Return the other ways to the files."""
         links = {f"{CLASS}/{self._name}": self.devfreq}
         if self._board.soc == "tegra264":
-            links[f"{CLASS}/gpu-nvd-0"] = "/sys/devices/platform/bus@0/17000000.gpu/devfreq/gpu-nvd-0"
+            links[f"{CLASS}/gpu-nvd-0"] = THOR_VIDEO
+            links["/sys/bus/pci/devices/0000:01:00.0"] = self.folder
         elif self._board.release.jetpack >= 5:
             vic = "/sys/devices/platform/15340000.vic"
             links[f"{CLASS}/15340000.vic"] = f"{vic}/devfreq/15340000.vic"
             links[f"{vic}/devfreq/15340000.vic/device"] = vic
         if self._board.release.jetpack <= 5:
             links["/sys/devices/gpu.0"] = self.folder
-        else:
+        elif self._board.soc != "tegra264":
             links[f"{self.folder}/devfreq_dev"] = self.devfreq
-        links[f"{self.devfreq}/device"] = self.folder
+        links[f"{self.devfreq}/device"] = self._part
         return links
 
     def _devfreq_nodes(self) -> dict[str, Node]:
@@ -201,6 +208,8 @@ class Graphics:
 
     def _read_clock(self) -> str:
         clock = self.follow()
+        if self._board.soc == "tegra264" and not self._busy():
+            return "0"  # at rest, in public records of runs on boards
         if self.powered():
             return str(clock)
         # Without power there is no clock: tegrastats of Jetson Linux 35 shows GR3D_FREQ 0%@0, later ones the

@@ -15,7 +15,7 @@ from powertrain.errors import WorkloadError
 from powertrain.units import s_from_ms
 from powertrain.workloads import Job, find_workload
 
-__all__ = ["DOING", "STEP", "EmulatedJob", "TreeJob"]
+__all__ = ["DOING", "STEP", "EmulatedJob", "TreeJob", "is_tree"]
 
 OWN = "emulated"
 DOING = f"{OWN}/doing"
@@ -111,3 +111,8 @@ class TreeJob(Job):
         raise WorkloadError(
             f"{self._step_ms} does not tell how long {self.workload} takes: is the board's keeper running?"
         )
+
+
+def is_tree(root: Path) -> bool:
+    """Tell whether a folder holds the files of an emulated board."""
+    return (root / DOING).is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import final
 
@@ -12,8 +13,9 @@ __all__ = ["Limits", "Settling", "nearest"]
 
 
 def nearest(table: Sequence[int], value: int) -> int:
-    """Return the entry nearest to a value, the lower of two."""
-    return min(table, key=lambda entry: (abs(entry - value), entry))
+    """Return the entry of an ascending table nearest to a value, the lower of two."""
+    above = bisect_left(table, value)
+    return min(table[max(above - 1, 0) : above + 1], key=lambda entry: abs(entry - value))
 
 
 @final

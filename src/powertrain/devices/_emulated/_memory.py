@@ -144,6 +144,10 @@ class Memory:
             nodes[f"{BPMP}/bwmgr/bwmgr_halt"] = Node.writable(lambda: str(self._halted), self._write_halt)
         return nodes | self._tables()
 
+    def links(self) -> Mapping[str, str]:
+        """Return the other ways to the files: none."""
+        return {}
+
     def _tables(self) -> dict[str, Node]:
         """Return what lists clocks, in the forms that public scripts read."""
         jetpack, soc = self._board.release.jetpack, self._board.soc
@@ -161,7 +165,9 @@ class Memory:
             # HazemAbdelhafez/variability:pyutils/hosts/agx.py: a folder whose names are kilohertz.
             folder = f"{BPMP}/emc/tables/regular"
             return {f"{folder}/{round(khz_from_hz(float(hz)))}": Node.text("0") for hz in self._table}
-        return {}
+        # TX2: public scripts read this list; its form is that of a public read-out of an Orin module.
+        listed = " ".join(f"{khz_from_hz(float(hz)):.0f}" for hz in self._table)
+        return {f"{BPMP}/emc/possible_rates": Node.text(f"{listed} (kHz)")}
 
     def _bwmgr_nodes(self) -> dict[str, Node]:
         def least(text: str) -> None:

@@ -39,6 +39,7 @@ def _model(
 A57_ONLY = (0, 3, 4, 5)
 XAVIER_15W_EMC, XAVIER_30W = 1_331_200_000, (900 * M, 1600 * M)
 NX_GPU, NX_GPU_10W = 1_109_250_000, 803_250_000
+THOR_GPU_LEAST = 315 * M  # its table begins at 54 MHz: a public plan of experiments on a board in MAXN
 
 POWER_MODELS: dict[str, tuple[PowerModel, ...]] = {
     "orin-agx": (  # nvpmodel_p3701_0000.conf
@@ -107,10 +108,10 @@ POWER_MODELS: dict[str, tuple[PowerModel, ...]] = {
         _model(1, "5W", 2, (918_000, 640 * M, 1600 * M)),
     ),
     "thor": (  # tables derived from confs in public; modes 2 and 3 need a reboot for the GPU mask
-        _model(0, "MAXN", 14, (2_601_000, 1575 * M, 4266 * M)),
-        _model(1, "120W", 14, (2_601_000, 1386 * M, 4266 * M)),
-        _model(2, "90W", 12, (2_601_000, 1530 * M, 4266 * M)),
-        _model(3, "70W", 12, (1_998_000, 1530 * M, 4266 * M)),
+        _model(0, "MAXN", 14, (2_601_000, 1575 * M, 4266 * M), gpu_least_hz=THOR_GPU_LEAST),
+        _model(1, "120W", 14, (2_601_000, 1386 * M, 4266 * M), gpu_least_hz=THOR_GPU_LEAST),
+        _model(2, "90W", 12, (2_601_000, 1530 * M, 4266 * M), gpu_least_hz=THOR_GPU_LEAST),
+        _model(3, "70W", 12, (1_998_000, 1530 * M, 4266 * M), gpu_least_hz=THOR_GPU_LEAST),
     ),
 }
 """By the name of the board."""

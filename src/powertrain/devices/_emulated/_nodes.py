@@ -71,6 +71,7 @@ class FileTree:
         self.nodes, self.links = dict(nodes), dict(links)
         self._children: dict[str, set[str]] = {"/": set()}
         self._below: dict[str, list[Node]] = {}
+        self._resolved: dict[str, str] = {}
         for path in (*self.nodes, *self.links):
             self._add(path)
 
@@ -97,6 +98,11 @@ class FileTree:
 
     def resolve(self, path: str) -> str:
         """Follow all links."""
+        if path not in self._resolved:
+            self._resolved[path] = self._follow(path)
+        return self._resolved[path]
+
+    def _follow(self, path: str) -> str:
         left = [part for part in path.split("/") if part]
         done = ""
         steps = 0

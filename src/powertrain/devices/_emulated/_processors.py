@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import final
 
 from powertrain.devices._emulated._limits import Limits, nearest
@@ -28,7 +29,7 @@ class Policy:
         self.governor = DEFAULT_GOVERNOR
         self.speed_khz: int | None = None
 
-    def khz(self, table: Iterable[int], *, busy: bool) -> int:
+    def khz(self, table: Sequence[int], *, busy: bool) -> int:
         """Return the clock that its governor asks for."""
         least, greatest = self.limits.effective()
         asked = {
@@ -36,8 +37,8 @@ class Policy:
             "powersave": least,
             "userspace": min(max(self.speed_khz or least, least), greatest),
         }.get(self.governor, greatest if busy else least)
-        inside = [khz for khz in table if least <= khz <= greatest]
-        return nearest(inside or list(table), asked)
+        inside = table[bisect_left(table, least) : bisect_right(table, greatest)]
+        return nearest(inside or table, asked)
 
 
 @final
@@ -75,13 +76,11 @@ class Processors:
 
     def mean_khz(self, *, busy: bool) -> float:
         """Return the mean clock [kHz] of the CPUs on line."""
-        clocks = [
-            policy.khz(self._board.cpu_khz, busy=busy)
-            for policy in self.policies
-            for cpu in policy.cpus
-            if self.online[cpu]
-        ]
-        return sum(clocks) / len(clocks)
+        total = 0
+        for policy in self.policies:
+            if on := sum(self.online[cpu] for cpu in policy.cpus):
+                total += on * policy.khz(self._board.cpu_khz, busy=busy)
+        return total / self.cores()
 
     def state(self) -> dict[str, str]:
         """Return what a run may change."""

@@ -152,6 +152,8 @@ class Faults:
     """So many reads of each such rail fail, then they work; None: all fail."""
     refused: Mapping[str, int] = field(default_factory=dict[str, int])
     """errno of writing to a path."""
+    silent: Mapping[str, int] = field(default_factory=dict[str, int])
+    """errno of reading a path; ETIMEDOUT for a file that never answers."""
     no_debugfs: bool = False
     """debugfs is not mounted, as in most containers."""
     read_only: bool = False

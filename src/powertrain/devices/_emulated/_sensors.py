@@ -55,7 +55,7 @@ class Sensors:
     def nodes(self) -> Mapping[str, Node]:
         """Return the files."""
         nodes = self._zones() | self._fan() | self._cooling()
-        if self._board.soc == "tegra234":
+        if self._board.soc in ("tegra234", "tegra264"):
             nodes |= self._overcurrent()
         for chip, channels in self._chips.items():
             if channels[0].label == "VIN":
@@ -157,7 +157,10 @@ class Sensors:
         return Node(read=guarded, mode=0o400 if self._faults.sensors_root_only else 0o444)
 
     def _overcurrent(self) -> dict[str, Node]:
-        """Return the counters of soctherm: under-voltage, mean and instantaneous current."""
+        """Return the counters of soctherm: under-voltage, mean and instantaneous current.
+
+        Orin: its driver. Thor: a public plan of experiments on a board reads the third.
+        """
         base = self._add_hwmon("/sys/devices/platform/soctherm-oc-event/hwmon")
         nodes = {f"{base}/name": Node.text("soctherm_oc")}
         for number in (1, 2, 3):

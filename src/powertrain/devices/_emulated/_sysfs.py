@@ -15,11 +15,11 @@ from powertrain.devices._base import SIMULATED_SUFFIX
 from powertrain.devices._clock import Clock, VirtualClock
 from powertrain.devices._emulated._boards import find_board
 from powertrain.devices._emulated._dynamics import Clocks, Dynamics
-from powertrain.devices._emulated._files import CONF, STATUS, conf_text, identity_nodes
+from powertrain.devices._emulated._files import STATUS, conf_text, file_tree
 from powertrain.devices._emulated._graphics import Graphics
 from powertrain.devices._emulated._job import EmulatedJob
 from powertrain.devices._emulated._memory import Memory
-from powertrain.devices._emulated._nodes import DEBUGFS, FileTree, Node, refuse
+from powertrain.devices._emulated._nodes import FileTree, Node, refuse
 from powertrain.devices._emulated._processors import Processors
 from powertrain.devices._emulated._records import Faults, PowerModel, Write
 from powertrain.devices._emulated._sensors import Sensors
@@ -129,32 +129,16 @@ class EmulatedSysfs(Sysfs):
                 ),
             },
         )
-        self._files = self._tree()
-
-    def _tree(self) -> FileTree:
-        parts = (self._processors, self._graphics, self._memory, self._sensors)
-        conf = f"/etc/nvpmodel/{self.board.conf}"
-        nodes: dict[str, Node] = {
-            **identity_nodes(self.board, lambda: self._boots),
-            conf: Node.text(
-                conf_text(
-                    self.board,
-                    gpu=self._graphics.devfreq,
-                    gpu_folder=self._graphics.folder,
-                    cap=self._memory.cap_path,
-                )
-            ),
-            STATUS: Node(read=lambda: f"pmode:{self._model.id:04d}"),
-            # debugfs is there even where nothing in it may be seen.
-            f"{DEBUGFS}/.emulated": Node.text(self.board.name),
-        }
-        links = {CONF: conf}
-        for part in parts:
-            nodes.update(part.nodes())
-        for part in parts:
-            if not isinstance(part, Memory):
-                links.update(part.links())
-        return FileTree(nodes, links)
+        self._parts = (self._processors, self._graphics, self._memory, self._sensors)
+        conf = conf_text(
+            self.board,
+            gpu=self._graphics.devfreq,
+            gpu_folder=self._graphics.folder,
+            cap=self._memory.cap_path,
+        )
+        self._files = file_tree(
+            self.board, self._parts, conf=conf, model=lambda: self._model.id, boots=lambda: self._boots
+        )
 
     @property
     def mode(self) -> Mapping[str, float]:
@@ -207,8 +191,7 @@ class EmulatedSysfs(Sysfs):
         """Return all that a run may change, by path, as it was asked for: limits in force may be narrower."""
         with self._lock:
             self._pass()
-            parts = (self._processors, self._graphics, self._memory, self._sensors)
-            found = {path: text for part in parts for path, text in part.state().items()}
+            found = {path: text for part in self._parts for path, text in part.state().items()}
             return {**found, STATUS: str(self._model.id)}
 
     def apply(self, model: str | int) -> None:
@@ -250,6 +233,8 @@ class EmulatedSysfs(Sysfs):
             node = self._seen(path)
             if not self._root and not node.mode & 0o004:
                 raise refuse(errno.EACCES, path)
+            if number := self.faults.silent.get(self._files.resolve(path)):
+                raise refuse(number, path)
             return node.read().strip(" \t\r\n")
 
     @override

@@ -62,7 +62,7 @@ GPU_HZ = {
         *(1032.75, 1122, 1236.75, 1300.5),
     ),
     "nano": _hz(*(76.8 * k for k in range(1, 13))),  # Trouvaille1/EcoEdgeInfer:nvpmplus.py
-    "thor": _hz(504, 603, 702, 801, 900, 999, 1107, 1206, 1305, 1404, 1503, 1575),  # as the CPU's: assumed
+    "thor": _hz(*range(54, 1576, 9)),  # a public plan of experiments on a board; by default at least 315
 }
 EMC_HZ = {
     # Probed on an Orin Nano Super with Jetson Linux 36; the PowerTrain study used these four on AGX Orin.

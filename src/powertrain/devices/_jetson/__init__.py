@@ -5,5 +5,6 @@ from __future__ import annotations
 from powertrain.devices._jetson._detect import Identity, identify, jetson_here
 from powertrain.devices._jetson._device import JetsonDevice
 from powertrain.devices._jetson._settings import RemoteSettings
+from powertrain.devices._jetson._tegrastats import TegrastatsReader
 
-__all__ = ["Identity", "JetsonDevice", "RemoteSettings", "identify", "jetson_here"]
+__all__ = ["Identity", "JetsonDevice", "RemoteSettings", "TegrastatsReader", "identify", "jetson_here"]

@@ -11,7 +11,7 @@ from powertrain.devices._jetson._cpu import CpuClockPart
 from powertrain.devices._jetson._emc import EmcPart
 from powertrain.devices._jetson._gpu import GpuPart
 from powertrain.devices._jetson._limits import UsualLimits
-from powertrain.devices._jetson._part import Files, JetsonPart
+from powertrain.devices._jetson._part import NEEDS, Files, JetsonPart
 from powertrain.devices._parts import Part
 
 __all__ = ["BoardParts"]
@@ -31,6 +31,8 @@ class BoardParts:
     """What follows."""
     own: tuple[JetsonPart, ...]
     """All that the board itself has."""
+    forbidden = ""
+    """What this user would need to set what he may not, where that is more than another user."""
 
     def __init__(self, files: Files, soc: str, clock: Clock) -> None:
         """Look at a board.
@@ -43,7 +45,7 @@ class BoardParts:
         usual, self._cores = UsualLimits(files.sysfs), Cores(files, soc)
         self.gpu = GpuPart(files, usual, clock=clock)
         self.emc = EmcPart(files, soc, clock=clock)
-        on, cpu = CoresOnPart(self._cores), CpuClockPart(files, self._cores, usual)
+        on, cpu = CoresOnPart(self._cores, clock=clock), CpuClockPart(files, self._cores, usual)
         off = CoresOffPart(self._cores, on.knobs)
         self.own = (on, cpu, self.gpu, self.emc, off)
         if self.switchable:
@@ -69,7 +71,11 @@ class BoardParts:
     @property
     def missing(self) -> dict[str, str]:
         """Knobs that are not offered, with why."""
-        return {knob: why for part in self.own for knob, why in part.missing.items()}
+        found = {knob: why for part in self.own for knob, why in part.missing.items()}
+        if not self.forbidden:
+            return found
+        needed = f"{NEEDS}{self.forbidden}"
+        return {knob: needed if why.startswith(NEEDS) else why for knob, why in found.items()}
 
     def notes(self) -> tuple[str, ...]:
         """Return what can be set, how, and what cannot, one sentence each."""

@@ -9,6 +9,7 @@ from typing import Any, final
 
 from typing_extensions import override
 
+from powertrain.devices._clock import Clock
 from powertrain.devices._jetson._part import ROOT_ONLY, Files, JetsonPart, do_all
 from powertrain.errors import UnreachableModeError
 from powertrain.records import PowerMode
@@ -16,6 +17,9 @@ from powertrain.records import PowerMode
 __all__ = ["CPU", "Cores", "CoresOffPart", "CoresOnPart"]
 
 CPU = "/sys/devices/system/cpu"
+STATUS = "/proc/self/status"
+ALLOWED_S, POLL_S = 1.0, 0.05
+"""How long the kernel may take to let this process run on what came on line; and between looks at it."""
 
 
 @final
@@ -49,6 +53,15 @@ class Cores:
         if cpu:
             self._files.change(self.path(cpu), "1" if on else "0")
 
+    def kept_out(self, cpus: frozenset[int]) -> frozenset[int]:
+        """Return those of some processors on which this process may not run, as far as can be told.
+
+        When processors come back on line, a container's set of them is not widened (mlcommons/
+        inference_results_v3.0: README_Jetson), and a training in it would stay on the others.
+        """
+        found = re.search(r"^Cpus_allowed_list:\s*(\S+)$", self._files.text(STATUS), re.MULTILINE | re.ASCII)
+        return cpus - _ranges(found[1]) if found else frozenset()
+
     def saved(self) -> dict[str, str]:
         """Return which processors are on, by their files."""
         return self._files.saved(self.path(cpu) for cpu in self.order if cpu)
@@ -64,8 +77,8 @@ class CoresOnPart(JetsonPart):
 
     name = "cores on"
 
-    def __init__(self, cores: Cores) -> None:
-        self._cores = cores
+    def __init__(self, cores: Cores, *, clock: Clock) -> None:
+        self._cores, self._clock = cores, clock
         allowed = cores.switchable
         counts = tuple(float(n) for n in range(1, len(cores.order) + 1))
         self.knobs: Mapping[str, tuple[float, ...]] = {"cpu_cores": counts} if allowed else {}
@@ -77,8 +90,17 @@ class CoresOnPart(JetsonPart):
 
     @override
     def write(self, mode: PowerMode) -> None:
-        for cpu in sorted(self._cores.of(mode)):
+        wanted = self._cores.of(mode)
+        for cpu in sorted(wanted):
             self._cores.switch(cpu, on=True)
+        end_s = self._clock.now_s() + ALLOWED_S
+        while (out := self._cores.kept_out(wanted)) and self._clock.now_s() < end_s:
+            self._clock.sleep_s(POLL_S)
+        if out:
+            raise UnreachableModeError(
+                f"processors {_listed(out)} are on line, but this process may not run on them: start it, or "
+                "its container, again while they are (a container keeps to what was on line), without taskset"
+            )
 
     @override
     def lost(self, mode: PowerMode) -> str:
@@ -98,9 +120,9 @@ class CoresOnPart(JetsonPart):
             return ()
         order = self._cores.order
         told = f"cpu_cores takes processors off line from the last on: 1 to {len(order)}; 0 always stays"
-        return (
-            f"{told}, and they come in the order {_listed(order)}." if order[1:2] == (3,) else f"{told}.",
-        )
+        if list(order) != sorted(order):
+            told += f", and they come in the order {_listed(order)}"
+        return (f"{told}.",)
 
 
 @final
@@ -143,6 +165,14 @@ class CoresOffPart(JetsonPart):
     @override
     def notes(self) -> tuple[str, ...]:
         return ()
+
+
+def _ranges(text: str) -> frozenset[int]:
+    """Read a list of processors as the kernel writes it: `0-3,6`."""
+    found: set[int] = set()
+    for first, last in re.findall(r"(\d{1,4})(?:-(\d{1,4}))?", text, re.ASCII):
+        found |= set(range(int(first), int(last or first) + 1))
+    return frozenset(found)
 
 
 def _listed(cpus: frozenset[int] | tuple[int, ...]) -> str:

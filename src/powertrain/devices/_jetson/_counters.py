@@ -19,8 +19,8 @@ class Counters:
     """Counts how often the board has cut its clocks by itself.
 
     Over-current events are invisible in clocks and power: soctherm halves CPU and GPU clocks for about a
-    millisecond and counts (hwmon chip `soctherm_oc`, Orin: Jetson Linux soctherm-oc driver). Heat is seen in
-    the thermal framework's cooling devices, whenever one looks.
+    millisecond and counts (hwmon chip `soctherm_oc`, Orin and Thor: Jetson Linux soctherm-oc driver). Heat is
+    seen in the thermal framework's cooling devices, whenever one looks.
     """
 
     def __init__(self, files: Files) -> None:

@@ -94,11 +94,13 @@ class CpuClockPart(JetsonPart):
         return found
 
     @override
+    def changes(self, mode: PowerMode) -> Iterable[str]:
+        return (path for policy in self._in(mode) for path in (policy.least, policy.greatest))
+
+    @override
     def write(self, mode: PowerMode) -> None:
-        khz, wanted = self._khz[mode["cpu_mhz"]], self._cores.of(mode)
-        for policy in self._policies:
-            if wanted.isdisjoint(policy.cpus):
-                continue
+        khz = self._khz[mode["cpu_mhz"]]
+        for policy in self._in(mode):
             table = self._table(policy)
             if khz not in table:
                 raise UnreachableModeError(f"{policy.path} lacks {khz} kHz: it has {table[0]} to {table[-1]}")
@@ -108,10 +110,8 @@ class CpuClockPart(JetsonPart):
 
     @override
     def lost(self, mode: PowerMode) -> str:
-        khz, wanted = self._khz[mode["cpu_mhz"]], self._cores.of(mode)
-        for policy in self._policies:
-            if wanted.isdisjoint(policy.cpus):
-                continue
+        khz = self._khz[mode["cpu_mhz"]]
+        for policy in self._in(mode):
             seen = self._files.text(policy.least), self._files.text(policy.greatest)
             if seen != (str(khz), str(khz)):
                 shown = f"{seen[0]} to {seen[1]} kHz" if seen[0] and seen[1] else "nothing"
@@ -155,6 +155,11 @@ class CpuClockPart(JetsonPart):
         """Return the table of a policy; those of the others where it did not answer yet."""
         listed = policy.table_khz or self._files.numbers(f"{policy.path}/scaling_available_frequencies")
         return listed or self._ends
+
+    def _in(self, mode: PowerMode) -> Iterable[Policy]:
+        """Return the policies of processors that are on in a mode."""
+        wanted = self._cores.of(mode)
+        return (policy for policy in self._policies if not wanted.isdisjoint(policy.cpus))
 
     def _answering(self) -> Iterable[Policy]:
         on_line = self._cores.on_line()

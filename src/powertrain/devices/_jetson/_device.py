@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -78,8 +79,8 @@ class JetsonDevice(AbstractLiveDevice):
             clock: The monotonic one by default.
             journal: Where the state is kept while the board is changed; the default one if None.
             jobs: Opens a workload by name, on data of the user's or not; on the first GPU by default.
-            helper: Asks for somebody who may change the board, when this user may not; it answers None if
-                there is nobody.
+            helper: Asks for somebody who may change the board, when this user may not. It answers None if
+                there is nobody, and with a `DeviceError` if there is somebody who does not do it.
             tegrastats: Starts the program that tells the power where the monitors cannot be read.
             spec: What opens the device again, without options.
             name: What the board is called; as it calls itself by default.
@@ -99,16 +100,18 @@ class JetsonDevice(AbstractLiveDevice):
         self._files = Files(self._sysfs)
         self._journal = Journal() if journal is None else journal
         self._board = BoardParts(self._files, self._identity.soc, self.clock)
-        if probe and self._board.switchable:
-            self._look_closer(spec)
-        self._remote = helper() if helper is not None and not self._board.switchable else None
+        if self._board.switchable:
+            self._look_closer(spec, probe=probe)
+        self._remote = self._ask(helper) if helper is not None and not self._board.switchable else None
         self._hardware = self._offered()
         self._refuse_missing(options)
         self.space = KnobOptions(options).space(self._hardware, device=spec)
         self._holder = self._holder_of(self._settings(), spec)
-        self._power = PowerRails(self._files, self._identity.soc)
-        self._tegrastats = self._other_reader(tegrastats)
-        self.rails = self._summed()
+        self._power = PowerRails(self._files)
+        self._read_others: Callable[[], tuple[float, Mapping[str, float]]] | None = None
+        self._source, self.rails = "", self._power.summed
+        if not self.rails:
+            self._look_for_others(tegrastats)
         self._temperatures = temperature_files(self._files)
         self._counters = Counters(self._files)
 
@@ -123,11 +126,23 @@ class JetsonDevice(AbstractLiveDevice):
         return self._identity
 
     @property
+    def hardware_space(self) -> ModeSpace:
+        """All knobs of the hardware with all their values, whatever the options leave of them."""
+        return ModeSpace.of(self._hardware)
+
+    @property
+    def core_order(self) -> tuple[int, ...]:
+        """In which order processors are switched on for `cpu_cores`."""
+        return self._board.order
+
+    @property
+    @override
     def power_window_s(self) -> float:
         """Time over which a power reading is averaged [s]; NaN where the monitors do not tell."""
         return self._power.averaging.window_s
 
     @property
+    @override
     def settle_s(self) -> float:
         """Time after a change of mode from which power and clocks are the new mode's [s].
 
@@ -157,11 +172,11 @@ class JetsonDevice(AbstractLiveDevice):
         conf = self._conf()
         if conf is None or "gpu_mhz" not in self._hardware:
             return {}
-        whole = ModeSpace.of(self._hardware)
+        whole = self.hardware_space
         software = {k.name: k.values[0] for k in self.space.knobs if k.name in SOFTWARE_KNOBS}
         found: dict[str, PowerMode] = {}
         for stock in conf.modes:
-            mode = stock.mode_in(whole, order=self._board.order)
+            mode = stock.mode_in(whole, order=self.core_order)
             if mode is not None and (full := PowerMode({**mode, **software})) in self.space:
                 found[stock.name] = full
         return found
@@ -173,7 +188,7 @@ class JetsonDevice(AbstractLiveDevice):
             *notes_of_identity(self._identity, simulated=self.simulated),
             *parts,
             *(("This is a container: it sees of the board what it was given.",) * in_container(self._sysfs)),
-            *notes_of_power(self._power, self.rails, source="tegrastats" if self._tegrastats else ""),
+            *notes_of_power(self._power, self.rails, source=self._source),
             note_of_events(self._counters),
             note_of_nvpmodel(self._sysfs),
             SOFTWARE_NOTE.format(spec=self.spec.partition("?")[0]),
@@ -184,9 +199,8 @@ class JetsonDevice(AbstractLiveDevice):
         if not self.rails:
             raise DeviceError(f"{self.name} has no power sensor: {self._power.missing}")
         self._counters.look()
-        if self._tegrastats is not None:
-            latest = self._tegrastats.latest()
-            time_s, rails_w = latest.time_s, dict(latest.rails_w)
+        if self._read_others is not None:
+            time_s, rails_w = self._read_others()
         else:
             rails_w = self._power.read_w()
             time_s = self.clock.now_s()
@@ -199,6 +213,8 @@ class JetsonDevice(AbstractLiveDevice):
 
     @override
     def throttle_count(self) -> int:
+        if self._remote is not None and not self._counters.has_events:
+            return self._remote.throttle_count()
         return self._counters.count()
 
     @override
@@ -216,20 +232,28 @@ class JetsonDevice(AbstractLiveDevice):
             "jetpack": self._identity.jetpack,
             "kernel": self._identity.kernel,
             "nvpmodel_mode": self._nvpmodel_mode(),
-            # Two modules that are sold as the same may have other clusters on (public logs of Orin Nanos).
-            "tpc_pg_mask": self._board.gpu.tpc_mask(),
+            **self._board.gpu.masks(),
             "fan_pwm": fan_pwm(self._files),
             "power_samples": _number(averaging.samples),
             "power_update_interval_ms": _number(averaging.update_interval_ms),
         }
         return {key: text for key, text in found.items() if text}
 
-    def _look_closer(self, spec: str) -> None:
+    def _ask(self, helper: Callable[[], RemoteSettings | None]) -> RemoteSettings | None:
+        """Return who changes the board for us, None if nobody does."""
+        try:
+            return helper()
+        except DeviceError as error:
+            self._board.forbidden = f"its helper, which cannot be used: {error}"
+            return None
+
+    def _look_closer(self, spec: str, *, probe: bool) -> None:
         board, identity = self._board, self._identity
         depends_on = (identity.module, identity.soc, identity.l4t, *board.emc.candidates_hz)
         # Emulated boards of one spec may be told apart by nothing, and trying costs them little.
         known = None if self.simulated else KnownClocks(self._journal, key=spec, board=depends_on)
-        survey(board.own, board.gpu, board.emc, known, holder=lambda s: self._holder_of(s, spec))
+        holder = partial(self._holder_of, spec=spec)
+        survey(board.own, board.gpu, board.emc, known, probe=probe, holder=holder)
 
     def _holder_of(self, settings: Settings, spec: str) -> Holder:
         return Holder(settings, name=self.name, spec=self.spec, key=spec, journal=self._journal)
@@ -265,26 +289,31 @@ class JetsonDevice(AbstractLiveDevice):
             if knob in self._board.missing and knob not in self._hardware:
                 raise refusal(knob, self._board.missing[knob], device=self.name)
 
-    def _other_reader(self, start: Callable[[], TegrastatsReader] | None) -> TegrastatsReader | None:
-        if self._power.summed or start is None:
-            return None
-        try:
-            reader = start()
-        except DeviceError as error:
-            self._power.missing += f"; {error}"
-            return None
-        try:
-            reader.latest(wait_s=FIRST_LINE_S)
-        except DeviceError as error:
-            reader.close()
-            self._power.missing += f"; {error}"
-            return None
-        return reader
+    def _look_for_others(self, start: Callable[[], TegrastatsReader] | None) -> None:
+        """Find somebody who tells the power that this user cannot read: the helper, else tegrastats."""
+        remote = self._remote
+        if remote is not None and remote.rails:
+            self._read_others = lambda: (self.clock.now_s(), remote.read_w())
+            self._source, self.rails = remote.name, remote.rails
+        elif start is not None:
+            try:
+                self._ask_tegrastats(start())
+            except DeviceError as error:
+                self._power.missing += f"; {error}"
 
-    def _summed(self) -> tuple[str, ...]:
-        if self._tegrastats is None:
-            return self._power.summed
-        return summed_rails(self._tegrastats.latest(wait_s=FIRST_LINE_S).rails_w, self._identity.soc)
+    def _ask_tegrastats(self, reader: TegrastatsReader) -> None:
+        try:
+            first = reader.latest(wait_s=FIRST_LINE_S)
+        except DeviceError:
+            reader.close()
+            raise
+
+        def read() -> tuple[float, Mapping[str, float]]:
+            latest = reader.latest()
+            return latest.time_s, latest.rails_w
+
+        self._read_others = read
+        self._source, self.rails = "tegrastats", summed_rails(first.rails_w)
 
     def _conf(self) -> NvpConf | None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, final
 
@@ -22,6 +22,10 @@ ARRIVES_S, POLL_S = 1.0, 0.05
 STAYS_S, LOOK_S = 0.5, 0.1
 """How long it is watched: on Thor locks were seen to let go, by a public tool that does the same."""
 TRIES = 3
+UNTRIED = (
+    "has not been tried since the board was booted, and looking tries nothing: powertrain modes does, and "
+    "gives back"
+)
 
 
 @final
@@ -40,7 +44,7 @@ class EmcPart(JetsonPart):
         self.candidates_hz = candidates_hz(files, self._emc, soc) if self._emc else ()
         self._hz: dict[float, int] = {}
         self._why = self._why_not()
-        self.missing = {"mem_mhz": self._why or "has not been tried: which clocks there are is not known"}
+        self.missing = {"mem_mhz": self._why or UNTRIED}
         self.knobs: Mapping[str, tuple[float, ...]] = {}
 
     @property
@@ -96,9 +100,17 @@ class EmcPart(JetsonPart):
         if emc is None:
             return {}
         found = self._files.saved(path for path in (emc.lock, emc.halt, emc.cap) if path)
-        if found.get(emc.lock, "0") != "0":
-            found |= {emc.rate: self._files.text(emc.shown)}
+        if found.get(emc.lock, "0") != "0" and (hz := self._files.number(emc.shown)):
+            found[emc.rate] = str(hz)
         return found
+
+    @override
+    def changes(self, mode: PowerMode) -> Iterable[str]:
+        emc = self._emc
+        if emc is None:
+            return ()
+        locked = self._files.text(emc.lock) != "0"
+        return (path for path in (emc.lock, emc.halt, emc.cap, emc.rate if locked else "") if path)
 
     @override
     def write(self, mode: PowerMode) -> None:
@@ -124,7 +136,7 @@ class EmcPart(JetsonPart):
             return
         steps: list[Callable[[], None]] = []
         if saved[emc.lock] != "0" and emc.rate in saved:
-            steps.append(partial(self._files.put, emc.rate, saved[emc.rate]))
+            steps.append(partial(self._lock_again, saved[emc.rate]))
         # Once unlocked nobody has to bring the rate back: the bandwidth manager takes over.
         steps += [
             partial(self._files.change, path, saved[path])
@@ -153,6 +165,12 @@ class EmcPart(JetsonPart):
             files.change(emc.halt, "1")
         files.change(emc.lock, "1")
         files.put(emc.rate, str(hz))
+
+    def _lock_again(self, rate: str) -> None:
+        """Bring back the clock of somebody else's lock; wait until it shows, since `save` reads that."""
+        assert self._emc is not None
+        self._files.put(self._emc.rate, rate)
+        self._arrives(int(rate))
 
     def _arrives(self, hz: int) -> bool:
         assert self._emc is not None

@@ -35,6 +35,10 @@ PUBLISHED_MHZ = {
 }
 """Memory clocks that have been published, for boards that list none. Each is tried before it is believed."""
 
+RATES = (f"{BPMP}/emc/possible_rates", f"{DEBUGFS}/emc/available_rates")
+LEAST_HZ = 10**7
+"""Below it a number in such a list is kilohertz: clocks are 40.8 to 4266 MHz."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -88,25 +92,29 @@ def find_emc(files: Files) -> EmcFiles | None:
 
 
 def candidates_hz(files: Files, emc: EmcFiles, soc: str) -> tuple[int, ...]:
-    """Return clocks that the memory might have, ascending: no kernel lists those that can be set.
+    """Return clocks that the memory might have, ascending; no list is sure to have those that can be set.
 
     1. `emc/tables/regular`, a folder whose names are kHz (AGX Xavier: HazemAbdelhafez/variability agx.py).
-    2. `clk/emc/dvfs_table` (Orin from Jetson Linux 36 on) or `dvfs` (Thor), Hz in the second column. These
-       are points of the voltage: not all can be set, and the lowest may be missing.
-    3. `emc/available_rates` of the upstream driver; on Jetson Linux not confirmed.
-    4. What has been published for the chip.
+    2. `emc/possible_rates`, kHz: on an Orin module `204000 665600 2133000 (kHz)`, all that its firmware
+       could do (a public report); public scripts read it on TX2, too. `emc/available_rates` is the upstream
+       driver's; on Jetson Linux not confirmed.
+    3. `clk/emc/dvfs_table` (Orin from Jetson Linux 36 on) or `dvfs` (Thor), Hz in the second column. These
+       are points of the voltage: not all can be set, and some that can are missing. So they are completed by
+    4. what has been published for the chip, which is all there is where nothing is listed.
 
-    Those above the greatest that firmware allows are left out: it boots some images with a cap that can not
+    Those above the greatest that firmware names are left out: it boots some images with a cap that can not
     be raised (tiiuae/ghaf PR 2071).
     """
     names = map(whole_number, files.sysfs.listdir(f"{BPMP}/emc/tables/regular"))
     listed = {round(hz_from_khz(float(khz))) for khz in names if khz is not None}
+    for path in RATES:
+        numbers = files.numbers(path)
+        listed |= {n if n >= LEAST_HZ else round(hz_from_khz(float(n))) for n in numbers if n}
+    if not listed:
+        listed = {round(hz_from_mhz(float(mhz))) for mhz in PUBLISHED_MHZ.get(soc, ())}
     for name in ("dvfs_table", "dvfs"):
         text = files.text(f"{BPMP}/clk/emc/{name}")
         listed |= {int(hz) for hz in re.findall(r"^\s*\S+\s+(\d{8,11})\b", text, re.MULTILINE | re.ASCII)}
-    listed |= {hz for hz in files.numbers(f"{DEBUGFS}/emc/available_rates") if hz >= 10**7}
-    if not listed:
-        listed = {round(hz_from_mhz(float(mhz))) for mhz in PUBLISHED_MHZ.get(soc, ())}
     least, greatest = files.number(emc.least) or 0, files.number(emc.greatest) or 0
     listed |= {hz for hz in (least, greatest) if hz}
     return tuple(sorted(hz for hz in listed if least <= hz <= (greatest or hz)))

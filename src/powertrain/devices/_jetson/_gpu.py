@@ -23,6 +23,8 @@ OF_NODES = frozenset({"gv11b", "gp10b", "ga10b", "gb10b", "gpu"})
 KernelTuner/kernel_tuner:kernel_tuner/observers/tegra.py)."""
 THOR_NODE = re.compile(r"gpu-gpc-\d+", re.ASCII)
 """Thor's, which has no node in the device tree; `gpu-nvd-0` is its video engine (jetson_stats issue 885)."""
+THOR_MASK = "/opt/nvidia/l4t-gpusetup/gpu_pg_mask"
+"""`gpu_pg_mask_param=512`, as it is at the next boot (anduril/jetpack-nixos:modules/nvpmodel.nix)."""
 FOLDER = re.compile(r"(?:[0-9a-f]+\.)?(?:gv11b|gp10b|ga10b|gb10b|gpu)(?:\.\d+)?", re.ASCII)
 BUSES = ("/sys/devices", "/sys/devices/platform", "/sys/devices/platform/bus@0")
 """Folders that have held the GPU's: stock nvpmodel confs up to L4T 35; `nvpmodel -q --verbose` of 36.4.3
@@ -58,7 +60,7 @@ class GpuPart(JetsonPart):
         """
         self.node = _find_node(self._files, self.folder)
         if self.node and not self.folder:
-            self.folder = self._files.sysfs.resolve(f"{self.node}/device")
+            self.folder = _folder_of(self._files, self.node)
         table = self._files.numbers(f"{self.node}/available_frequencies") if self.node else ()
         self._hz = {mhz_from_hz(float(hz)): hz for hz in table}
         why = self._why_not()
@@ -67,21 +69,35 @@ class GpuPart(JetsonPart):
 
     @property
     def sleeps(self) -> bool:
-        """Whether the node is missing and may appear once the GPU has power, which we may switch on."""
-        return not self.node and any(map(self._files.sysfs.may_write, self._power_files()))
+        """Whether the node is missing or silent, which power may change, and we may switch that on."""
+        asleep = not self.node or self._silence()
+        return bool(asleep) and any(map(self._files.sysfs.may_write, self._power_files()))
 
-    def tpc_mask(self) -> str:
-        """Return the mask of GPU clusters that are off, as it was set at boot; empty if not known."""
-        return self._files.text(f"{self.folder}/tpc_pg_mask") if self.folder else ""
+    def masks(self) -> dict[str, str]:
+        """Return the masks of GPU clusters that are off, as set at boot, by name; empty where not known.
+
+        Two modules that are sold as the same may have different clusters on (public logs of Orin Nanos).
+        """
+        tpc = self._files.text(f"{self.folder}/tpc_pg_mask") if self.folder else ""
+        return {"tpc_pg_mask": tpc, "gpu_pg_mask": self._files.text(THOR_MASK).partition("=")[2]}
 
     def _why_not(self) -> str:
         if not self.node:
             return "is not there: the kernel shows no devfreq node of the GPU; once it was used it may appear"
         if not self._hz:
             return f"is not there: {self.node} lists no available_frequencies"
+        if silence := self._silence():
+            return f"is not there: {silence}"
         for path in (self._least, self._greatest):
             if not self._files.sysfs.may_write(path):
                 return f"needs {path}, which {ROOT_ONLY}"
+        return ""
+
+    def _silence(self) -> str:
+        """Return which of the limits cannot be read, and why; empty where both can."""
+        for path in (self._least, self._greatest):
+            if why := self._files.silence(path):
+                return f"{path} does not answer ({why})"
         return ""
 
     @override
@@ -98,11 +114,15 @@ class GpuPart(JetsonPart):
     @override
     def prepare(self) -> None:
         for path in self._power_files():
-            if self._files.sysfs.may_write(path):
+            if self._files.text(path) and self._files.sysfs.may_write(path):
                 self._files.change(path, _awake(path))
         end_s = self._clock.now_s() + ARRIVES_S
         while not self._files.sysfs.exists(self._least) and self._clock.now_s() < end_s:
             self._clock.sleep_s(POLL_S)
+
+    @override
+    def changes(self, mode: PowerMode) -> Iterable[str]:
+        return (self._least, self._greatest)
 
     @override
     def write(self, mode: PowerMode) -> None:
@@ -121,8 +141,12 @@ class GpuPart(JetsonPart):
         if seen != (hz, hz):
             return f"the GPU was set to {hz} Hz and its limits are {seen[0]} to {seen[1]} Hz"
         # Since PM QoS limits are accepted whatever they are; the clock tells what became of them.
-        now = self._files.number(f"{self.node}/cur_freq")
-        if now != hz and self._is_awake():
+        path = f"{self.node}/cur_freq"
+        now = self._files.number(path)
+        if now is None:
+            return f"the GPU was set to {hz} Hz and {path} does not tell its clock"
+        # Thor's clock is 0 at rest (public records of runs on boards), whatever its power switch says.
+        if now not in (0, hz) and self._is_awake():
             return f"the GPU was set to {hz} Hz and runs at {now} Hz"
         return ""
 
@@ -188,6 +212,17 @@ def _find_node(files: Files, folder: str) -> str:
             return sysfs.resolve(node)
     inside = [*sysfs.glob(f"{folder}/devfreq/*"), f"{folder}/devfreq_dev"] if folder else []
     return next((sysfs.resolve(node) for node in inside if sysfs.exists(f"{node}/min_freq")), "")
+
+
+def _folder_of(files: Files, node: str) -> str:
+    """Return the folder of the GPU to which a devfreq node belongs.
+
+    Thor's are those of parts of a PCI device, which has the switch of the power: `0000:01:00.0/gpu-gpc-0` in
+    public scripts for Jetson Linux 38.2, `0000:01:00.0/power/control` in rbonghi/jetson_stats PR 738.
+    """
+    folder = files.sysfs.resolve(f"{node}/device")
+    above, _, name = folder.rpartition("/")
+    return above if THOR_NODE.fullmatch(name) else folder
 
 
 def _find_folder(files: Files) -> str:

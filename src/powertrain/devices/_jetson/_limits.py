@@ -2,7 +2,7 @@
 
 Since PM QoS (Linux 5.3 cpufreq.c, 5.5 devfreq.c) `min` and `max` show the range that is in force, which a hot
 board narrows: a limit of the kernel's own, that must not be given back as if somebody had asked for it.
-Before, cpufreq showed thermal limits as well.
+Before, cpufreq showed thermal limits as well (Linux 4.9 cpufreq.c: `scaling_max_freq` is the policy's).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from powertrain.devices._jetson._counters import Counters
 from powertrain.devices._jetson._detect import Identity
 from powertrain.devices._jetson._nvpmodel import present_mode, read_conf
-from powertrain.devices._jetson._power import PowerRails
+from powertrain.devices._jetson._power import MAYBE_NESTED, PowerRails
 from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError
 
@@ -38,10 +38,13 @@ def notes_of_power(power: PowerRails, summed: Sequence[str], *, source: str) -> 
     told = f"Power is {'the sum of ' * (len(summed) > 1)}{', '.join(summed)}, from "
     told += f"{source or 'the power monitors'}; the carrier board may come on top"
     told += f"; {', '.join(others)} are recorded and not added." if others else "."
+    outer, inner = MAYBE_NESTED
+    nested = f"Whether {outer} carries {inner} as well is not published: if so, it is counted twice."
     window_s = power.averaging.window_s
-    if math.isnan(window_s):
-        return told, "Over which time the power monitors average is not known."
-    return told, f"Readings are averaged over {window_s:.3g} s ({power.averaging.samples:g} samples)."
+    window = "Over which time the power monitors average is not known."
+    if not math.isnan(window_s):
+        window = f"Readings are averaged over {window_s:.3g} s ({power.averaging.samples:g} samples)."
+    return (told, nested, window) if set(MAYBE_NESTED) <= set(summed) else (told, window)
 
 
 def note_of_events(counters: Counters) -> str:

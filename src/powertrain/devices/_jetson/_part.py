@@ -11,8 +11,9 @@ from typing import final
 from powertrain.devices._parts import Part
 from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError, DevicePermissionError
+from powertrain.records import PowerMode
 
-__all__ = ["ROOT_ONLY", "Files", "JetsonPart", "do_all", "refusal", "whole_number"]
+__all__ = ["NEEDS", "ROOT_ONLY", "Files", "JetsonPart", "do_all", "refusal", "whole_number"]
 
 ROOT_ONLY = (
     "may not be written by this user: sudo powertrain setup-helper, or run as root (in a container, with "
@@ -20,6 +21,8 @@ ROOT_ONLY = (
 )
 NEEDS = "needs "
 """Begins the reason where a knob is missing for want of a permission."""
+WRITABLE = re.compile(r"[0-9]{1,15}|[a-z_]{1,32}", re.ASCII)
+"""What is ever written: numbers, and the names of governors and of states."""
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -55,6 +58,14 @@ class Files:
         """Return what a file says, empty where it cannot be read."""
         return self.sysfs.read_or(path)
 
+    def silence(self, path: str) -> str:
+        """Return why a file cannot be read, empty where it can."""
+        try:
+            self.sysfs.read(path)
+        except OSError as error:
+            return _reason(error)
+        return ""
+
     def number(self, path: str) -> int | None:
         """Return what a file says, None where that is no number or cannot be read."""
         return whole_number(self.text(path))
@@ -65,8 +76,8 @@ class Files:
         return tuple(sorted({number for number in found if number is not None}))
 
     def saved(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return what files say now, without those that cannot be read."""
-        return {path: text for path in paths if (text := self.text(path))}
+        """Return what files say now, to be given back: numbers and words, as what else could be written."""
+        return {path: text for path in paths if WRITABLE.fullmatch(text := self.text(path))}
 
 
 class JetsonPart(Part):
@@ -85,6 +96,10 @@ class JetsonPart(Part):
         A GPU without power shows no clocks, so `save` can miss some before this.
         """
         return
+
+    def changes(self, mode: PowerMode) -> Iterable[str]:
+        """Return the files that `write` changes for a mode, of those that may not tell their present text."""
+        return ()
 
 
 def whole_number(text: str) -> int | None:

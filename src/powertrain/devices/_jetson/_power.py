@@ -14,19 +14,32 @@ from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError
 from powertrain.units import s_from_ms, watts_from_microwatts, watts_from_milliwatts
 
-__all__ = ["Averaging", "PowerRails", "summed_rails", "total_w"]
+__all__ = ["MAYBE_NESTED", "Averaging", "PowerRails", "summed_rails", "total_w"]
 
 TRIES = 3
 """Of a read that says EAGAIN, as public tools do."""
 UNCONNECTED = ("NC", "")
+"""Labels of channels that carry nothing (rbonghi/jetson_stats:jtop/core/power.py)."""
 TOTALS = ("VDD_IN", "POM_5V_IN", "VIN")
 """Rails that carry the whole module; the others are parts of it and never added.
 
 VDD_IN: Orin NX and Nano, Xavier NX ("total power of module", NVIDIA forum 200883), TX2. POM_5V_IN: Nano
 (forum 73608). VIN: Thor (rbonghi/jetson_stats PR 900).
 """
-WITH_TOTAL = ("tegra186", "tegra210", "tegra264")
-"""Chips all of whose boards have such a rail: without it their other rails are not the whole."""
+SUMS = (
+    (("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"), ("VDDQ_VDD2_1V8AO",)),
+    (("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"), ()),
+)
+"""Boards without such a rail: AGX Orin and AGX Xavier. Those that all have to be there, and those that may.
+
+AGX Xavier: rbonghi/jetson_stats issue 51. AGX Orin: jtop adds the four, and so does
+kevinhe5/IISWC2026-Artifact-Paper-177, where tegrastats of Jetson Linux 36 leaves the optional one out.
+"""
+MAYBE_NESTED = ("VIN_SYS_5V0", "VDDQ_VDD2_1V8AO")
+"""Whether AGX Orin's first carries the second, which is then counted twice, is not published.
+
+Read-outs of both at 4.97 V would fit. `powertrain devices` says so, and every rail is recorded by itself.
+"""
 
 
 @final
@@ -46,17 +59,20 @@ class Averaging:
         return s_from_ms(self.update_interval_ms)
 
 
-def summed_rails(labels: Iterable[str], soc: str) -> tuple[str, ...]:
+def summed_rails(labels: Iterable[str]) -> tuple[str, ...]:
     """Return the rails whose sum is the board's power; none where it cannot be told.
 
-    The rail that carries all, else all of them: AGX Xavier (rbonghi/jetson_stats issue 51) and AGX Orin have
-    none. Whether AGX Orin's VIN_SYS_5V0 holds its VDDQ_VDD2_1V8AO is not published; jtop adds both.
+    The rail that carries all, else those of a board that is known to have none. Others, such as those of
+    monitors on somebody's carrier board, are never added.
     """
     found = [label for label in labels if label not in UNCONNECTED]
     total = next((label for label in TOTALS if label in found), None)
     if total is not None:
         return (total,)
-    return () if soc in WITH_TOTAL else tuple(found)
+    for needed, optional in SUMS:
+        if set(needed) <= set(found):
+            return tuple(label for label in found if label in needed or label in optional)
+    return ()
 
 
 def total_w(rails_w: Mapping[str, float], summed: Iterable[str]) -> float:
@@ -72,14 +88,14 @@ class PowerRails:
     Numbers of buses and of hwmon differ between boards, so they are found by chip and label.
     """
 
-    def __init__(self, files: Files, soc: str) -> None:
+    def __init__(self, files: Files) -> None:
         self._files = files
         self._reads: dict[str, Callable[[], float]] = {}
         self._settings: list[str] = []
         self.missing = ""
         self._find()
         # A sum of the rails that this user happens to be allowed to read would not be the board's power.
-        wanted = summed_rails(self._reads, soc)
+        wanted = summed_rails(self._reads)
         self._reads = {label: read for label, read in self._reads.items() if self._may_read(label)}
         self.labels = tuple(self._reads)
         self.summed = wanted if set(wanted) <= set(self.labels) else ()

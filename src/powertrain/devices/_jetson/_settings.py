@@ -27,14 +27,30 @@ SETTLE_S = 0.2
 
 
 class RemoteSettings(Settings):
-    """Settings that somebody writes who may, for a process that may not."""
+    """Settings that somebody writes who may, for a process that may not; he reads sensors as well."""
 
+    name: str
+    """Who it is."""
     knobs: Mapping[str, tuple[float, ...]]
     """The knobs that are set for us, with their values, in the order of a Jetson's space."""
+    rails: tuple[str, ...]
+    """The rails whose sum is the board's power; none where it has no sensor."""
 
     @abstractmethod
     def notes(self) -> tuple[str, ...]:
         """Return who sets them, one sentence each."""
+
+    @abstractmethod
+    def read_w(self) -> Mapping[str, float]:
+        """Read the power of each rail now.
+
+        Raises:
+            DeviceError: A monitor, or he, does not answer.
+        """
+
+    @abstractmethod
+    def throttle_count(self) -> int:
+        """Return how often the board has cut its clocks by itself since it was started."""
 
 
 @final
@@ -90,6 +106,7 @@ class JetsonSettings(Settings):
         for part in self._clocks:
             part.prepare()
         self._note_what_came_into_view()
+        self._refuse_unsaved(mode)
         for part in self._clocks:
             part.write(mode)
         self._check_all(mode)
@@ -120,6 +137,16 @@ class JetsonSettings(Settings):
             before |= new
         if came:
             self._keep(self._saved)
+
+    def _refuse_unsaved(self, mode: PowerMode) -> None:
+        """Refuse to change what could not be given back."""
+        for part in self._clocks:
+            saved = self._saved[part.name]
+            if lacking := [path for path in part.changes(mode) if path not in saved]:
+                raise UnreachableModeError(
+                    f"{lacking[0]} does not tell what it is set to, so it is not changed: nobody could give "
+                    "it back"
+                )
 
 
 def give_back(parts: Sequence[Part], saved: Mapping[str, Any]) -> None:

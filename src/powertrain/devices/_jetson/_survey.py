@@ -62,6 +62,7 @@ def survey(
     emc: EmcPart,
     known: KnownClocks | None,
     *,
+    probe: bool,
     holder: Callable[[Settings], Holder],
 ) -> None:
     """Complete the tables of GPU and memory.
@@ -71,6 +72,7 @@ def survey(
         gpu: The part that may sleep.
         emc: The part whose clocks have to be tried.
         known: What was found before; None to try each time.
+        probe: Whether anything may be tried; without, only what was found before is offered.
         holder: Makes the holder of the board from settings.
 
     Raises:
@@ -80,14 +82,15 @@ def survey(
     if found is not None:
         emc.offer(found)
     to_probe = emc.can_be_probed and found is None
-    if not to_probe and not gpu.sleeps:
+    if not probe or not (to_probe or gpu.sleeps):
         return
     trial = _Trial(parts, gpu, emc if to_probe else None)
     try:
         with holder(trial).hold(PowerMode(mem_mhz=1.0)):  # it has no modes yet: any will do
             pass
     except DeviceBusyError as error:
-        emc.miss(f"could not be tried: {error}")
+        if to_probe:
+            emc.miss(f"could not be tried: {error}")
         return
     if trial.lockable_hz is not None:
         emc.offer(trial.lockable_hz)

@@ -20,7 +20,7 @@ Not the PMIC's, which always says 100 degrees, nor the estimate for the fan.
 """
 COLDEST_C, HOTTEST_C = -60.0, 150.0
 NEAR_C = 10.0
-"""Below a zone's trip point a limit may still be in force: kernels lift them with some delay."""
+"""Below a trip point a limit may still be in force, for its hysteresis (sysfs-api.rst); how much: assumed."""
 
 
 @final

@@ -1,0 +1,149 @@
+"""The power of a Jetson: which rails are its sum, over which time they are averaged, who reads them."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.devices.jetson.boards import Changed, board_of, device_on, every_board
+
+from powertrain.devices._emulated import EMULATED
+from powertrain.devices._jetson._power import summed_rails
+from powertrain.devices._jetson._tegrastats import TegrastatsReader
+from powertrain.errors import DeviceError
+
+AGX = "orin-agx@jp6"
+
+
+def test_the_window_of_a_reading_sets_how_long_to_settle(tmp_path):
+    device = device_on(board_of(AGX), tmp_path)
+    assert device.power_window_s == pytest.approx(0.43)
+    assert device.settle_s == 2.0
+    slow = {f"/sys/class/hwmon/hwmon{n}/update_interval": "1500" for n in range(8)}
+    board = board_of(AGX)
+    assert device_on(board, tmp_path, sysfs=Changed(board, slow)).settle_s == 4.5
+    assert device_on(board_of("nano@jp4"), tmp_path).settle_s == 2.0
+
+
+RULES = {
+    "orin-agx": ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO"),
+    "orin-nx": ("VDD_IN",),
+    "orin-nano": ("VDD_IN",),
+    "xavier-agx": ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),
+    "xavier-nx": ("VDD_IN",),
+    "tx2": ("VDD_IN",),
+    "nano": ("POM_5V_IN",),
+    "thor": ("VIN",),
+}
+
+
+@every_board
+def test_power_follows_the_rule_of_the_board(name, tmp_path):
+    device = device_on(board_of(name), tmp_path)
+    assert device.rails == next(rails for board, rails in RULES.items() if name.startswith(board))
+    reading = device.read_power()
+    assert reading.power_w == pytest.approx(sum(reading.rails_w[rail] for rail in device.rails))
+    assert "NC" not in reading.rails_w
+    assert set(reading.rails_w) >= set(device.rails)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in EMULATED if not name.startswith(("orin-agx", "xavier-agx"))]
+)
+def test_without_the_rail_that_carries_all_there_is_no_power(name, tmp_path):
+    board = board_of(name)
+    labels = [f"{chip}/in{n}_label" for chip in board.glob("/sys/class/hwmon/hwmon*") for n in (1, 2, 3)]
+    labels += [f"{chip}/rail_name_{k}" for chip in board.glob("/sys/bus/i2c/*/*/*/iio*") for k in range(3)]
+    gone = {path: "NC" for path in labels if board.read_or(path) in ("VDD_IN", "POM_5V_IN")}
+    chips = board.glob("/sys/class/hwmon/hwmon*")
+    gone |= {f"{chip}/name": "other" for chip in chips if board.read_or(f"{chip}/name") == "ina238"}
+    device = device_on(board, tmp_path, sysfs=Changed(board, gone))
+    assert gone
+    assert device.rails == ()
+    assert any("are not the whole board's" in note for note in device.notes())
+
+
+@every_board
+def test_a_rail_of_somebodys_carrier_board_is_recorded_and_not_added(name, tmp_path):
+    board = board_of(name)
+    more = {"name": "ina3221", "in1_label": "CAMERA", "in1_input": "5000", "curr1_input": "100"}
+    chip = "/sys/class/hwmon/hwmon99"
+    changed = Changed(board, {chip: "", **{f"{chip}/{file}": text for file, text in more.items()}})
+    device, usual = device_on(board, tmp_path, sysfs=changed), device_on(board, tmp_path)
+    assert device.rails == usual.rails
+    assert device.read_power().rails_w["CAMERA"] == pytest.approx(0.5)
+    assert any("CAMERA" in note and "recorded and not added" in note for note in device.notes())
+
+
+@every_board
+def test_a_sum_that_may_count_a_rail_twice_says_so(name, tmp_path):
+    notes = [note for note in device_on(board_of(name), tmp_path).notes() if "counted twice" in note]
+    assert len(notes) == name.startswith("orin-agx")
+
+
+@given(st.lists(st.sampled_from(["VDD_IN", "POM_5V_IN", "VIN", "GPU", "VDD_SOC", "NC", ""]), unique=True))
+def test_a_rail_that_carries_all_is_never_added_to_others(labels):
+    summed = summed_rails(labels)
+    assert "NC" not in summed
+    assert "" not in summed
+    assert len(summed) == 1 or not {"VDD_IN", "POM_5V_IN", "VIN"} & set(summed)
+
+
+def test_tegrastats_is_read_where_the_monitors_are_roots(tmp_path):
+    line = "RAM 1/2MB VDD_GPU_SOC 2390mW/2390mW VDD_CPU_CV 796mW/796mW VIN_SYS_5V0 3522mW/3522mW"
+    program = f"import time\nwhile True:\n    print({line!r}, flush=True)\n    time.sleep(0.02)"
+    started: list[TegrastatsReader] = []
+
+    def start() -> TegrastatsReader:
+        started.append(TegrastatsReader((sys.executable, "-c", program)))
+        return started[-1]
+
+    board = board_of("orin-agx@jp5", sensors_root_only=True)
+    device = device_on(board, tmp_path, sysfs=board.seen_by("nobody"), tegrastats=start)
+    with started[0]:
+        assert device.rails == ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+        assert device.read_power().power_w == pytest.approx(6.708)
+        assert any("from tegrastats" in note for note in device.notes())
+    device_on(board, tmp_path, tegrastats=start)
+    assert len(started) == 1
+
+
+def test_tegrastats_that_is_not_there_is_one_more_reason(tmp_path):
+    board = board_of("orin-agx@jp5", sensors_root_only=True)
+    device = device_on(
+        board,
+        tmp_path,
+        sysfs=board.seen_by("nobody"),
+        tegrastats=lambda: TegrastatsReader(("no-such-program",)),
+    )
+    assert device.rails == ()
+    assert any("no-such-program: it cannot be run" in note for note in device.notes())
+
+
+def test_power_monitors_that_are_roots_are_named_and_not_guessed(tmp_path):
+    board = board_of("orin-agx@jp5", sensors_root_only=True)
+    assert device_on(board, tmp_path).read_power().power_w > 1
+    device = device_on(board, tmp_path, sysfs=board.seen_by("nobody"))
+    assert device.rails == ()
+    assert any(note.startswith("No power sensor") and "root" in note for note in device.notes())
+    with pytest.raises(DeviceError, match="no power sensor"):
+        device.read_power()
+
+
+def test_a_monitor_that_is_busy_is_asked_again_and_one_that_is_dead_is_an_error(tmp_path):
+    board = board_of("orin-nano@jp6", sensor_errors={"VDD_IN": errno.EAGAIN}, sensor_errors_last=3)
+    device = device_on(board, tmp_path)  # the first three are those of looking at it
+    assert device.read_power().power_w > 1
+    board = board_of("orin-nano@jp6", sensor_errors={"VDD_IN": errno.EIO})
+    with pytest.raises(OSError, match="Input/output"):
+        device_on(board, tmp_path).read_power()
+
+
+def test_a_rail_that_is_not_summed_may_fail(tmp_path):
+    board = board_of("orin-nano@jp6", sensor_errors={"VDD_SOC": errno.EIO})
+    reading = device_on(board, tmp_path).read_power()
+    assert set(reading.rails_w) == {"VDD_IN", "VDD_CPU_GPU_CV"}
+    assert reading.power_w == reading.rails_w["VDD_IN"]
