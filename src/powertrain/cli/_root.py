@@ -7,8 +7,10 @@ import difflib
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Generator
+from types import FrameType
 from typing import Any, final
 
 import click
@@ -70,7 +72,7 @@ class WrongUse(AbstractFailure):
 
 @final
 class Interrupted(AbstractFailure):
-    """Ctrl-C, or SIGTERM while a device was held."""
+    """Ctrl-C, SIGTERM or SIGHUP."""
 
     def __init__(self, message: str, *, exit_code: int = 130) -> None:
         super().__init__(message)
@@ -199,8 +201,19 @@ def powertrain(debug: bool) -> None:
     del debug  # read by the group, which handles failures
 
 
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """End as after Ctrl-C: with a word about what is kept, and everything closed."""
+    from powertrain.devices import Terminated
+
+    del frame
+    raise Terminated(number)
+
+
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 failure, 2 wrong use, 130 Ctrl-C."""
+    """Run the command line and exit: 0 success, 1 failure, 2 wrong use, 130 Ctrl-C, 143 SIGTERM."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, _terminate)
     try:
         powertrain(prog_name="powertrain")
     finally:

@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP came while a device was held; it has been given back."""
+    """SIGTERM or SIGHUP came; a device that was held has been given back."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
