@@ -382,12 +382,13 @@ def kind_of(path: str) -> str:
 
 def fuzz_boards(count: int, seed: int) -> list[list[str]]:
     """Use so many corrupted boards; return what became of them."""
-    chance, outcomes = random.Random(seed), Counter[str]()
+    outcomes = Counter[str]()
     slowest_s, written = 0.0, 0
     # What a device writes to boards that are as they should be is what it may write.
     allowed = {kind_of(path) for name in EMULATED for path in written_when_well(name)}
     with tempfile.TemporaryDirectory(prefix="powertrain-fuzz-") as folder:
-        for turn in range(count):
+        for turn in range(seed, seed + count):
+            chance = random.Random(turn)  # so that --boards 1 --seed TURN repeats it
             name = chance.choice(sorted(EMULATED))
             board = EmulatedSysfs(name, clock=VirtualClock(), seed=turn)
             before, sysfs = board.state(), Corrupted(board, chance)

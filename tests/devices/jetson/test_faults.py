@@ -274,3 +274,16 @@ def test_without_a_conf_there_are_no_stock_modes_and_the_reason_is_told(tmp_path
     assert any(note.startswith("no stock modes: /etc/nvpmodel.conf") for note in device.notes())
     assert "nvpmodel_mode" not in device.environment()
     assert math.isfinite(device.read_power().power_w)
+
+
+@every_board
+def test_a_gpu_that_is_woken_and_lists_no_clocks_is_missing_and_given_back(name, tmp_path):
+    awake = board_of(name)
+    device = device_on(awake, tmp_path / "awake")
+    with device.hold(middle(device)):
+        table = f"{gpu_folder(awake)}/available_frequencies"
+    board = board_of(name)
+    before = board.state()
+    device = device_on(board, tmp_path, sysfs=Changed(board, {table: ""}))
+    assert "gpu_mhz" not in device.space.names
+    assert board.state() == before

@@ -186,7 +186,8 @@ class GpuPart(JetsonPart):
         Linux 4.x devfreq.c (JetPack 4) refuses crossed limits with EINVAL; since 5.5 both are always accepted
         and the greatest wins.
         """
-        self._files.put(self._least, str(min(self._hz.values())))
+        if self._hz:  # the table of a GPU may fail to answer just when it is given back
+            self._files.put(self._least, str(min(self._hz.values())))
         self._files.put(self._greatest, greatest)
         self._files.put(self._least, least)
 
