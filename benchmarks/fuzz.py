@@ -157,7 +157,7 @@ class Requests:
         elif how == 3:
             mode[knob] = -mode[knob]
         elif how == 4:
-            mode[knob] += chance.choice((1e-9, 1.0, 1e9, 1e300))
+            mode[knob] += chance.choice((1e-9, 0.5, 1e9, 1e300))
         else:
             mode = {f"{knob}{i}": 1.0 for i in range(chance.choice((1, 5, 33, 500)))}
         return json.dumps({"v": 1, "do": "hold", "mode": mode}).encode()
