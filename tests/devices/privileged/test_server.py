@@ -169,10 +169,10 @@ class TestAProcessThatDies:
         before = device.state()
         with served(device, tmp_path) as helper, self.start(helper.path, "time.sleep(60)") as holder:
             assert holder.stdout is not None
-            assert holder.stdout.readline() == "held\n"
-            assert device.mode == device.space[7]
+            said, mode = holder.stdout.readline(), device.mode
             holder.send_signal(number)
             until(lambda: device.state() == before)
+        assert (said, mode) == ("held\n", device.space[7])
 
     @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this Python cannot watch a process")
     def test_does_so_even_if_a_child_still_has_its_socket(self, tmp_path: Path):
