@@ -208,3 +208,14 @@ def test_a_path_with_blanks_and_percents_stays_one_word_of_the_unit(tmp_path: Pa
     python = Path("/opt/my %p/bin/python")
     set_up_helper(HelperMachine(**{**machine.now.__dict__, "python": python}))
     assert 'ExecStart="/opt/my %%p/bin/python" -I -m' in machine.files()[SERVICE]
+
+
+@pytest.mark.parametrize(
+    ("place", "home", "tmp"),
+    [("/opt/powertrain", "yes", "yes"), ("/root/x", "read-only", "yes"), ("/tmp/x", "yes", "no")],
+)
+def test_the_unit_hides_what_the_code_does_not_live_in(machine: Machine, place: str, home: str, tmp: str):
+    steps, _ = set_up_helper(HelperMachine(**{**machine.now.__dict__, "code": (Path(place),)}), dry_run=True)
+    (unit,) = [step.text for step in steps if step.file == machine.root / SERVICE]
+    assert f"ProtectHome={home}\n" in str(unit)
+    assert f"PrivateTmp={tmp}\n" in str(unit)

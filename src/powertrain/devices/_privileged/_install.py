@@ -33,6 +33,8 @@ RECORD = Path("var/lib/powertrain/setup-helper.json")
 
 HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome= of systemd.exec(5) hides."""
+TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
+"""What PrivateTmp= hides."""
 WRITABLE = "/sys/devices -/sys/kernel/debug -/sys/kernel/nvpmodel_emc_cap -/sys/kernel/nvpmodel_clk_cap"
 """Where a Jetson's clocks are set; the hyphen: if it is there."""
 ANSWER_S = 30.0
@@ -175,7 +177,9 @@ def _install_steps(machine: HelperMachine, device: str, group: str) -> list[Help
         "device": _word(device),
         "socket": str(DEFAULT_SOCKET),
         "writable": WRITABLE if device == "jetson" else _word(_folder_of(device)),
-        "home": "read-only" if any(_is_in_a_home(path) for path in _code(machine)) else "yes",
+        # The code itself must be seen, wherever it is.
+        "home": "read-only" if _is_below(HOMES, _code(machine)) else "yes",
+        "tmp": "no" if _is_below(TEMPORARY, _code(machine)) else "yes",
     }
     steps += [_file(machine, UNITS / name, _unit(name, values), "tell systemd") for name in (SOCKET, SERVICE)]
     return [
@@ -305,8 +309,8 @@ def _code(machine: HelperMachine) -> tuple[Path, ...]:
     return code_of(machine.python) if machine.code is None else machine.code
 
 
-def _is_in_a_home(path: Path) -> bool:
-    return any(path.is_relative_to(home) for home in HOMES)
+def _is_below(folders: Sequence[Path], paths: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(folder) for path in paths for folder in folders)
 
 
 def _folder_of(device: str) -> str:
