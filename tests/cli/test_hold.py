@@ -83,14 +83,14 @@ def test_what_cannot_be_applied_is_one_line(run, arguments, code, remark):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_command_that_is_ended_gives_the_board_back(board, number, done):
     before = open_device(board).mode
-    waiting = (sys.executable, "-c", "print('here', flush=True); import time; time.sleep(60)")
+    waiting = (sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
     with powertrain("apply", str(open_device(board).space[5]), "--device", board, "--", *waiting) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == "here\n"
+        command = int(child.stdout.readline())
         held = open_device(board).mode
         child.send_signal(number)
         if number == signal.SIGKILL:
-            subprocess.run(["pkill", "-P", str(child.pid)], check=False)
+            os.kill(command, signal.SIGKILL)
         child.wait(timeout=20)
     assert held == open_device(board).space[5]
     if number == signal.SIGKILL:

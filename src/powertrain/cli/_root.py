@@ -201,24 +201,35 @@ def powertrain(debug: bool) -> None:
     del debug  # read by the group, which handles failures
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """End as after Ctrl-C: with a word about what is kept, and everything closed."""
-    from powertrain.devices import Terminated
-
-    del frame
-    raise Terminated(number)
-
-
 def main() -> None:
     """Run the command line and exit: 0 success, 1 failure, 2 wrong use, 130 Ctrl-C, 143 SIGTERM."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
-            signal.signal(number, _terminate)
-    try:
-        powertrain(prog_name="powertrain")
-    finally:
+    with _terminated_as_by_ctrl_c():
         try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Python would complain once more when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            powertrain(prog_name="powertrain")
+        finally:
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                # Python would complain once more when it flushes at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _terminated_as_by_ctrl_c() -> Generator[None]:
+    """Have SIGTERM and SIGHUP end a command with a word about what is kept, and everything closed."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        from powertrain.devices import Terminated
+
+        del frame
+        raise Terminated(number)
+
+    # nohup has SIGHUP ignored, and that is to stay.
+    caught = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, terminate)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)

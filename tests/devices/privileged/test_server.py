@@ -178,11 +178,15 @@ class TestAProcessThatDies:
     def test_does_so_even_if_a_child_still_has_its_socket(self, tmp_path: Path):
         device = board()
         before = device.state()
-        fork = "import os; os.fork() or time.sleep(60); os.kill(os.getpid(), 9)"
+        fork = "import os; pid = os.fork(); pid or time.sleep(60);"
+        fork += "print(pid, flush=True); os.kill(os.getpid(), 9)"
         with served(device, tmp_path) as helper, self.start(helper.path, fork) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            child = int(holder.stdout.readline())
             until(lambda: holder.poll() is not None)
             until(lambda: device.state() == before)
-            subprocess.run(["pkill", "-9", "-f", str(helper.path)], check=False)
+            os.kill(child, signal.SIGKILL)
 
 
 class TestTheSocket:
