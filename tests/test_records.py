@@ -245,3 +245,8 @@ def test_limits_are_positive_and_those_set_are_active():
     for bad in (0.0, -1.0, NAN):
         with pytest.raises(ValueError, match="a limit is a positive number"):
             Limits(max_time_ms=bad)
+
+
+def test_a_mode_that_gives_a_knob_twice_is_refused():
+    with pytest.raises(ValueError, match="gives gpu_mhz twice"):
+        PowerMode.parse("gpu_mhz=1 cpu_mhz=2 gpu_mhz=3")

@@ -142,3 +142,9 @@ def test_unknown_knobs_and_steps_below_one_are_refused(space):
         space.limited(x=(0, 1))
     with pytest.raises(ValueError, match="gpu_mhz=0: thin by 1 or more"):
         space.thinned(gpu_mhz=0)
+
+
+@pytest.mark.parametrize(("value", "nearest"), [(1e99, 3), (-1e99, 1), (2.2, 2)])
+def test_a_value_that_a_knob_lacks_is_told_its_nearest(value, nearest):
+    with pytest.raises(ValueError, match=f"the nearest is {nearest}$"):
+        Knob(name="k", values=(1.0, 2.0, 3.0)).index(value)

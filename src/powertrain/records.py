@@ -101,6 +101,8 @@ class PowerMode(Mapping[str, float]):
         values: dict[str, float] = {}
         for part in text.replace(",", " ").split():
             name, _, value = part.partition("=")
+            if name in values:
+                raise ValueError(f"{text!r} gives {name} twice: give each knob one value")
             try:
                 values[name] = float(name and value)
             except ValueError:

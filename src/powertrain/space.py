@@ -53,7 +53,10 @@ class Knob:
 
     def index(self, value: float) -> int:
         """Return the position of `value`, which must be one of the knob's (to 1 part in 10^9)."""
-        near = min(self.values, key=lambda v: abs(v - value))
+        within = min(
+            max(value, min(self.values)), max(self.values)
+        )  # what is huge is as far from all of them
+        near = min(self.values, key=lambda v: abs(v - within))
         if math.isclose(near, value, rel_tol=1e-9, abs_tol=1e-12):
             return self.values.index(near)
         raise ValueError(f"{self.name} has no value {value:.10g}: the nearest is {near:.10g}")

@@ -13,6 +13,7 @@ import pytest
 
 from powertrain.dataset import open_store
 from powertrain.devices import open_device
+from powertrain.workflow import _holding
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="trainings are PyTorch's")
 AFFINITY = "import os, sys; print(len(os.sched_getaffinity(0)), os.environ.get('POWERTRAIN_BATCH_SIZE'))"
@@ -207,3 +208,21 @@ def test_devices_of_this_machine_are_listed_with_what_is_missing(done):
     listed = done("devices", "--json").json["devices"]
     assert "cpu" in [device["spec"] for device in listed]
     assert done("devices", "cpu?batch_size=8,16").out.count("batch_size: 2 values") == 1
+
+
+def test_a_journal_that_cannot_be_read_does_not_keep_others_from_being_given_back(run, tmp_path):
+    folder = tmp_path / "state/powertrain"
+    folder.mkdir(parents=True)
+    (folder / "odd.json").write_text("x")
+    ran = run("restore")
+    assert ran.code == 1
+    assert "odd" in ran.out + ran.err
+
+
+def test_a_command_whose_mode_is_lost_goes_on_and_that_is_said_at_once(board, monkeypatch, caplog):
+    device = open_device(board)
+    monkeypatch.setattr(_holding, "LOOK_S", 0.05)
+    monkeypatch.setattr(device._holder, "lost", lambda: "the helper vanished")
+    command = (sys.executable, "-c", "import time; time.sleep(0.5); raise SystemExit(7)")
+    assert _holding.run_held(device, device.space[5], command) == 7
+    assert caplog.messages == ["the command goes on, but not in its mode: the helper vanished"]

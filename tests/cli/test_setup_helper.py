@@ -12,7 +12,7 @@ def test_a_dry_run_shows_every_step_and_what_is_in_the_way(run):
     assert shown.code == 0
     assert "would make the group powertrain: groupadd --system powertrain" in shown.out
     assert "would tell systemd: write /etc/systemd/system/powertrain-helper.service" in shown.out
-    assert "warning: this is no Jetson" in shown.err
+    assert "warning: it would be refused: this is no Jetson" in shown.err
 
 
 def test_the_steps_can_be_read_by_a_program(done):

@@ -283,3 +283,12 @@ def test_a_board_whose_state_is_nonsense_is_refused(tmp_path):
     (tmp_path / "board.json").write_text(json.dumps({"row": 10**9, "tpcs": None}))
     with pytest.raises(DeviceError, match="holds no state"):
         open_device(f"sim:orin-nano?state={tmp_path / 'board.json'}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have been called by sudo")
+def test_the_journal_of_root_is_roots_whoever_called_sudo(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("SUDO_UID", "1000")
+    assert Journal().folder == Path("/var/lib/powertrain")
+    monkeypatch.delenv("SUDO_UID")
+    assert Journal().folder == tmp_path / "powertrain"

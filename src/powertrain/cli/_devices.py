@@ -44,9 +44,8 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     from powertrain.workflow import open_device
 
     simulated = [spec for spec in DEVICE_SPECS if spec.startswith("sim:")]
-    # Nothing of this machine is changed to look at it; an emulated board is this process's own.
     given = specs or (*found_here(), *simulated)
-    found = [open_device(spec, probe=spec.startswith("emulated:")) for spec in given]
+    found = [open_device(spec, probe=_is_our_own(spec)) for spec in given]
     if as_json:
         print_json({"devices": [_described(device) for device in found], "specs": DEVICE_SPECS})
         return
@@ -66,6 +65,11 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
         for note in device.notes():
             click.echo(f"- {note}")
         click.echo()
+
+
+def _is_our_own(spec: str) -> bool:
+    """Tell whether a board lives in this process, so that nothing of the machine's changes if it is tried."""
+    return spec.startswith("emulated:") and "/" not in spec
 
 
 def _described(device: AbstractDevice) -> dict[str, Any]:

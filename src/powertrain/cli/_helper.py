@@ -49,7 +49,7 @@ def setup_helper_command(uninstall: bool, dry_run: bool, device: str, group: str
     for step in steps:
         click.echo(f"{'would ' if dry_run else ''}{step.what}: {_how(step)}")
     for problem in problems:
-        click.echo(f"warning: {problem}", err=True)
+        click.echo(f"warning: {'it would be refused: ' if dry_run else ''}{problem}", err=True)
     if not steps:
         click.echo("nothing is installed")
     elif not dry_run and not uninstall:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -61,7 +62,9 @@ def restore_command(as_json: bool) -> None:
     if as_json:
         print_json({"restored": found})
     elif not found:
-        click.echo("nothing was left behind")
+        click.echo(
+            "nothing was left behind" + " by this user; see sudo powertrain restore" * (os.geteuid() != 0)
+        )
     for one in found if not as_json else ():
         if one.done:
             click.echo(f"{one.device}: given back as it was before process {one.pid}")

@@ -27,9 +27,14 @@ VERSION = 1
 
 
 def default_folder() -> Path:
-    """Return where journals are kept: below XDG_STATE_HOME, for root /var/lib/powertrain."""
+    """Return where journals are kept: below XDG_STATE_HOME, for root /var/lib/powertrain.
+
+    `sudo -E` passes on that variable of the user's. Root's runs and the helper must find each other's locks
+    whoever called them, so it does not count then.
+    """
     state = os.environ.get("XDG_STATE_HOME")
-    if state:
+    by_sudo = os.geteuid() == 0 and os.environ.get("SUDO_UID", "0") != "0"
+    if state and not by_sudo:
         return Path(state) / "powertrain"
     if os.geteuid() == 0:
         return Path("/var/lib/powertrain")

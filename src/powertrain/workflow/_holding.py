@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, final
 
-from powertrain.devices import AbstractDevice, Journal
+from powertrain.devices import AbstractDevice, AbstractLiveDevice, Journal
 from powertrain.errors import DeviceError, PowerTrainError, UnknownNameError
 from powertrain.records import PowerMode
 from powertrain.space import SOFTWARE_KNOBS
@@ -20,6 +21,10 @@ from powertrain.workflow._profiling import live
 
 __all__ = ["Restored", "held_mode", "restore_all", "run_held"]
 
+logger = logging.getLogger(__name__)
+
+LOOK_S = 5.0
+"""Between looks at whether the mode is still in force."""
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -70,8 +75,20 @@ def run_held(device: AbstractDevice, mode: PowerMode, command: Sequence[str]) ->
         except OSError as error:
             raise DeviceError(f"cannot run {command[0]}: {error.strerror}") from error
         with _passed_on(child):
-            code = child.wait()
+            code = _wait(child, board)
     return code if code >= 0 else 128 - code
+
+
+def _wait(child: subprocess.Popen[Any], board: AbstractLiveDevice) -> int:
+    """Wait for a command, and say so at once if it does not run in its mode any more."""
+    lost = ""
+    while True:
+        try:
+            return child.wait(timeout=None if lost else LOOK_S)
+        except subprocess.TimeoutExpired:
+            lost = board.still_holds()
+            if lost:
+                logger.warning("the command goes on, but not in its mode: %s", lost)
 
 
 def _whole(device: AbstractDevice, mode: Mapping[str, float]) -> PowerMode:
@@ -119,7 +136,11 @@ def restore_all(journal: Journal | None = None) -> list[Restored]:
     kept = journal or Journal()
     found: list[Restored] = []
     for key in kept.devices():
-        entry = kept.left_behind(key)
+        try:
+            entry = kept.left_behind(key)
+        except DeviceError as error:
+            found.append(Restored(device=key, spec="", pid=0, done=False, problem=str(error)))
+            continue
         if entry is None:
             continue  # from before the last boot
         try:

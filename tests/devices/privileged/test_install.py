@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from powertrain.devices import HelperMachine, set_up_helper
+from powertrain.devices import HelperMachine, Journal, set_up_helper
 from powertrain.errors import DeviceError, DevicePermissionError
 
 COMPATIBLE = "nvidia,p3737-0000+p3701-0005\0nvidia,tegra234\0"
@@ -111,6 +111,28 @@ def test_who_was_in_the_group_before_stays_in_it(machine: Machine):
     set_up_helper(machine.now, group="lab")
     set_up_helper(machine.now, uninstall=True)
     assert machine.groups["lab"] == {"alice"}
+
+
+def test_another_group_takes_the_place_of_the_one_before(machine: Machine):
+    set_up_helper(machine.now, group="lab")
+    set_up_helper(machine.now)
+    assert machine.groups == {"powertrain": {"alice"}}
+    set_up_helper(machine.now, uninstall=True)
+    assert machine.groups == {}
+
+
+def test_what_cannot_be_undone_is_told(machine: Machine):
+    set_up_helper(machine.now)
+    note = machine.root / "var/lib/powertrain/setup-helper.note"
+    note.write_text("x")
+    (problem,) = set_up_helper(machine.now, uninstall=True)[1]
+    assert "the group and its members stay" in problem
+    assert machine.files() == {}
+
+
+def test_its_note_is_no_journal(machine: Machine):
+    set_up_helper(machine.now)
+    assert Journal(machine.root / "var/lib/powertrain").devices() == []
 
 
 def test_a_dry_run_only_tells(machine: Machine):

@@ -72,6 +72,14 @@ class TestABoardThroughIt:
             assert mine.stock_modes() == device.stock_modes()
             assert any("powertrain-helper sets cpu_cores" in note for note in mine.notes())
 
+    def test_shows_its_settings_so_that_they_can_be_compared(self, tmp_path: Path):
+        with self.boards(tmp_path) as (_, _, mine):
+            before = mine.state()
+            assert before["cpu clocks"]
+            with mine.hold(mine.space[7]):
+                assert mine.state() != before
+            assert mine.state() == before
+
     def test_is_kept_for_one_user_between_modes(self, tmp_path: Path):
         with self.boards(tmp_path) as (_, device, mine):
             with mine.reserved():

@@ -80,4 +80,7 @@ class BoardParts:
     def notes(self) -> tuple[str, ...]:
         """Return what can be set, how, and what cannot, one sentence each."""
         told = [note for part in (self.switch, *self.clocks) for note in part.notes()]
-        return (*told, *(f"No {knob}: it {why}." for knob, why in self.missing.items()))
+        offered = self.knobs
+        for knob, why in self.missing.items():
+            told.append(f"No {knob}{' of the board itself' * (knob in offered)}: it {why}.")
+        return tuple(told)

@@ -265,9 +265,10 @@ class JetsonDevice(AbstractLiveDevice):
         return self._board.knobs
 
     def _settings(self) -> Settings:
-        if self._remote is not None:
-            return self._remote
         board = self._board
+        if self._remote is not None:
+            self._remote.shown = lambda: {part.name: part.save() for part in board.own}
+            return self._remote
 
         def keep(saved: Mapping[str, Any]) -> None:
             key = self._holder.key

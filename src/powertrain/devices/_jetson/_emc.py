@@ -70,7 +70,7 @@ class EmcPart(JetsonPart):
         if self._emc is None:
             if self._files.sysfs.listdir(DEBUGFS):
                 return "is not there: this kernel has neither bpmp/debug/clk/emc nor clk/override.emc"
-            return f"needs {DEBUGFS}: it is root's, and in a container it has to be mounted (-v {DEBUGFS})"
+            return f"needs {DEBUGFS}, which {ROOT_ONLY}; it has to be mounted there (-v {DEBUGFS})"
         for path in (self._emc.lock, self._emc.rate):
             if not self._files.sysfs.may_write(path):
                 return f"needs {path}, which {ROOT_ONLY}"

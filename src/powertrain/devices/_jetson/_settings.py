@@ -36,6 +36,9 @@ class RemoteSettings(Settings):
     rails: tuple[str, ...]
     """The rails whose sum is the board's power; none where it has no sensor."""
 
+    shown: Callable[[], Mapping[str, Any]]
+    """Returns what this process can see of the settings, to compare; they are given back by who sets them."""
+
     @abstractmethod
     def notes(self) -> tuple[str, ...]:
         """Return who sets them, one sentence each."""

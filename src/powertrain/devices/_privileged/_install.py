@@ -28,8 +28,11 @@ __all__ = ["HelperMachine", "HelperStep", "set_up_helper"]
 
 SERVICE, SOCKET = "powertrain-helper.service", "powertrain-helper.socket"
 UNITS = Path("etc/systemd/system")
-RECORD = Path("var/lib/powertrain/setup-helper.json")
-"""What was made that may have been there before: the group, and who was added to it."""
+RECORD = Path("var/lib/powertrain/setup-helper.note")
+"""What was made that may have been there before: the group, and who was added to it, as JSON.
+
+Journals in the same folder end with .json, and this is none.
+"""
 
 HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome= of systemd.exec(5) hides."""
@@ -137,8 +140,8 @@ def set_up_helper(
     if not dry_run:
         _refuse_elsewhere(machine)
     if uninstall:
-        steps = _uninstall_steps(machine)
-        return steps, [] if dry_run else _carry_out(machine, steps)
+        steps, problems = _uninstall_steps(machine), _damaged_note(machine)
+        return steps, problems if dry_run else [*problems, *_carry_out(machine, steps)]
     weak, missing = _weak_code(machine), _no_such_device(machine, device)
     steps = _install_steps(machine, device, group)
     if dry_run:
@@ -165,7 +168,7 @@ def _install_steps(machine: HelperMachine, device: str, group: str) -> list[Help
         "made_group": made or (before.get("group") == group and bool(before.get("made_group"))),
         "added_user": added or (before.get("added_user") if before.get("group") == group else None),
     }
-    steps: list[HelperStep] = []
+    steps = _leave_group_steps(before) if before.get("group") not in (None, group) else []
     if made:
         steps.append(HelperStep(what=f"make the group {group}", command=("groupadd", "--system", group)))
     steps.append(_file(machine, RECORD, f"{json.dumps(record)}\n", "note what was made"))
@@ -194,7 +197,6 @@ def _install_steps(machine: HelperMachine, device: str, group: str) -> list[Help
 def _uninstall_steps(machine: HelperMachine) -> list[HelperStep]:
     """Return what it takes to remove what was installed, and nothing else; the log stays."""
     record = _record(machine)
-    group, added = record.get("group"), record.get("added_user")
     units = [machine.root / UNITS / name for name in (SOCKET, SERVICE)]
     steps: list[HelperStep] = []
     if any(unit.exists() for unit in units):
@@ -206,16 +208,30 @@ def _uninstall_steps(machine: HelperMachine) -> list[HelperStep]:
             *(HelperStep(what="forget the unit", file=unit) for unit in units if unit.exists()),
             HelperStep(what="have systemd read it", command=("systemctl", "daemon-reload")),
         ]
-    if group and record.get("made_group"):
-        steps.append(
-            HelperStep(what=f"remove the group {group}", command=("groupdel", str(group)), needed=False)
-        )
-    elif group and added:
-        command = ("gpasswd", "-d", str(added), str(group))
-        steps.append(HelperStep(what=f"take {added} out of {group}", command=command, needed=False))
-    if record:
+    steps += _leave_group_steps(record)
+    if (machine.root / RECORD).exists():
         steps.append(HelperStep(what="forget what was made", file=machine.root / RECORD))
     return steps
+
+
+def _leave_group_steps(record: Mapping[str, Any]) -> list[HelperStep]:
+    """Return what undoes what was made of a group."""
+    group, added = record.get("group"), record.get("added_user")
+    if group and record.get("made_group"):
+        what, command = f"remove the group {group}", ("groupdel", str(group))
+    elif group and added:
+        what, command = f"take {added} out of {group}", ("gpasswd", "-d", str(added), str(group))
+    else:
+        return []
+    return [HelperStep(what=what, command=command, needed=False)]
+
+
+def _damaged_note(machine: HelperMachine) -> list[str]:
+    """Return what cannot be undone, since nobody knows any more what was made."""
+    path = machine.root / RECORD
+    if not path.exists() or _record(machine):
+        return []
+    return [f"{path} cannot be read, so the group and its members stay: see getent group and groupdel"]
 
 
 def _refuse_elsewhere(machine: HelperMachine) -> None:

@@ -32,6 +32,7 @@ class HelperSettings(RemoteSettings):
             knob.name: knob.values for knob in self._description.space.knobs
         }
         self.rails = self._description.rails
+        self.shown = dict[str, Any]
 
     @override
     def check(self, mode: PowerMode) -> None:
@@ -39,7 +40,7 @@ class HelperSettings(RemoteSettings):
 
     @override
     def save(self) -> Mapping[str, Any]:
-        return {}
+        return self.shown()
 
     @override
     def write(self, mode: PowerMode) -> None:
