@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s", level=logging.INFO)
     try:
         return _run(given)
+    except KeyboardInterrupt:  # stopped while it tried the board's clocks, which have been given back
+        return 0
     except (PowerTrainError, OSError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return 1
