@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +66,8 @@ class InterruptibleClock(Clock):
             raise _InterruptedError
 
     @override
-    def every(self, period_s: float, call: object) -> AbstractContextManager[None]:
-        raise NotImplementedError
+    def every(self, period_s: float, call: Callable[[], None]) -> AbstractContextManager[None]:
+        return self._clock.every(period_s, call)
 
 
 @final

@@ -110,8 +110,7 @@ class JetsonDevice(AbstractLiveDevice):
         self._power = PowerRails(self._files)
         self._read_others: Callable[[], tuple[float, Mapping[str, float]]] | None = None
         self._source, self.rails = "", self._power.summed
-        if not self.rails:
-            self._look_for_others(tegrastats)
+        self._look_for_others(tegrastats)
         self._temperatures = temperature_files(self._files)
         self._counters = Counters(self._files)
 
@@ -293,6 +292,8 @@ class JetsonDevice(AbstractLiveDevice):
     def _look_for_others(self, start: Callable[[], TegrastatsReader] | None) -> None:
         """Find somebody who tells the power that this user cannot read: the helper, else tegrastats."""
         remote = self._remote
+        if self.rails:
+            return
         if remote is not None and remote.rails:
             self._read_others = lambda: (self.clock.now_s(), remote.read_w())
             self._source, self.rails = remote.name, remote.rails

@@ -150,12 +150,12 @@ def set_up_helper(
         raise DeviceError(missing)
     if weak:
         raise DevicePermissionError(weak)
-    _carry_out(machine, steps)
+    problems = _carry_out(machine, steps)
     try:
         machine.ask()
     except PowerTrainError as error:
-        return steps, [f"it does not work ({error}): journalctl -u powertrain-helper tells why"]
-    return steps, []
+        problems.append(f"it does not work ({error}): journalctl -u powertrain-helper tells why")
+    return steps, problems
 
 
 def _install_steps(machine: HelperMachine, device: str, group: str) -> list[HelperStep]:
