@@ -23,8 +23,8 @@ from accuracy import DATA, PROTOCOLS, Protocol
 from powertrain.dataset import read_csv
 from powertrain.evaluation import Evaluation, evaluate
 from powertrain.models import _quantity, _references
-from powertrain.models._mean import MeanPrior
-from powertrain.models._regression import KernelPrior
+from powertrain.models.gp._mean import MeanPrior
+from powertrain.models.gp._regression import KernelPrior
 from powertrain.profiling import _plan
 
 OFF = 0.01

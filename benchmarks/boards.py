@@ -15,9 +15,11 @@ from collections.abc import Sequence
 import numpy as np
 from _harness import machine, table, today, write_result
 
-from powertrain.devices import SimulatedBoard, open_device
-from powertrain.profiling import Procedure, paper_grid, profile_modes
+from powertrain.opening import open_device
+from powertrain.planning import paper_grid
+from powertrain.profiling import Procedure, profile_modes
 from powertrain.records import ModeTable
+from powertrain.virtual import SimulatedBoard
 
 BOARDS = ("sim:orin-agx", "sim:orin-agx-r36", "sim:xavier-agx", "sim:orin-nano", "sim:orin-nano-super")
 

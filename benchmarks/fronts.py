@@ -28,7 +28,7 @@ from _harness import (
     write_result,
 )
 
-from powertrain.devices import open_device
+from powertrain.opening import open_device
 from powertrain.optimisation import choose, front_of, pareto_front
 from powertrain.records import Prediction
 

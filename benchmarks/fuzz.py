@@ -35,21 +35,18 @@ from pathlib import Path
 
 from _harness import machine, table, today, write_result
 
-from powertrain.devices import (
-    HelperClient,
-    JetsonDevice,
-    Journal,
-    SimulatedBoard,
-    VirtualClock,
-    open_device,
-)
-from powertrain.devices._emulated import EMULATED, EmulatedSysfs
-from powertrain.devices._privileged._audit import Audit
-from powertrain.devices._privileged._peers import Peer
-from powertrain.devices._privileged._protocol import ERRORS, LARGEST_REPLY, WORDS
-from powertrain.devices._privileged._service import Service
+from powertrain.devices import Journal, VirtualClock
 from powertrain.devices._sysfs import Sysfs
+from powertrain.devices.jetson import JetsonDevice
+from powertrain.devices.remote import HelperClient
+from powertrain.devices.remote._peers import Peer
+from powertrain.devices.remote._protocol import ERRORS, LARGEST_REPLY, WORDS
 from powertrain.errors import PowerTrainError
+from powertrain.helper._audit import Audit
+from powertrain.helper._service import Service
+from powertrain.opening import open_device
+from powertrain.virtual import SimulatedBoard
+from powertrain.virtual.emulated import EMULATED, EmulatedSysfs
 
 SLOWEST_S = 1.0
 """An answer that takes longer is called a hang; a hold of a simulated board takes milliseconds."""
@@ -250,7 +247,7 @@ def fuzz_connections(count: int, seed: int) -> float:
         path, state = folder / "run/helper.sock", folder / "board.json"
         options = ["--device", f"sim:orin-agx?state={state}", "--socket", str(path), "--group", "0"]
         more = ["--foreground", "--state", str(folder), "--audit", str(folder / "audit.jsonl")]
-        command = [sys.executable, "-I", "-m", "powertrain.devices._privileged", *options, *more]
+        command = [sys.executable, "-I", "-m", "powertrain.helper", *options, *more]
         with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as helper:
             try:
                 client = wait_for(path)

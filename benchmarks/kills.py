@@ -33,9 +33,11 @@ from pathlib import Path
 
 from _harness import machine, table, today, write_result
 
-from powertrain.devices import AbstractLiveDevice, HelperClient, open_device
-from powertrain.devices._privileged import main as helper_main
+from powertrain.devices import AbstractLiveDevice
+from powertrain.devices.remote import HelperClient
 from powertrain.errors import PowerTrainError
+from powertrain.helper import main as helper_main
+from powertrain.opening import open_device
 
 NOBODY, GROUP = 65534, 64123
 SIGNALS = (*(signal.SIGKILL,) * 7, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -85,7 +87,7 @@ class EmulatedTree(Board):
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "tree"
-        command = [sys.executable, "-m", "powertrain.devices._emulated", str(self.root), "orin-agx"]
+        command = [sys.executable, "-m", "powertrain.virtual.emulated", str(self.root), "orin-agx"]
         self.keeper = subprocess.Popen([*command, "--jetpack", "6"], stdout=subprocess.PIPE, text=True)
         assert self.keeper.stdout is not None
         assert self.keeper.stdout.readline() == "ready\n"

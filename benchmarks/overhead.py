@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from _harness import machine, table, today, write_result
 
-from powertrain.devices import CpuDevice
+from powertrain.devices.cpu import CpuDevice
 from powertrain.profiling import Procedure, Sampler, profile_modes
 from powertrain.workloads import open_job
 

@@ -22,7 +22,7 @@ from accuracy import DATA
 
 from powertrain.dataset import read_csv
 from powertrain.models import predictor_class
-from powertrain.profiling import plan_modes
+from powertrain.planning import plan_modes
 from powertrain.records import ProfileTable
 from powertrain.space import ModeSpace
 

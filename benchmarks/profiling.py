@@ -15,11 +15,13 @@ from collections.abc import Sequence
 import numpy as np
 from _harness import machine, table, today, write_result
 
-from powertrain.devices import SimulatedBoard, open_device
 from powertrain.evaluation import mape
 from powertrain.models import AbstractPredictor, predictor_class
-from powertrain.profiling import Procedure, order_modes, paper_grid, plan_modes, profile_modes
+from powertrain.opening import open_device
+from powertrain.planning import order_modes, paper_grid, plan_modes
+from powertrain.profiling import Procedure, profile_modes
 from powertrain.records import ProfileTable
+from powertrain.virtual import SimulatedBoard
 
 BOARD, REFERENCE, PROFILES = "sim:orin-agx", "resnet18", 50
 PROCEDURES = {"paper": Procedure.paper(), "until it is enough": Procedure()}

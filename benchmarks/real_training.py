@@ -29,7 +29,7 @@ from _harness import machine, table, today, write_result
 from powertrain.dataset import open_store
 from powertrain.evaluation import mape
 from powertrain.models import predictor_class
-from powertrain.profiling import plan_modes
+from powertrain.planning import plan_modes
 from powertrain.records import ModeTable, ProfileTable
 from powertrain.workflow import open_device
 

@@ -17,10 +17,10 @@ from collections.abc import Callable
 import numpy as np
 from _harness import interleaved, machine, today, write_result
 
-from powertrain.devices import open_device
 from powertrain.models import predictor_class
+from powertrain.opening import open_device
 from powertrain.optimisation import choose, front_of
-from powertrain.profiling import plan_modes
+from powertrain.planning import plan_modes
 from powertrain.records import ProfileTable
 from powertrain.workflow import paper_grid
 

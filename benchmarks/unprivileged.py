@@ -60,7 +60,7 @@ def state() -> dict[str, str]:
 def set_up() -> None:
     """Make the user, the board and the helper."""
     subprocess.run(["useradd", "--create-home", "alice"], check=True)
-    keep = [sys.executable, "-m", "powertrain.devices._emulated", str(BOARD), "orin-agx"]
+    keep = [sys.executable, "-m", "powertrain.virtual.emulated", str(BOARD), "orin-agx"]
     keeper = subprocess.Popen(
         [*keep, "--jetpack", "6", "--power-model", "MAXN"], stdout=subprocess.PIPE, text=True
     )

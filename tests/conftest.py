@@ -8,6 +8,8 @@ from collections.abc import Generator
 
 import pytest
 
+pytest.register_assert_rewrite("powertrain.testing")
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

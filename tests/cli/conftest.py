@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from powertrain.cli import powertrain
 from powertrain.dataset import write_csv
-from powertrain.devices import open_device
+from powertrain.opening import open_device
 from powertrain.records import Profile
 
 BOARD = open_device("sim:orin-agx")

@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from powertrain import workflow
-from powertrain.devices import open_device
+from powertrain.opening import open_device
 
 
 @pytest.fixture

@@ -65,10 +65,10 @@ def test_version_is_that_of_the_package(done):
 def test_names_written_out_for_speed_are_those_of_the_layers():
     from typing import get_args
 
-    from powertrain import models, optimisation, profiling
+    from powertrain import models, optimisation, planning
 
     assert models.METHODS == METHODS
-    assert get_args(profiling.Sampling) == SAMPLINGS
+    assert get_args(planning.Sampling) == SAMPLINGS
     assert {*OBJECTIVES} == {*optimisation.OBJECTIVES}
 
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import pytest
 
 from powertrain.dataset import open_store
-from powertrain.devices import open_device
+from powertrain.opening import open_device
 from powertrain.workflow import _holding
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="trainings are PyTorch's")

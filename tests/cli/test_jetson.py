@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.devices.jetson.confs import orin_like
 
-from powertrain.devices._jetson._nvpmodel import parse_conf
+from powertrain.devices.jetson.nvpmodel import parse_conf
 
 MODE = "cpu_cores=6 cpu_mhz=1651.2 gpu_mhz=624.75 mem_mhz=2133"
 
@@ -50,7 +50,7 @@ def test_selftest_works_on_this_machine(done, tmp_path, monkeypatch):
 
 
 def test_selftest_that_fails_is_exit_1_with_the_names_of_the_checks(run, monkeypatch):
-    monkeypatch.setattr("powertrain.workflow._selftest.SLOW_READING_MS", 0.0)
+    monkeypatch.setattr("powertrain.selftest._look.SLOW_READING_MS", 0.0)
     ran = run("selftest", "--device", "sim:orin-nano")
 
     assert ran.code == 1

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("powertrain.testing")
-
 
 @pytest.fixture
 def unprivileged_folder() -> Iterator[Path]:

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
-from powertrain.devices import CpuDevice, Journal, ReplayDevice, SimulatedBoard, open_device
+from powertrain.devices import Journal
+from powertrain.devices.cpu import CpuDevice
+from powertrain.opening import open_device
 from powertrain.records import ModeTable, ProfileTable
 from powertrain.testing import LiveDeviceSuite, TabulatedDeviceSuite
+from powertrain.virtual import ReplayDevice, SimulatedBoard
 
 
 def replayed() -> ReplayDevice:

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from powertrain.devices import Holder, Journal, Settings, Terminated, open_device
+from powertrain.devices import Holder, Journal, Settings, Terminated
 from powertrain.errors import DeviceBusyError, DeviceError, UnreachableModeError
+from powertrain.opening import open_device
 from powertrain.records import PowerMode
 
 FAST, SLOW = PowerMode(gpu_mhz=1200), PowerMode(gpu_mhz=300)
@@ -240,7 +241,7 @@ def test_without_a_journal_the_device_is_not_changed(tmp_path, register):
 HOLDING = """
 import sys, time
 from pathlib import Path
-from powertrain.devices import open_device
+from powertrain.opening import open_device
 board = open_device(sys.argv[1])
 with board.reserved(), board.hold(board.space[5]):
     print("held", flush=True)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from powertrain.devices import open_device
 from powertrain.evaluation import Tables
+from powertrain.opening import open_device
 from powertrain.records import ProfileTable
 
 BOARD = open_device("sim:orin-agx")

@@ -14,7 +14,7 @@ from powertrain.evaluation import (
     evaluate,
 )
 from powertrain.models import predictor_class
-from powertrain.profiling import plan_modes
+from powertrain.planning import plan_modes
 
 ROW_KEYS = [
     "method",

@@ -8,16 +8,10 @@ from typing import Any
 
 from typing_extensions import override
 
-from powertrain.devices import (
-    AbstractLiveDevice,
-    Clock,
-    Holder,
-    PowerReading,
-    Settings,
-    SimulatedBoard,
-    open_device,
-)
+from powertrain.devices import AbstractLiveDevice, Clock, Holder, PowerReading, Settings
+from powertrain.opening import open_device
 from powertrain.records import ModeTable, PowerMode
+from powertrain.virtual import SimulatedBoard
 from powertrain.workloads import Job
 
 

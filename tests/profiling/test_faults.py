@@ -16,8 +16,9 @@ import pytest
 from tests.profiling.faulty import FaultyBoard
 
 from powertrain.dataset import open_store
-from powertrain.devices import Journal, PowerReading, open_device
+from powertrain.devices import Journal, PowerReading
 from powertrain.errors import DeviceError, UnreachableModeError, WorkloadError, WorkloadMemoryError
+from powertrain.opening import open_device
 from powertrain.profiling import FLAGS, Procedure, profile_modes
 from powertrain.records import ModeTable, ProfileTable
 from powertrain.workflow import profile

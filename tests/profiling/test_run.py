@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from powertrain.devices import open_device
 from powertrain.errors import DeviceError, MissingKnobError
+from powertrain.opening import open_device
 from powertrain.profiling import Procedure, profile_modes
 from powertrain.records import ModeTable
 

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tests.profiling.faulty import FaultyBoard
 
-from powertrain.devices import MonotonicClock, PowerReading, ReplayDevice, open_device
+from powertrain.devices import MonotonicClock, PowerReading
 from powertrain.errors import DeviceError
+from powertrain.opening import open_device
 from powertrain.profiling import Procedure, Sampler, integrate_j, profile_modes
 from powertrain.records import ModeTable, ProfileTable
+from powertrain.virtual import ReplayDevice
 
 power = arrays(np.float64, st.integers(2, 30), elements=st.floats(0, 100))
 

@@ -9,8 +9,8 @@ import signal
 import pytest
 
 import powertrain as pt
-from powertrain.devices import open_device
 from powertrain.errors import DeviceError, MissingKnobError
+from powertrain.opening import open_device
 from powertrain.profiling import AllMeasured
 from powertrain.records import PowerMode
 

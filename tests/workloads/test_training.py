@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch", reason="trainings are PyTorch's")
 
 from PIL import Image  # noqa: E402
 
-from powertrain.devices import open_device  # noqa: E402
 from powertrain.errors import (  # noqa: E402
     DataError,
     MissingExtraError,
@@ -20,6 +19,7 @@ from powertrain.errors import (  # noqa: E402
     WorkloadError,
     WorkloadMemoryError,
 )
+from powertrain.opening import open_device  # noqa: E402
 from powertrain.profiling import Procedure, profile_modes  # noqa: E402
 from powertrain.records import ModeTable  # noqa: E402
 from powertrain.workloads import STUDY, find_workload, open_job  # noqa: E402

@@ -40,7 +40,7 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     them, with options as in cpu?batch_size=8,16 or sim:orin-agx?seed=3 where needed, or replay:FILE.csv
     (replay:FILE.csv#NAME where the file has several).
     """
-    from powertrain.devices import DEVICE_SPECS, found_here
+    from powertrain.opening import DEVICE_SPECS, found_here
     from powertrain.workflow import open_device
 
     simulated = [spec for spec in DEVICE_SPECS if spec.startswith("sim:")]

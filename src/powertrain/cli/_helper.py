@@ -11,7 +11,7 @@ from powertrain.cli._options import command, json_option
 from powertrain.cli._show import print_json
 
 if TYPE_CHECKING:
-    from powertrain.devices import HelperStep
+    from powertrain.helper import HelperStep
 
 __all__ = ["setup_helper_command"]
 
@@ -39,7 +39,7 @@ def setup_helper_command(uninstall: bool, dry_run: bool, device: str, group: str
     own tables and nothing else, and gives the board back when the program that holds it is gone, by whatever
     means. docs/security.md says what its users can do.
     """
-    from powertrain.devices import HelperMachine, set_up_helper
+    from powertrain.helper import HelperMachine, set_up_helper
 
     machine = HelperMachine.here(os.environ)
     steps, problems = set_up_helper(machine, device=device, group=group, uninstall=uninstall, dry_run=dry_run)

@@ -13,7 +13,8 @@ from powertrain.cli._root import Failure
 from powertrain.cli._show import print_json, print_table, progress_bar, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
-    from powertrain.workflow import Deployment, SelfTest
+    from powertrain.selftest import SelfTest
+    from powertrain.workflow import Deployment
 
 __all__ = ["export_nvpmodel_command", "selftest_command"]
 
@@ -37,13 +38,8 @@ def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int
     a small load, sees whether each is in force and shows in the power, and compares the device with what it
     was before. The report names neither the machine nor its user, and holds no serial number, MAC or UUID.
     """
-    from powertrain.workflow import (
-        inspect_device,
-        open_device,
-        selftest_json,
-        selftest_page,
-        selftest_tables,
-    )
+    from powertrain.selftest import inspect_device, selftest_json, selftest_page, selftest_tables
+    from powertrain.workflow import open_device
 
     if report_path is not None:
         refuse_unwritable(report_path)
@@ -70,7 +66,7 @@ def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int
 
 
 def _show(result: SelfTest) -> None:
-    from powertrain.workflow import selftest_tables
+    from powertrain.selftest import selftest_tables
 
     for table in selftest_tables(result):
         print_table(table)
@@ -88,7 +84,8 @@ def _agreed() -> bool:
 
 def _tried(spec: str, *, seed: int) -> SelfTest:
     """Open the device anew, as whoever may try what it can do, and hold some of its modes."""
-    from powertrain.workflow import inspect_device, open_device, try_device
+    from powertrain.selftest import inspect_device, try_device
+    from powertrain.workflow import open_device
 
     device = open_device(spec)
     with progress_bar() as move:

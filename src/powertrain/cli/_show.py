@@ -34,7 +34,7 @@ PIPED_COLUMNS = 200
 
 def print_json(value: object) -> None:
     """Print a value as JSON on stdout; records become mappings, and NaN and infinity null."""
-    from powertrain.evaluation import to_plain
+    from powertrain.plain import to_plain
 
     click.echo(json.dumps(to_plain(value), indent=2, allow_nan=False, ensure_ascii=False))
 

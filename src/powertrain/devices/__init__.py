@@ -1,6 +1,7 @@
-"""Devices: what has power modes, and can be measured in them.
+"""Devices: hardware that has power modes, and what every stand-in for it must do.
 
-`open_device` turns a spec such as `"sim:orin-agx"` into an `AbstractDevice`.
+`AbstractDevice` is the contract; `cpu`, `nvml` and `jetson` are this machine's hardware, `remote` asks a
+helper that may change what this user may not. `powertrain.opening` turns a spec into one of them.
 """
 
 from __future__ import annotations
@@ -14,44 +15,23 @@ from powertrain.devices._base import (
     is_simulated,
 )
 from powertrain.devices._clock import Clock, MonotonicClock, VirtualClock
-from powertrain.devices._cpu import CpuDevice
 from powertrain.devices._hold import Holder, Settings, Terminated
-from powertrain.devices._jetson import JetsonDevice
 from powertrain.devices._journal import Journal
-from powertrain.devices._nvml import NvmlDevice
-from powertrain.devices._open import DEVICE_SPECS, found_here, open_device
-from powertrain.devices._privileged import HelperClient, HelperMachine, HelperStep, set_up_helper
-from powertrain.devices._replay import ReplayDevice
-from powertrain.devices._simulated import BOARDS, DISTURBANCES, Board, Disturbances, SimulatedBoard
+from powertrain.devices._live import live
 
 __all__ = [
-    "BOARDS",
-    "DEVICE_SPECS",
-    "DISTURBANCES",
     "SIMULATED_SUFFIX",
     "AbstractDevice",
     "AbstractLiveDevice",
     "AbstractTabulatedDevice",
-    "Board",
     "Clock",
-    "CpuDevice",
-    "Disturbances",
-    "HelperClient",
-    "HelperMachine",
-    "HelperStep",
     "Holder",
-    "JetsonDevice",
     "Journal",
     "MonotonicClock",
-    "NvmlDevice",
     "PowerReading",
-    "ReplayDevice",
     "Settings",
-    "SimulatedBoard",
     "Terminated",
     "VirtualClock",
-    "found_here",
     "is_simulated",
-    "open_device",
-    "set_up_helper",
+    "live",
 ]

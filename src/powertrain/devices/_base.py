@@ -49,6 +49,8 @@ class AbstractDevice(ABC):
     """What `open_device` takes to open it again."""
     simulated: bool
     """Whether its numbers come from formulas, not from hardware."""
+    recorded: bool = False
+    """Whether its numbers were measured before, so that there is nothing left to measure."""
     space: ModeSpace
     """The smallest grid that holds all its modes."""
 

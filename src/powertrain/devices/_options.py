@@ -8,9 +8,16 @@ from typing import final
 from powertrain.errors import DeviceError, UnknownNameError
 from powertrain.space import SOFTWARE_KNOBS, Knob, ModeSpace
 
-__all__ = ["PRECISIONS", "KnobOptions"]
+__all__ = ["PRECISIONS", "SOFTWARE_NOTE", "KnobOptions"]
 
 PRECISIONS: Mapping[str, float] = {"fp32": 32.0, "tf32": 19.0, "bf16": 16.0, "fp16": 15.0}
+
+SOFTWARE_NOTE = (
+    "Knobs of the training itself are added as in "
+    "{spec}?batch_size=8,16&loader_workers=0,1,2&precision=fp32,bf16 "
+    "(or compile=0,1)."
+)
+"""What a device that runs trainings says of the knobs that are no hardware."""
 
 
 @final

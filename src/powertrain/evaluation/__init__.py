@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from powertrain.evaluation._plan import ALL, OTHERS, SAME, EvaluationPlan, LimitSweep, Tables, Target, resolve
-from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow, to_plain
+from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow
 from powertrain.evaluation._run import (
     Evaluation,
     EvaluationInterruptedError,
@@ -41,5 +41,4 @@ __all__ = [
     "resolve",
     "summarise",
     "time_penalty",
-    "to_plain",
 ]

@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 
 from powertrain.errors import DataError, MissingKnobError, PowerTrainError, UnknownNameError
-from powertrain.profiling import Sampling
+from powertrain.planning import Sampling
 from powertrain.records import FloatArray, ProfileTable
 
 __all__ = ["ALL", "OTHERS", "SAME", "EvaluationPlan", "LimitSweep", "Tables", "Target", "resolve"]

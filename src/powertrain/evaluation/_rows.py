@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
-
+from powertrain.plain import to_plain
 from powertrain.records import PowerMode
 
-__all__ = ["Case", "ChoiceRow", "ErrorRow", "to_plain"]
+__all__ = ["Case", "ChoiceRow", "ErrorRow"]
 
 NAN = float("nan")
 
@@ -88,21 +85,6 @@ class ChoiceRow:
     def as_json(self) -> dict[str, Any]:
         """Return the row as one flat mapping that JSON can hold."""
         return _flat(self.method, self.case, self)
-
-
-def to_plain(value: Any) -> Any:
-    """Return a value as JSON has it: NaN and infinity as null, tuples as lists, records as mappings."""
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.ndarray | np.generic):
-        return to_plain(value.tolist())
-    if isinstance(value, tuple | list):
-        return [to_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if is_dataclass(value):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-    return value
 
 
 def _flat(method: str, case: Case, row: object) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from powertrain.evaluation._choices import (
     score_choices,
 )
 from powertrain.evaluation._plan import EvaluationPlan, Tables, Target, resolve
-from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow, to_plain
+from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow
 from powertrain.evaluation._scores import coverage90, mape, p95_ape
 from powertrain.evaluation._summary import Summary, summarise
 from powertrain.models import AbstractPredictor, predictor_class
-from powertrain.profiling import plan_modes
+from powertrain.plain import to_plain
+from powertrain.planning import plan_modes
 from powertrain.records import Prediction, ProfileTable
 from powertrain.space import ModeSpace
 

@@ -15,10 +15,10 @@ METHODS: tuple[str, ...] = ("gp", "paper", "paper-scratch", "linear")
 """The methods by name, the default first."""
 
 _CLASSES = {
-    "gp": ("powertrain.models._gaussian_process", "GaussianProcessPredictor"),
-    "paper": ("powertrain.models._network", "PaperPredictor"),
-    "paper-scratch": ("powertrain.models._network", "PaperScratchPredictor"),
-    "linear": ("powertrain.models._baselines", "LinearPredictor"),
+    "gp": ("powertrain.models.gp", "GaussianProcessPredictor"),
+    "paper": ("powertrain.models.paper", "PaperPredictor"),
+    "paper-scratch": ("powertrain.models.paper", "PaperScratchPredictor"),
+    "linear": ("powertrain.models._linear", "LinearPredictor"),
 }
 
 

@@ -13,14 +13,16 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from powertrain.devices import SimulatedBoard, open_device
 from powertrain.errors import NoFeasibleModeError
 from powertrain.evaluation import coverage90, excess_w, mape, p95_ape, time_penalty
 from powertrain.models import AbstractPredictor, load_predictor, predictor_class
+from powertrain.opening import open_device
 from powertrain.optimisation import choose
-from powertrain.profiling import Procedure, Sampling, plan_modes, profile_modes
+from powertrain.planning import Sampling, plan_modes
+from powertrain.profiling import Procedure, profile_modes
 from powertrain.records import FloatArray, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.study._plan import BOARD, Case, Settings, Trial
+from powertrain.virtual import SimulatedBoard
 
 __all__ = ["REFERENCE_METHODS", "Rows", "limits_w", "reference_path", "run_case"]
 

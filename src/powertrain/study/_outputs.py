@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from powertrain.errors import MissingExtraError
-from powertrain.evaluation import to_plain
+from powertrain.plain import to_plain
 from powertrain.report import (
     Illustration,
     Line,

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
 
-from powertrain.profiling import Sampling, paper_grid
+from powertrain.planning import Sampling, paper_grid
 from powertrain.space import ModeSpace
 from powertrain.workloads import STUDY
 

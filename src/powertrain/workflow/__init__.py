@@ -25,12 +25,8 @@ from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
 from powertrain.workflow._profiling import Profiled, measuring, profile, profile_script, workload
 from powertrain.workflow._rows import PredictedMode, predicted_modes
-from powertrain.workflow._selftest import Check, SelfTest, Trial, inspect_device
-from powertrain.workflow._selftest_report import selftest_json, selftest_page, selftest_tables
-from powertrain.workflow._selftest_trials import try_device
 
 __all__ = [
-    "Check",
     "Demo",
     "DemoMethod",
     "Deployment",
@@ -40,9 +36,7 @@ __all__ = [
     "PredictedMode",
     "Profiled",
     "Restored",
-    "SelfTest",
     "StoreSummary",
-    "Trial",
     "VendorModes",
     "add_new",
     "choose",
@@ -56,7 +50,6 @@ __all__ = [
     "front",
     "held_mode",
     "import_csv",
-    "inspect_device",
     "measuring",
     "modes_csv",
     "modes_of_device",
@@ -72,13 +65,9 @@ __all__ = [
     "restore_all",
     "run_demo",
     "run_held",
-    "selftest_json",
-    "selftest_page",
-    "selftest_tables",
     "store_html",
     "summarise_store",
     "transfer",
-    "try_device",
     "vendor_modes",
     "workload",
 ]

@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from powertrain.dataset import AbstractStore, open_store
-from powertrain.devices import BOARDS, AbstractLiveDevice, SimulatedBoard
+from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import NoFeasibleModeError
 from powertrain.evaluation import coverage90, excess_w, mape, time_penalty
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import choose
-from powertrain.profiling import Sampling, paper_grid, plan_modes, profile_modes
+from powertrain.planning import Sampling, paper_grid, plan_modes
+from powertrain.profiling import profile_modes
 from powertrain.records import Choice, ModeTable, PowerMode, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
+from powertrain.virtual import BOARDS, SimulatedBoard
 
 __all__ = ["Demo", "DemoMethod", "Outcome", "Step", "run_demo"]
 

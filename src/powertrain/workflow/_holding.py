@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, final
 
-from powertrain.devices import AbstractDevice, AbstractLiveDevice, Journal
+from powertrain.devices import AbstractDevice, AbstractLiveDevice, Journal, live
 from powertrain.errors import DeviceError, PowerTrainError, UnknownNameError
 from powertrain.records import PowerMode
 from powertrain.space import SOFTWARE_KNOBS
 from powertrain.workflow._joins import open_device
-from powertrain.workflow._profiling import live
 
 __all__ = ["Restored", "held_mode", "restore_all", "run_held"]
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from powertrain.devices import AbstractDevice, JetsonDevice
-from powertrain.devices._jetson._nvpmodel import (
+from powertrain.devices import AbstractDevice
+from powertrain.devices._sysfs import RealSysfs, Sysfs
+from powertrain.devices.jetson import JetsonDevice
+from powertrain.devices.jetson.nvpmodel import (
     CONF,
     NvpConf,
     NvpMode,
@@ -16,7 +18,6 @@ from powertrain.devices._jetson._nvpmodel import (
     present_mode,
     read_conf,
 )
-from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.errors import DeviceError
 from powertrain.records import PowerMode
 from powertrain.space import SOFTWARE_KNOBS, ModeSpace

@@ -11,13 +11,13 @@ from typing import final
 
 import numpy as np
 
-from powertrain import devices, optimisation
+from powertrain import opening, optimisation
 from powertrain.dataset import AbstractStore, CsvFile, read_csv, write_csv
 from powertrain.devices import AbstractDevice
 from powertrain.errors import MissingKnobError, UnknownNameError
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
-from powertrain.profiling import Sampling, plan_modes
+from powertrain.planning import Sampling, plan_modes
 from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 
@@ -45,7 +45,7 @@ def open_device(spec: str, *, probe: bool = True) -> AbstractDevice:
 
     Without `probe` nothing of a Jetson is tried, so that its memory clock may be missing.
     """
-    return devices.open_device(spec, read_tables=lambda path: _read(path).tables().values(), probe=probe)
+    return opening.open_device(spec, read_tables=lambda path: _read(path).tables().values(), probe=probe)
 
 
 def plan(

@@ -13,13 +13,14 @@ from typing import Any, Literal, final
 import numpy as np
 
 from powertrain.dataset import AbstractStore
-from powertrain.devices import AbstractDevice, AbstractLiveDevice, ReplayDevice
-from powertrain.errors import DeviceError, PowerTrainError, UnknownNameError, WorkloadError
-from powertrain.profiling import AllMeasured, Procedure, ProfilingSession, order_modes, profile_modes
+from powertrain.devices import AbstractDevice, live
+from powertrain.errors import PowerTrainError, UnknownNameError, WorkloadError
+from powertrain.planning import order_modes
+from powertrain.profiling import AllMeasured, Procedure, ProfilingSession, profile_modes
 from powertrain.records import ModeTable, PowerMode, Profile
 from powertrain.workloads import Job, OwnJob, job_name, set_threads, synchronise, torch_description
 
-__all__ = ["Order", "Profiled", "live", "measuring", "missing_modes", "profile", "profile_script", "workload"]
+__all__ = ["Order", "Profiled", "measuring", "missing_modes", "profile", "profile_script", "workload"]
 
 Order = Literal["cheap", "given"]
 
@@ -260,19 +261,6 @@ def _run_script(script: Path) -> None:
     except Exception as error:  # the boundary to code that is not ours
         text = " ".join(str(error).split())[:300]
         raise WorkloadError(f"{script} raised {type(error).__name__}: {text}") from error
-
-
-def live(device: AbstractDevice) -> AbstractLiveDevice:
-    """Return a device that can be measured, or refuse.
-
-    Raises:
-        DeviceError: It holds measurements already.
-    """
-    if isinstance(device, ReplayDevice) or not isinstance(device, AbstractLiveDevice):
-        raise DeviceError(
-            f"{device.spec} cannot be measured, it holds measurements: bring them in with powertrain import"
-        )
-    return device
 
 
 def missing_modes(

@@ -11,10 +11,11 @@ from typing import Any, Literal, final
 import pytest
 from typing_extensions import override
 
-from powertrain.devices import JetsonDevice, Journal, VirtualClock
-from powertrain.devices._emulated import EMULATED, EmulatedSysfs, Faults
+from powertrain.devices import Journal, VirtualClock
 from powertrain.devices._sysfs import Sysfs
+from powertrain.devices.jetson import JetsonDevice
 from powertrain.records import PowerMode
+from powertrain.virtual.emulated import EMULATED, EmulatedSysfs, Faults
 
 __all__ = [
     "ALLOWED",

@@ -21,12 +21,13 @@ from tests.devices.jetson.boards import (
 )
 from typing_extensions import override
 
-from powertrain.devices import JetsonDevice, Journal
-from powertrain.devices._emulated import EMULATED, EmulatedSysfs
+from powertrain.devices import Journal
+from powertrain.devices.jetson import JetsonDevice
 from powertrain.errors import DeviceError
 from powertrain.profiling import profile_modes
 from powertrain.records import PowerMode
 from powertrain.testing import LiveDeviceSuite
+from powertrain.virtual.emulated import EMULATED, EmulatedSysfs
 
 PUBLISHED = {
     "orin-agx@jp5": 18_096,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.devices.jetson.boards import board_of, device_on, every_board, middle
 
-from powertrain.devices._jetson._nvpmodel import parse_conf
+from powertrain.devices.jetson.nvpmodel import parse_conf
 from powertrain.workflow import deployment, vendor_modes
 
 

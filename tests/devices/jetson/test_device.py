@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from tests.devices.jetson.boards import ALLOWED, CPU, Changed, board_of, device_on, every_board, middle
 from typing_extensions import override
 
-from powertrain.devices import JetsonDevice, Journal, VirtualClock
-from powertrain.devices._emulated import EMULATED, EmulatedSysfs
-from powertrain.devices._jetson import RemoteSettings, jetson_here
+from powertrain.devices import Journal, VirtualClock
+from powertrain.devices.jetson import JetsonDevice, jetson_here
+from powertrain.devices.remote._base import RemoteSettings
 from powertrain.errors import DeviceError, PowerTrainError, UnknownNameError
 from powertrain.records import PowerMode
+from powertrain.virtual.emulated import EMULATED, EmulatedSysfs
 
 AGX = "orin-agx@jp6"
 MODEL, COMPATIBLE = "/proc/device-tree/model", "/proc/device-tree/compatible"

@@ -18,10 +18,10 @@ from tests.devices.jetson.boards import (
 )
 
 from powertrain.devices import Journal
-from powertrain.devices._emulated import EMULATED
 from powertrain.errors import DeviceError, DevicePermissionError, UnreachableModeError
 from powertrain.profiling import profile_modes
 from powertrain.records import PowerMode
+from powertrain.virtual.emulated import EMULATED
 
 KNOBS = ("cpu_cores", "cpu_mhz", "gpu_mhz", "mem_mhz")
 AGX = "orin-agx@jp6"

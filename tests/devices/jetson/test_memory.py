@@ -16,9 +16,10 @@ from tests.devices.jetson.boards import (
     middle,
 )
 
-from powertrain.devices import JetsonDevice, Journal
-from powertrain.devices._emulated import EMULATED
+from powertrain.devices import Journal
+from powertrain.devices.jetson import JetsonDevice
 from powertrain.errors import UnreachableModeError
+from powertrain.virtual.emulated import EMULATED
 
 NANO_SUPER, AGX, XAVIER = "orin-nano-super@jp6", "orin-agx@jp6", "xavier-agx@jp4"
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.devices.jetson.confs import TX2_LIKE, model, orin_like, params
 
-from powertrain.devices import BOARDS
-from powertrain.devices._jetson._nvpmodel import (
+from powertrain.devices._sysfs import RealSysfs, Sysfs
+from powertrain.devices.jetson.nvpmodel import (
     export_mode,
     free_id,
     parse_conf,
@@ -19,10 +19,10 @@ from powertrain.devices._jetson._nvpmodel import (
     read_conf,
     rounded_clock,
 )
-from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.errors import DeviceError, MissingKnobError, UnknownNameError
 from powertrain.records import PowerMode
 from powertrain.space import ModeSpace
+from powertrain.virtual import BOARDS
 
 ORIN = BOARDS["sim:orin-agx"].space
 CONF = parse_conf(orin_like())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powertrain.devices._jetson._tegrastats import TegrastatsReader, parse_tegrastats
+from powertrain.devices.jetson._tegrastats import TegrastatsReader, parse_tegrastats
 from powertrain.errors import DeviceError
 
 # Shapes as in public logs of the boards named; the numbers are of this test.

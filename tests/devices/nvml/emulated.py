@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from powertrain.devices import Journal, NvmlDevice
+from powertrain.devices import Journal
+from powertrain.devices.nvml import NvmlDevice
 
 SOURCE = Path(__file__).with_name("nvml_emulated.c")
 LIBRARY = "libnvidia-ml.so.1"
@@ -18,7 +19,8 @@ UNKNOWN, NOT_SUPPORTED, GPU_IS_LOST = 999, 3, 15
 CHILD = """
 import sys, time
 from pathlib import Path
-from powertrain.devices import Journal, NvmlDevice
+from powertrain.devices import Journal
+from powertrain.devices.nvml import NvmlDevice
 
 folder = Path(sys.argv[1])
 device = NvmlDevice(

@@ -9,7 +9,7 @@ import sys
 import pytest
 from tests.devices.nvml.emulated import AT_REST, UNKNOWN
 
-from powertrain.devices import NvmlDevice
+from powertrain.devices.nvml import NvmlDevice
 from powertrain.errors import DeviceError, DevicePermissionError, MissingExtraError
 
 pynvml = pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed")
@@ -77,7 +77,7 @@ import ctypes
 try:
     ctypes.CDLL("libnvidia-ml.so.1")
 except OSError:
-    from powertrain.devices import NvmlDevice
+    from powertrain.devices.nvml import NvmlDevice
     try:
         NvmlDevice(0)
     except Exception as error:

@@ -9,7 +9,8 @@ import pytest
 from tests.devices.nvml.emulated import AT_REST, NOT_SUPPORTED, UNKNOWN
 from typing_extensions import override
 
-from powertrain.devices import NvmlDevice, VirtualClock
+from powertrain.devices import VirtualClock
+from powertrain.devices.nvml import NvmlDevice
 from powertrain.errors import (
     DeviceError,
     DevicePermissionError,
@@ -35,7 +36,7 @@ class TestEmulatedGpu(LiveDeviceSuite):
 
     @pytest.fixture(autouse=True)
     def training(self, emulated, monkeypatch):
-        monkeypatch.setattr("powertrain.devices._nvml.cuda_index", lambda uuid: None)
+        monkeypatch.setattr("powertrain.devices.nvml._device.cuda_index", lambda uuid: None)
         self.file = emulated.folder / "train.py"
         self.file.write_text(TRAINING)
         self.emulated = emulated
@@ -415,9 +416,11 @@ def test_where_the_driver_tells_no_reasons_throttling_is_not_noticed(emulated):
 @pytest.mark.parametrize(("known", "target"), [(3, "cuda:3"), (None, "cuda:1")])
 def test_a_training_runs_on_the_gpu_that_has_the_same_uuid_in_pytorch(emulated, monkeypatch, known, target):
     asked: dict[str, object] = {}
-    monkeypatch.setattr("powertrain.devices._nvml.cuda_index", lambda uuid: asked.update(uuid=uuid) or known)
     monkeypatch.setattr(
-        "powertrain.devices._nvml.open_job", lambda name, **how: asked.update(name=name, **how)
+        "powertrain.devices.nvml._device.cuda_index", lambda uuid: asked.update(uuid=uuid) or known
+    )
+    monkeypatch.setattr(
+        "powertrain.devices.nvml._device.open_job", lambda name, **how: asked.update(name=name, **how)
     )
     emulated.open(index=1).job("bert")
     assert asked == {

@@ -1,0 +1,7 @@
+"""The processor of this machine: its cores, its clocks, its energy counters."""
+
+from __future__ import annotations
+
+from powertrain.devices.cpu._device import CpuDevice
+
+__all__ = ["CpuDevice"]

@@ -1,0 +1,179 @@
+"""The knob `cpu_cores`: processors that are on line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, final
+
+from typing_extensions import override
+
+from powertrain.devices._clock import Clock
+from powertrain.devices.jetson._part import ROOT_ONLY, Files, JetsonPart, do_all
+from powertrain.errors import UnreachableModeError
+from powertrain.records import PowerMode
+
+__all__ = ["CPU", "Cores", "CoresOffPart", "CoresOnPart"]
+
+CPU = "/sys/devices/system/cpu"
+STATUS = "/proc/self/status"
+ALLOWED_S, POLL_S = 1.0, 0.05
+"""How long the kernel may take to let this process run on what came on line; and between looks at it."""
+
+
+@final
+class Cores:
+    """The processors of a board, in the order in which `cpu_cores` counts them.
+
+    Stock nvpmodel modes leave 0 to k-1 on. Those of TX2 drop its two Denver cores first, 1 and 2
+    (LineageOS/android_device_nvidia_quill:nvpmodel/nvpmodel_t186.conf); so does this.
+    """
+
+    def __init__(self, files: Files, soc: str) -> None:
+        self._files = files
+        found = (re.fullmatch(r"cpu(\d+)", name, re.ASCII) for name in files.sysfs.listdir(CPU))
+        # Processor 0 stays on: taking it off line has kept boards from booting
+        # (NVIDIA/skills:skills/jetson-customize-nvpmodel/SKILL.md). Often it has no such file at all.
+        cpus = {0, *(int(m[1]) for m in found if m and files.sysfs.exists(f"{CPU}/{m[0]}/online"))}
+        last = {1, 2} if soc == "tegra186" else set[int]()
+        self.order = tuple(sorted(cpus, key=lambda cpu: (cpu in last, cpu)))
+        self.switchable = all(files.sysfs.may_write(self.path(cpu)) for cpu in cpus if cpu)
+
+    def of(self, mode: PowerMode) -> frozenset[int]:
+        """Return the processors that are on in a mode; all that are, where this user cannot switch them."""
+        return frozenset(self.order[: int(mode["cpu_cores"])]) if self.switchable else self.on_line()
+
+    def on_line(self) -> frozenset[int]:
+        """Return the processors that are on now."""
+        return frozenset(cpu for cpu in self.order if not cpu or self._files.text(self.path(cpu)) != "0")
+
+    def switch(self, cpu: int, *, on: bool) -> None:
+        """Take a processor on line or off; 0 is left alone."""
+        if cpu:
+            self._files.change(self.path(cpu), "1" if on else "0")
+
+    def kept_out(self, cpus: frozenset[int]) -> frozenset[int]:
+        """Return those of some processors on which this process may not run, as far as can be told.
+
+        When processors come back on line, a container's set of them is not widened (mlcommons/
+        inference_results_v3.0: README_Jetson), and a training in it would stay on the others.
+        """
+        found = re.search(r"^Cpus_allowed_list:\s*(\S+)$", self._files.text(STATUS), re.MULTILINE | re.ASCII)
+        return cpus - _ranges(found[1]) if found else frozenset()
+
+    def saved(self) -> dict[str, str]:
+        """Return which processors are on, by their files."""
+        return self._files.saved(self.path(cpu) for cpu in self.order if cpu)
+
+    def path(self, cpu: int) -> str:
+        """Return the file that switches a processor."""
+        return f"{CPU}/cpu{cpu}/online"
+
+
+@final
+class CoresOnPart(JetsonPart):
+    """Comes first: takes processors on line that a mode needs. Given back last: takes off what was off."""
+
+    name = "cores on"
+
+    def __init__(self, cores: Cores, *, clock: Clock) -> None:
+        self._cores, self._clock = cores, clock
+        allowed = cores.switchable
+        counts = tuple(float(n) for n in range(1, len(cores.order) + 1))
+        self.knobs: Mapping[str, tuple[float, ...]] = {"cpu_cores": counts} if allowed else {}
+        self.missing = {} if allowed else {"cpu_cores": f"needs {CPU}/cpu*/online, which {ROOT_ONLY}"}
+
+    @override
+    def save(self) -> dict[str, str]:
+        return self._cores.saved()
+
+    @override
+    def write(self, mode: PowerMode) -> None:
+        wanted = self._cores.of(mode)
+        for cpu in sorted(wanted):
+            self._cores.switch(cpu, on=True)
+        end_s = self._clock.now_s() + ALLOWED_S
+        while (out := self._cores.kept_out(wanted)) and self._clock.now_s() < end_s:
+            self._clock.sleep_s(POLL_S)
+        if out:
+            raise UnreachableModeError(
+                f"processors {_listed(out)} are on line, but this process may not run on them: start it, or "
+                "its container, again while they are (a container keeps to what was on line), without taskset"
+            )
+
+    @override
+    def lost(self, mode: PowerMode) -> str:
+        wanted, seen = self._cores.of(mode), self._cores.on_line()
+        if seen == wanted:
+            return ""
+        return f"processors {_listed(seen)} are on line and not {_listed(wanted)}"
+
+    @override
+    def put_back(self, saved: Any) -> None:
+        off = [cpu for cpu in reversed(self._cores.order) if saved.get(self._cores.path(cpu)) == "0"]
+        do_all(partial(self._cores.switch, cpu, on=False) for cpu in off)
+
+    @override
+    def notes(self) -> tuple[str, ...]:
+        if not self.knobs:
+            return ()
+        order = self._cores.order
+        told = f"cpu_cores takes processors off line from the last on: 1 to {len(order)}; 0 always stays"
+        if list(order) != sorted(order):
+            told += f", and they come in the order {_listed(order)}"
+        return (f"{told}.",)
+
+
+@final
+class CoresOffPart(JetsonPart):
+    """Comes last: takes the surplus off line, after all clocks. Given back first, for their files to answer.
+
+    Files of a cpufreq policy without a processor on line give EBUSY, EINVAL or ENOENT (Linux cpufreq.c).
+    """
+
+    name = "cores off"
+
+    def __init__(self, cores: Cores, knobs: Mapping[str, tuple[float, ...]]) -> None:
+        self._cores, self.knobs, self.missing = cores, knobs, {}
+
+    @override
+    def save(self) -> dict[str, str]:
+        return self._cores.saved()
+
+    @override
+    def write(self, mode: PowerMode) -> None:
+        wanted = self._cores.of(mode)
+        for cpu in sorted(self._cores.on_line() - wanted, reverse=True):
+            self._cores.switch(cpu, on=False)
+        seen = self._cores.on_line()
+        if seen != wanted:
+            raise UnreachableModeError(
+                f"processors {_listed(wanted)} were to be on line and {_listed(seen)} are: "
+                "does a service switch them?"
+            )
+
+    @override
+    def lost(self, mode: PowerMode) -> str:
+        return ""  # the other part tells
+
+    @override
+    def put_back(self, saved: Any) -> None:
+        on = [cpu for cpu in sorted(self._cores.order) if saved.get(self._cores.path(cpu)) == "1"]
+        do_all(partial(self._cores.switch, cpu, on=True) for cpu in on)
+
+    @override
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+
+def _ranges(text: str) -> frozenset[int]:
+    """Read a list of processors as the kernel writes it: `0-3,6`."""
+    found: set[int] = set()
+    for first, last in re.findall(r"(\d{1,4})(?:-(\d{1,4}))?", text, re.ASCII):
+        found |= set(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+def _listed(cpus: frozenset[int] | tuple[int, ...]) -> str:
+    return ",".join(map(str, sorted(cpus) if isinstance(cpus, frozenset) else cpus))

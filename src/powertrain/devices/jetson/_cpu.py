@@ -1,0 +1,181 @@
+"""The knob `cpu_mhz`: one clock for all processors that are on line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, final
+
+from typing_extensions import override
+
+from powertrain.devices.jetson._cores import CPU, Cores
+from powertrain.devices.jetson._limits import UsualLimits
+from powertrain.devices.jetson._part import ROOT_ONLY, Files, JetsonPart, do_all
+from powertrain.errors import UnreachableModeError
+from powertrain.records import PowerMode
+from powertrain.units import khz_from_mhz, mhz_from_khz
+
+__all__ = ["CpuClockPart"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Processors that share a clock."""
+
+    path: str
+    cpus: tuple[int, ...]
+    table_khz: tuple[int, ...]
+    """None where all its processors are off line: then its files do not answer."""
+
+    @property
+    def least(self) -> str:
+        """File of the least clock [kHz]."""
+        return f"{self.path}/scaling_min_freq"
+
+    @property
+    def greatest(self) -> str:
+        """File of the greatest clock [kHz]."""
+        return f"{self.path}/scaling_max_freq"
+
+    @property
+    def governor(self) -> str:
+        """File of the governor, which is left alone: least = greatest holds under any."""
+        return f"{self.path}/scaling_governor"
+
+
+@final
+class CpuClockPart(JetsonPart):
+    """Holds each policy that has a processor in the mode at one clock: least = greatest = asked.
+
+    Linux Documentation/admin-guide/pm/cpufreq.rst. How processors are grouped differs between boards and
+    releases (Orin 4, Xavier 2, or all: Jetson Linux tegra194-cpufreq.c), so it is read from the board.
+    """
+
+    name = "cpu clocks"
+
+    def __init__(self, files: Files, cores: Cores, usual: UsualLimits) -> None:
+        self._files, self._cores, self._usual = files, cores, usual
+        self._policies = _find_policies(files, cores)
+        tables = [policy.table_khz for policy in self._policies if policy.table_khz]
+        # TX2's clusters might have different tables (not published): what both have can be set.
+        common = sorted(set[int]().union(*tables[:1]).intersection(*tables))
+        self._khz = {mhz_from_khz(float(khz)): khz for khz in common}
+        self._ends = (min(map(min, tables)), max(map(max, tables))) if tables else (0, 0)
+        why = self._why_not()
+        self.missing = {"cpu_mhz": why} if why else {}
+        self.knobs: Mapping[str, tuple[float, ...]] = {} if why else {"cpu_mhz": tuple(self._khz)}
+
+    def _why_not(self) -> str:
+        if not self._policies:
+            return "is not there: the kernel offers no cpufreq"
+        if not self._khz:
+            return "is not there: no scaling_available_frequencies, or the clusters have none in common"
+        for policy in self._policies:
+            for path in (policy.least, policy.greatest):
+                if not self._files.sysfs.may_write(path):
+                    return f"needs {path}, which {ROOT_ONLY}"
+        return ""
+
+    @override
+    def save(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for policy in self._answering():
+            ends = self._files.number(policy.least), self._files.number(policy.greatest)
+            if ends[0] is None or ends[1] is None:
+                continue
+            table_mhz = [mhz_from_khz(float(khz)) for khz in self._table(policy)]
+            shown_mhz = mhz_from_khz(float(ends[0])), mhz_from_khz(float(ends[1]))
+            asked_mhz = self._usual.asked("cpu_mhz", table_mhz, shown_mhz=shown_mhz)
+            for path, mhz in zip((policy.least, policy.greatest), asked_mhz, strict=True):
+                found[path] = str(round(khz_from_mhz(mhz)))
+            found |= self._files.saved([policy.governor])
+        return found
+
+    @override
+    def changes(self, mode: PowerMode) -> Iterable[str]:
+        return (path for policy in self._in(mode) for path in (policy.least, policy.greatest))
+
+    @override
+    def write(self, mode: PowerMode) -> None:
+        khz = self._khz[mode["cpu_mhz"]]
+        for policy in self._in(mode):
+            table = self._table(policy)
+            if khz not in table:
+                raise UnreachableModeError(f"{policy.path} lacks {khz} kHz: it has {table[0]} to {table[-1]}")
+            self._set(policy, str(khz), str(khz))
+        if lost := self.lost(mode):
+            raise UnreachableModeError(f"{lost}: a hot board, or a service, limits it")
+
+    @override
+    def lost(self, mode: PowerMode) -> str:
+        khz = self._khz[mode["cpu_mhz"]]
+        for policy in self._in(mode):
+            seen = self._files.text(policy.least), self._files.text(policy.greatest)
+            if seen != (str(khz), str(khz)):
+                shown = f"{seen[0]} to {seen[1]} kHz" if seen[0] and seen[1] else "nothing"
+                return f"{policy.path} was set to {khz} kHz and shows {shown}"
+        return ""
+
+    @override
+    def put_back(self, saved: Any) -> None:
+        do_all(partial(self._give_back, policy, saved) for policy in self._policies)
+
+    @override
+    def notes(self) -> tuple[str, ...]:
+        if not self.knobs:
+            return ()
+        count = len(self._policies)
+        return (f"cpu_mhz sets {count} cpufreq {'policies' if count > 1 else 'policy'}, each once.",)
+
+    def _give_back(self, policy: Policy, saved: Mapping[str, str]) -> None:
+        if policy.least not in saved or policy.greatest not in saved:
+            return
+        if self._cores.on_line().isdisjoint(policy.cpus):
+            # It was off line before and was changed since, so one of its processors has to answer for it;
+            # the part that comes last takes that off line again.
+            self._cores.switch(policy.cpus[0], on=True)
+        self._set(policy, saved[policy.least], saved[policy.greatest])
+        if saved.get(policy.governor):
+            self._files.change(policy.governor, saved[policy.governor])
+
+    def _set(self, policy: Policy, least: str, greatest: str) -> None:
+        """Write limits in the order that is legal on every kernel: floor, greatest, least.
+
+        Linux 4.9 (JetPack 4) refuses a least clock above the greatest. nvpmodel raises the floor (729600 kHz
+        on Orin), so without the first write the lowest clocks could not be reached there.
+        """
+        floor = self._files.number(f"{policy.path}/cpuinfo_min_freq") or self._table(policy)[0]
+        self._files.put(policy.least, str(floor))
+        self._files.put(policy.greatest, greatest)
+        self._files.put(policy.least, least)
+
+    def _table(self, policy: Policy) -> tuple[int, ...]:
+        """Return the table of a policy; those of the others where it did not answer yet."""
+        listed = policy.table_khz or self._files.numbers(f"{policy.path}/scaling_available_frequencies")
+        return listed or self._ends
+
+    def _in(self, mode: PowerMode) -> Iterable[Policy]:
+        """Return the policies of processors that are on in a mode."""
+        wanted = self._cores.of(mode)
+        return (policy for policy in self._policies if not wanted.isdisjoint(policy.cpus))
+
+    def _answering(self) -> Iterable[Policy]:
+        on_line = self._cores.on_line()
+        return (policy for policy in self._policies if not on_line.isdisjoint(policy.cpus))
+
+
+def _find_policies(files: Files, cores: Cores) -> list[Policy]:
+    """Return all policies with their processors, also those that are off line."""
+    linked = {cpu: files.sysfs.resolve(f"{CPU}/cpu{cpu}/cpufreq") for cpu in cores.order}
+    found: list[Policy] = []
+    for path in files.sysfs.glob(f"{CPU}/cpufreq/policy*"):
+        real = files.sysfs.resolve(path)
+        # `related_cpus` has all of them, on line or not, but answers only while one is; the links stay.
+        listed = files.numbers(f"{path}/related_cpus")
+        cpus = [cpu for cpu in cores.order if cpu in listed or (not listed and linked[cpu] == real)]
+        if cpus:
+            table = files.numbers(f"{path}/scaling_available_frequencies")
+            found.append(Policy(path=path, cpus=tuple(sorted(cpus)), table_khz=table))
+    return sorted(found, key=lambda policy: policy.cpus[0])

@@ -1,0 +1,341 @@
+"""A Jetson as a device: on the board itself, or on the files of an emulated one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+from typing_extensions import override
+
+from powertrain.devices._base import SIMULATED_SUFFIX, AbstractLiveDevice, PowerReading
+from powertrain.devices._clock import Clock, MonotonicClock
+from powertrain.devices._hold import Holder, Settings
+from powertrain.devices._journal import Journal
+from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
+from powertrain.devices._sysfs import RealSysfs, Sysfs
+from powertrain.devices.jetson._board import BoardParts
+from powertrain.devices.jetson._counters import Counters, fan_pwm
+from powertrain.devices.jetson._detect import Identity, identify, in_container
+from powertrain.devices.jetson._notes import (
+    note_of_events,
+    note_of_nvpmodel,
+    notes_of_identity,
+    notes_of_power,
+)
+from powertrain.devices.jetson._part import Files, refusal
+from powertrain.devices.jetson._power import PowerRails, summed_rails, total_w
+from powertrain.devices.jetson._settings import JetsonSettings
+from powertrain.devices.jetson._survey import KnownClocks, survey
+from powertrain.devices.jetson._tegrastats import TegrastatsReader
+from powertrain.devices.jetson._thermal import temperature_files, warmest_c
+from powertrain.devices.jetson.nvpmodel import NvpConf, present_mode, read_conf
+from powertrain.devices.remote._base import RemoteSettings
+from powertrain.errors import DeviceError
+from powertrain.records import ModeTable, PowerMode
+from powertrain.space import SOFTWARE_KNOBS, ModeSpace
+from powertrain.workloads import JOB_FORMS, Job, check_job_name, open_job
+
+__all__ = ["JetsonDevice"]
+
+SETTLE_S = 2.0
+"""After a change of clocks: field scripts sleep 1 to 3 s for the memory, 1 to 2 s for the GPU."""
+FIRST_LINE_S = 2.0
+"""For tegrastats to print its first line."""
+
+
+@final
+class JetsonDevice(AbstractLiveDevice):
+    """A Jetson: processors on line, clocks of CPU, GPU and memory, and the board's power monitors.
+
+    Everything is looked up on the board, since tables differ between releases of its software as well.
+    """
+
+    def __init__(
+        self,
+        options: str = "",
+        *,
+        sysfs: Sysfs | None = None,
+        clock: Clock | None = None,
+        journal: Journal | None = None,
+        jobs: Callable[[str, Path | None], Job] | None = None,
+        helper: Callable[[], RemoteSettings | None] | None = None,
+        tegrastats: Callable[[], TegrastatsReader] | None = None,
+        spec: str = "jetson",
+        name: str | None = None,
+        simulated: bool = False,
+        probe: bool = True,
+    ) -> None:
+        """Look at what there is.
+
+        Where this process may lock the memory clock, each of its values is tried once per boot, as in holding
+        a mode: a few seconds, after which the board is as before.
+
+        Args:
+            options: Software knobs and fewer values of the others, as in `"gpu_mhz=612&batch_size=8,16"`.
+            sysfs: The kernel's files; this machine's by default.
+            clock: The monotonic one by default.
+            journal: Where the state is kept while the board is changed; the default one if None.
+            jobs: Opens a workload by name, on data of the user's or not; on the first GPU by default.
+            helper: Asks for somebody who may change the board, when this user may not. It answers None if
+                there is nobody, and with a `DeviceError` if there is somebody who does not do it.
+            tegrastats: Starts the program that tells the power where the monitors cannot be read.
+            spec: What opens the device again, without options.
+            name: What the board is called; as it calls itself by default.
+            simulated: Whether the files are an emulated board's.
+            probe: Whether memory clocks may be tried.
+
+        Raises:
+            DeviceError: This is no Jetson, or an option names a knob that it lacks.
+            DevicePermissionError: An option names a knob that this user may not set.
+        """
+        self._sysfs = RealSysfs() if sysfs is None else sysfs
+        self._identity = identify(self._sysfs)
+        self.simulated, self.spec = simulated, f"{spec}?{options}" if options else spec
+        self.name = _name(name or self._identity.title, simulated=simulated)
+        self.clock = MonotonicClock() if clock is None else clock
+        self._jobs = jobs or _on_first_gpu
+        self._files = Files(self._sysfs)
+        self._journal = Journal() if journal is None else journal
+        self._board = BoardParts(self._files, self._identity.soc, self.clock)
+        if self._board.switchable:
+            self._look_closer(spec, probe=probe)
+        self._remote = self._ask(helper) if helper is not None and not self._board.switchable else None
+        self._hardware = self._offered()
+        self._refuse_missing(options)
+        self.space = KnobOptions(options).space(self._hardware, device=spec)
+        self._holder = self._holder_of(self._settings(), spec)
+        self._power = PowerRails(self._files)
+        self._read_others: Callable[[], tuple[float, Mapping[str, float]]] | None = None
+        self._source, self.rails = "", self._power.summed
+        self._look_for_others(tegrastats)
+        self._temperatures = temperature_files(self._files)
+        self._counters = Counters(self._files)
+
+    @property
+    def sysfs(self) -> Sysfs:
+        """The kernel's files that it works on."""
+        return self._sysfs
+
+    @property
+    def identity(self) -> Identity:
+        """Which board this is."""
+        return self._identity
+
+    @property
+    def hardware_space(self) -> ModeSpace:
+        """All knobs of the hardware with all their values, whatever the options leave of them."""
+        return ModeSpace.of(self._hardware)
+
+    @property
+    def core_order(self) -> tuple[int, ...]:
+        """In which order processors are switched on for `cpu_cores`."""
+        return self._board.order
+
+    @property
+    @override
+    def power_window_s(self) -> float:
+        """Time over which a power reading is averaged [s]; NaN where the monitors do not tell."""
+        return self._power.averaging.window_s
+
+    @property
+    @override
+    def settle_s(self) -> float:
+        """Time after a change of mode from which power and clocks are the new mode's [s].
+
+        Three windows: a reading that begins before the change ends one window after it, and the next two show
+        whether it was the last.
+        """
+        window_s = self.power_window_s
+        return SETTLE_S if math.isnan(window_s) else max(SETTLE_S, 3 * window_s)
+
+    @override
+    def modes(self, *, workload: str | None = None) -> ModeTable:
+        if workload is not None:
+            self._check_workload(workload)
+        return self.space.table()
+
+    @override
+    def workloads(self) -> tuple[str, ...]:
+        return JOB_FORMS
+
+    @override
+    def _check_workload(self, workload: str) -> None:
+        check_job_name(workload)
+
+    @override
+    def stock_modes(self) -> dict[str, PowerMode]:
+        """Return nvpmodel's modes, all clocks at their caps; those that it cannot say are left out."""
+        conf = self._conf()
+        if conf is None or "gpu_mhz" not in self._hardware:
+            return {}
+        whole = self.hardware_space
+        software = {k.name: k.values[0] for k in self.space.knobs if k.name in SOFTWARE_KNOBS}
+        found: dict[str, PowerMode] = {}
+        for stock in conf.modes:
+            mode = stock.mode_in(whole, order=self.core_order)
+            if mode is not None and (full := PowerMode({**mode, **software})) in self.space:
+                found[stock.name] = full
+        return found
+
+    @override
+    def notes(self) -> tuple[str, ...]:
+        parts = self._remote.notes() if self._remote else self._board.notes()
+        return (
+            *notes_of_identity(self._identity, simulated=self.simulated),
+            *parts,
+            *(("This is a container: it sees of the board what it was given.",) * in_container(self._sysfs)),
+            *notes_of_power(self._power, self.rails, source=self._source),
+            note_of_events(self._counters),
+            note_of_nvpmodel(self._sysfs),
+            SOFTWARE_NOTE.format(spec=self.spec.partition("?")[0]),
+        )
+
+    @override
+    def read_power(self) -> PowerReading:
+        if not self.rails:
+            raise DeviceError(f"{self.name} has no power sensor: {self._power.missing}")
+        self._counters.look()
+        if self._read_others is not None:
+            time_s, rails_w = self._read_others()
+        else:
+            rails_w = self._power.read_w()
+            time_s = self.clock.now_s()
+        return PowerReading(time_s=time_s, rails_w=rails_w, power_w=total_w(rails_w, self.rails))
+
+    @override
+    def job(self, workload: str, *, data: Path | None = None) -> Job:
+        self._check_workload(workload)
+        return self._jobs(workload, data)
+
+    @override
+    def throttle_count(self) -> int:
+        if self._remote is not None and not self._counters.has_events:
+            return self._remote.throttle_count()
+        return self._counters.count()
+
+    @override
+    def temperature_c(self) -> float:
+        return warmest_c(self._files, self._temperatures)
+
+    @override
+    def environment(self) -> Mapping[str, str]:
+        """Return what decides how fast the board is and is no knob; what is not known is left out."""
+        averaging = self._power.averaging
+        found = {
+            "module": self._identity.module,
+            "soc": self._identity.soc,
+            "l4t": self._identity.l4t,
+            "jetpack": self._identity.jetpack,
+            "kernel": self._identity.kernel,
+            "nvpmodel_mode": self._nvpmodel_mode(),
+            **self._board.gpu.masks(),
+            "fan_pwm": fan_pwm(self._files),
+            "power_samples": _number(averaging.samples),
+            "power_update_interval_ms": _number(averaging.update_interval_ms),
+        }
+        return {key: text for key, text in found.items() if text}
+
+    def _ask(self, helper: Callable[[], RemoteSettings | None]) -> RemoteSettings | None:
+        """Return who changes the board for us, None if nobody does."""
+        try:
+            return helper()
+        except DeviceError as error:
+            self._board.forbidden = f"its helper, which cannot be used: {error}"
+            return None
+
+    def _look_closer(self, spec: str, *, probe: bool) -> None:
+        board, identity = self._board, self._identity
+        depends_on = (identity.module, identity.soc, identity.l4t, *board.emc.candidates_hz)
+        # Emulated boards of one spec may be told apart by nothing, and trying costs them little.
+        known = None if self.simulated else KnownClocks(self._journal, key=spec, board=depends_on)
+        holder = partial(self._holder_of, spec=spec)
+        survey(board.own, board.gpu, board.emc, known, probe=probe, holder=holder)
+
+    def _holder_of(self, settings: Settings, spec: str) -> Holder:
+        return Holder(settings, name=self.name, spec=self.spec, key=spec, journal=self._journal)
+
+    def _offered(self) -> dict[str, tuple[float, ...]]:
+        """Return the knobs of the hardware: the helper's, else what this user may set."""
+        if self._remote is not None:
+            return dict(self._remote.knobs)
+        return self._board.knobs
+
+    def _settings(self) -> Settings:
+        board = self._board
+        if self._remote is not None:
+            self._remote.shown = lambda: {part.name: part.save() for part in board.own}
+            return self._remote
+
+        def keep(saved: Mapping[str, Any]) -> None:
+            key = self._holder.key
+            self._journal.keep(key, spec=self.spec, device=self.name, saved=saved)
+
+        return JetsonSettings(
+            board.switch,
+            board.clocks,
+            missing=board.missing,
+            space=self.space,
+            device=self.name,
+            clock=self.clock,
+            keep=keep,
+        )
+
+    def _refuse_missing(self, options: str) -> None:
+        for part in options.split("&"):
+            knob = part.partition("=")[0]
+            if knob in self._board.missing and knob not in self._hardware:
+                raise refusal(knob, self._board.missing[knob], device=self.name)
+
+    def _look_for_others(self, start: Callable[[], TegrastatsReader] | None) -> None:
+        """Find somebody who tells the power that this user cannot read: the helper, else tegrastats."""
+        remote = self._remote
+        if self.rails:
+            return
+        if remote is not None and remote.rails:
+            self._read_others = lambda: (self.clock.now_s(), remote.read_w())
+            self._source, self.rails = remote.name, remote.rails
+        elif start is not None:
+            try:
+                self._ask_tegrastats(start())
+            except DeviceError as error:
+                self._power.missing += f"; {error}"
+
+    def _ask_tegrastats(self, reader: TegrastatsReader) -> None:
+        try:
+            first = reader.latest(wait_s=FIRST_LINE_S)
+        except DeviceError:
+            reader.close()
+            raise
+
+        def read() -> tuple[float, Mapping[str, float]]:
+            latest = reader.latest()
+            return latest.time_s, latest.rails_w
+
+        self._read_others = read
+        self._source, self.rails = "tegrastats", summed_rails(first.rails_w)
+
+    def _conf(self) -> NvpConf | None:
+        try:
+            return read_conf(self._sysfs)
+        except DeviceError:
+            return None
+
+    def _nvpmodel_mode(self) -> str:
+        conf = self._conf()
+        mode = present_mode(self._sysfs, conf) if conf else None
+        return mode.name if mode else ""
+
+
+def _name(title: str, *, simulated: bool) -> str:
+    return title + SIMULATED_SUFFIX if simulated and not title.endswith(SIMULATED_SUFFIX) else title
+
+
+def _on_first_gpu(workload: str, data: Path | None) -> Job:
+    return open_job(workload, target="cuda:0", data=data, usual_workers=2)
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:g}"

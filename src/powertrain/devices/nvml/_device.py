@@ -1,0 +1,241 @@
+"""An NVIDIA GPU as a device, through the driver's own library."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, final
+
+from typing_extensions import override
+
+from powertrain.devices._base import AbstractLiveDevice, PowerReading
+from powertrain.devices._clock import Clock, MonotonicClock
+from powertrain.devices._hold import Holder
+from powertrain.devices._journal import Journal
+from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
+from powertrain.devices._parts import PartedSettings
+from powertrain.devices.cpu._cores import CoresPart
+from powertrain.devices.nvml._driver import UNSUPPORTED, Call, NvmlGpu, why_forbidden
+from powertrain.devices.nvml._parts import ClocksPart, Missing, NvmlSettings, PowerLimitPart
+from powertrain.errors import DeviceError
+from powertrain.records import ModeTable, PowerMode
+from powertrain.units import joules_from_millijoules, watts_from_milliwatts
+from powertrain.workloads import JOB_FORMS, Job, check_job_name, cuda_index, open_job
+
+__all__ = ["NvmlDevice"]
+
+RAIL = "NVML board power"
+CUTS = 0x08 | 0x20 | 0x40 | 0x80
+"""Bits of nvmlClocksEventReasons that count as throttling: hardware slowdown, software thermal slowdown,
+hardware thermal slowdown, hardware power brake.
+
+The software power cap (0x04) does not count, whether or not `power_limit_w` is a knob. The driver keeps every
+GPU below some limit at all times; what a mode gives under it is the same tomorrow, and a training gets it.
+Heat and a power brake come and go.
+"""
+
+
+@final
+class NvmlDevice(AbstractLiveDevice):
+    """One GPU: clocks by locking, the power limit, and the cores of the processor that feeds it."""
+
+    simulated = False
+
+    def __init__(
+        self,
+        index: int,
+        options: str = "",
+        *,
+        nvml: Any = None,
+        clock: Clock | None = None,
+        journal: Journal | None = None,
+        sysfs: Path = Path("/sys"),
+        proc: Path = Path("/proc"),
+        euid: Callable[[], int] = os.geteuid,
+    ) -> None:
+        """Look at what there is; nothing is changed.
+
+        Args:
+            index: NVML's number of the GPU, from 0.
+            options: Software knobs and fewer values of the hardware's, as in `"gpu_mhz=990&batch_size=8,16"`.
+            nvml: The binding to the driver's library; the installed `pynvml` if None.
+            clock: The monotonic one by default.
+            journal: Where the state is kept while the GPU is changed; the default one if None.
+            sysfs: Where the kernel shows the hardware.
+            proc: Where it shows processes.
+            euid: Tells the effective user; only root may change a GPU.
+
+        Raises:
+            MissingExtraError: `nvidia-ml-py` is not installed.
+            DevicePermissionError: An option names a knob that this process may not change.
+            DeviceError: There is no driver, no such GPU, or an option names a knob that it lacks.
+        """
+        self._index, self._gpu = index, NvmlGpu(index, nvml)
+        self.name, self.spec = self._gpu.name, self._gpu.spec + (f"?{options}" if options else "")
+        self.clock = MonotonicClock() if clock is None else clock
+        forbidden = why_forbidden(euid, proc=proc)
+        self._clocks = ClocksPart(self._gpu, forbidden=forbidden, clock=self.clock)
+        self._limit = PowerLimitPart(self._gpu, forbidden=forbidden, clock=self.clock)
+        self._parts = (CoresPart(sysfs=sysfs, proc=proc), self._clocks, self._limit)
+        missing = Missing(why={**self._clocks.missing, **self._limit.missing}, forbidden=forbidden)
+        missing.refuse((part.partition("=")[0] for part in options.split("&")), device=self._gpu.spec)
+        self._hardware = {name: values for part in self._parts for name, values in part.knobs.items()}
+        self.space = self._clocks.narrowed(KnobOptions(options).space(self._hardware, device=self._gpu.spec))
+        parts = PartedSettings(self._parts, space=self.space, device=self.name)
+        settings = NvmlSettings(parts, clocks=self._clocks, missing=missing, device=self.name)
+        self._holder = Holder(settings, name=self.name, spec=self.spec, key=self._gpu.uuid, journal=journal)
+        self._sensors = _Sensors(self._gpu)
+        self.rails = (RAIL,) if self._sensors.power else ()
+        self._environment = _environment(self._gpu, self._limit)
+        self._lock = threading.Lock()
+        self._cuts, self._seen = 0, 0
+
+    @override
+    def modes(self, *, workload: str | None = None) -> ModeTable:
+        if workload is not None:
+            self._check_workload(workload)
+        grid = self.space.table()
+        return ModeTable(knobs=grid.knobs, values=grid.values[self._clocks.exist(grid)])
+
+    @override
+    def workloads(self) -> tuple[str, ...]:
+        return JOB_FORMS
+
+    @override
+    def _check_workload(self, workload: str) -> None:
+        check_job_name(workload)
+
+    @override
+    def stock_modes(self) -> dict[str, PowerMode]:
+        """Return how the machine comes, where a mode can say it: no mode says "clocks not locked"."""
+        stock = {
+            "cpu_cores": self._hardware["cpu_cores"][-1],
+            "power_limit_w": float(round(self._limit.default_w)),
+        }
+        if not set(self.space.names) <= set(stock):
+            return {}
+        mode = PowerMode({name: stock[name] for name in self.space.names})
+        return {"default": mode} if mode in self.space else {}
+
+    @override
+    def notes(self) -> tuple[str, ...]:
+        told = [note for part in self._parts for note in part.notes()]
+        software = SOFTWARE_NOTE.format(spec=self._gpu.spec)
+        return (*told, *self._sensors.notes(), software)
+
+    @override
+    def read_power(self) -> PowerReading:
+        if not self._sensors.power:
+            raise DeviceError(f"{self.name} has no power sensor: {RAIL} {UNSUPPORTED}")
+        power_w, energy_j = self._sensors.power_w(), self._sensors.energy_j()
+        now_s = self.clock.now_s()
+        self._look_for_cuts()
+        return PowerReading(time_s=now_s, rails_w={RAIL: power_w}, power_w=power_w, energy_j=energy_j)
+
+    @override
+    def job(self, workload: str, *, data: Path | None = None) -> Job:
+        self._check_workload(workload)
+        known = cuda_index(self._gpu.uuid)
+        index = self._index if known is None else known
+        return open_job(workload, target=f"cuda:{index}", data=data, usual_workers=2)
+
+    @override
+    def throttle_count(self) -> int:
+        """Return how many cuts of the clocks were seen, whenever power or this was read.
+
+        NVML tells which cuts are in force, not how many there were. One that lasts counts anew after each
+        question, so that two questions with a cut between them never have the same answer.
+        """
+        self._look_for_cuts()
+        with self._lock:
+            self._seen = 0
+            return self._cuts
+
+    @override
+    def temperature_c(self) -> float:
+        return self._sensors.temperature_c()
+
+    @override
+    def environment(self) -> Mapping[str, str]:
+        return self._environment
+
+    def _look_for_cuts(self) -> None:
+        cuts = self._sensors.cuts()
+        with self._lock:
+            self._cuts += bool(
+                cuts & ~self._seen
+            )  # one slowdown raises two bits: its kind, and that there is one
+            self._seen = cuts
+
+
+@final
+class _Sensors:
+    """What a GPU lets be read, each by the first function that answers here."""
+
+    def __init__(self, gpu: NvmlGpu) -> None:
+        self._gpu = gpu
+        self.power = gpu.working(("nvmlDeviceGetPowerUsage",))
+        self._energy = gpu.working(("nvmlDeviceGetTotalEnergyConsumption",))
+        # The first name came with driver 535; the second ends with CUDA 14 (nvml.h, deprecated).
+        self._reasons = gpu.working(
+            ("nvmlDeviceGetCurrentClocksEventReasons",), ("nvmlDeviceGetCurrentClocksThrottleReasons",)
+        )
+        self._temperature = gpu.working(("nvmlDeviceGetTemperatureV", 0), ("nvmlDeviceGetTemperature", 0))
+
+    def power_w(self) -> float:
+        return watts_from_milliwatts(float(self._read(self.power)))
+
+    def energy_j(self) -> float:
+        return joules_from_millijoules(float(self._read(self._energy)))
+
+    def temperature_c(self) -> float:
+        return float(self._read(self._temperature))
+
+    def cuts(self) -> int:
+        return int(self._read(self._reasons, otherwise=0)) & CUTS
+
+    def notes(self) -> tuple[str, ...]:
+        told: list[str] = []
+        if not self.power:
+            told.append(f"No power sensor, so profiles have times alone: {RAIL} {UNSUPPORTED}.")
+        elif self._energy:
+            told.append(f"Power is {RAIL}, energy is that of the GPU's own counter.")
+        else:
+            # NVML API reference, nvmlDeviceGetPowerUsage.
+            told.append(
+                f"Power is {RAIL}, on most GPUs since Ampere an average over the last second; an energy "
+                f"counter {UNSUPPORTED}."
+            )
+        told.append(
+            "Heat and power brakes count as throttling, a power limit does not."
+            if self._reasons
+            else f"Throttling is not noticed: what cuts the clocks {UNSUPPORTED}."
+        )
+        return tuple(told)
+
+    def _read(self, call: Call | None, otherwise: float = math.nan) -> Any:
+        return otherwise if call is None else self._gpu.ask(*call)
+
+
+def _environment(gpu: NvmlGpu, limit: PowerLimitPart) -> dict[str, str]:
+    """Return versions, and what is not a knob and still decides how fast a GPU is."""
+    found: dict[str, str] = {}
+    for name, function in (("driver", "nvmlSystemGetDriverVersion"), ("nvml", "nvmlSystemGetNVMLVersion")):
+        if text := gpu.system(function, default=""):
+            found[name] = str(text)
+    cuda = int(gpu.system("nvmlSystemGetCudaDriverVersion_v2", default=0))
+    if cuda:
+        found["cuda_driver"] = f"{cuda // 1000}.{cuda % 1000 // 10}"  # as nvml.h packs it: 12040 is 12.4
+    width = gpu.look("nvmlDeviceGetMaxPcieLinkWidth", default=None)
+    generation = gpu.look("nvmlDeviceGetMaxPcieLinkGeneration", default=None)
+    if width and generation:
+        found["pcie"] = f"gen {generation} x{width}"
+    persistence = gpu.look("nvmlDeviceGetPersistenceMode", default=None)
+    if persistence is not None:
+        found["persistence_mode"] = "on" if persistence else "off"
+    if not limit.knobs and not math.isnan(limit.now_w):
+        found["power_limit_w"] = f"{limit.now_w:g}"
+    return found

@@ -1,0 +1,257 @@
+"""One quantity of a Gaussian-process predictor: what it is fed, how it is fitted, what it lends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from powertrain.errors import DataError, TooFewProfilesError
+from powertrain.models.gp._coordinates import Coordinates, is_speed
+from powertrain.models.gp._mean import MeanInputs, MeanPrior, MeanShape
+from powertrain.models.gp._references import (
+    MAX_SURFACES,
+    LearnedPrior,
+    Surface,
+    SurfaceStack,
+    build_surface,
+)
+from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
+from powertrain.planning import plan_modes
+from powertrain.records import FloatArray, ModeTable, ProfileTable
+
+__all__ = ["Layout", "Learner", "Quantity"]
+
+MIN_PROFILES = 3
+"""Distinct modes below which a quantity cannot be told from noise."""
+FITTED_PROFILES = 200
+"""Profiles that the parameters are fitted to; more hardly move them."""
+KEPT_PROFILES = 500
+"""Profiles that the posterior is conditioned on."""
+TIMES = "*"
+"""Joins the knobs of a term that acts by their product."""
+DYNAMIC = 2
+"""Marks a term of power that is spent per unit of work: it is multiplied by the inverse time."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layout:
+    """How one quantity's inputs are made from modes: fixed at fitting, kept in the file."""
+
+    quantity: str
+    coordinates: Coordinates
+    terms: tuple[tuple[str, int], ...]
+    """Knob and direction (positive: the term falls as the knob rises) of each knob term of the mean; of
+    size `DYNAMIC`: times the inverse time."""
+    level: float
+    """Mean log-value of the profiles: targets are about it."""
+    stack: SurfaceStack
+    """Closest reference first."""
+    surface_means: FloatArray
+    """`(R,)` mean of each surface over the profiles."""
+    surface_top: float
+    """Largest value of the closest surface over the profiles."""
+    inverse_time_top: float | None
+    """Smallest log-time over the profiles; None: time is no input."""
+
+    @property
+    def timed_terms(self) -> list[int] | None:
+        """Knob terms that carry the inverse time; None where time is no input."""
+        if self.inverse_time_top is None:
+            return None
+        return [j for j, (_, direction) in enumerate(self.terms) if abs(direction) == DYNAMIC]
+
+    def inputs(
+        self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
+    ) -> RegressionInputs:
+        """Turn modes, and their predicted log-time where it is an input, into regression inputs."""
+        unit = self.coordinates.unit(modes)
+        logs = unit * self.coordinates.span
+        names = self.coordinates.names
+        slopes = [
+            -np.sign(direction) * sum(logs[:, names.index(part)] for part in name.split(TIMES))
+            for name, direction in self.terms
+        ]
+        surfaces = self.stack.at(modes)
+        fixed: list[FloatArray] = []
+        if len(self.stack):
+            fixed.append(surfaces[:, 0] - self.surface_top)
+        if self.inverse_time_top is not None:
+            if log_time is None:
+                raise ValueError("this quantity needs the predicted time")
+            fixed.append(self.inverse_time_top - log_time)
+        n = len(modes)
+        offsets = [fixed[-1] if abs(direction) == DYNAMIC else np.zeros(n) for _, direction in self.terms]
+        mean = MeanInputs(
+            slopes=np.stack(slopes, axis=1) if slopes else np.zeros((n, 0)),
+            offsets=np.stack(offsets, axis=1) if slopes else np.zeros((n, 0)),
+            fixed=np.stack(fixed, axis=1) if fixed else np.zeros((n, 0)),
+        )
+        return RegressionInputs(
+            unit=unit, surfaces=surfaces - self.surface_means, mean=mean, log_time_sd=log_time_sd
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quantity:
+    """One fitted quantity."""
+
+    layout: Layout
+    regression: Regression
+    own_surface: Surface | None
+    """Of a workload fitted on its own: what it lends as a reference."""
+
+    @property
+    def learned(self) -> LearnedPrior:
+        """What it teaches as a reference."""
+        return LearnedPrior(
+            terms=self.layout.terms,
+            log_exponents=self.regression.log_exponents,
+            knobs=self.layout.coordinates.names,
+            kernel=self.regression.kernel_log_parameters,
+        )
+
+    def predict(
+        self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the log-value `(n,)` and its standard deviation."""
+        mean, sd = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
+        return mean + self.layout.level, sd
+
+
+def _terms(quantity: str, names: Sequence[str], dynamic: bool) -> tuple[tuple[str, int], ...]:
+    """Return the directions in which each knob may act: both for one that is no speed (a batch size)."""
+    falling = 1 if quantity == "time_ms" else -1
+    terms: list[tuple[str, int]] = []
+    for name in names:
+        terms.append((name, falling))
+        if not is_speed(name):
+            terms.append((name, -falling))
+        elif dynamic:
+            terms.append((name, DYNAMIC * falling))
+    terms += [(name, falling) for name in _products(names)]
+    return tuple(terms)
+
+
+def _products(names: Sequence[str]) -> list[str]:
+    """Return the pairs of a number of units and their clock: work shared out goes with their product."""
+    counts = [name for name in names if name.endswith(("_cores", "_threads"))]
+    pairs = [(count, f"{count.rpartition('_')[0]}_mhz") for count in counts]
+    return [TIMES.join(pair) for pair in pairs if pair[1] in names]
+
+
+@final
+class Learner:
+    """Fits the quantities of one table of profiles."""
+
+    def __init__(self, profiles: ProfileTable, coordinates: Coordinates, seed: int) -> None:
+        self.profiles, self.coordinates, self.seed = profiles, coordinates, seed
+
+    def learn(self, quantity: str, references: Sequence[Quantity], time: Quantity | None) -> Quantity:
+        """Fit one quantity; `time` is the fitted time where it may be an input."""
+        column: FloatArray = getattr(self.profiles, quantity)
+        table = self.profiles.take(np.isfinite(column))
+        distinct = len(np.unique(table.modes.values, axis=0))
+        if distinct < MIN_PROFILES:
+            raise TooFewProfilesError(
+                f"{table.workload!r} has {quantity.split('_')[0]} in {distinct} distinct mode(s): gp needs "
+                f"{MIN_PROFILES} or more; profile more modes"
+            )
+        whole, target = table, np.log(getattr(table, quantity))
+        if len(table) > KEPT_PROFILES:
+            kept = plan_modes(table.modes, KEPT_PROFILES, seed=self.seed)
+            table, target = table.take(kept), target[kept]
+        log_time = time.predict(table.modes, None)[0] if time else None
+        layout = self._layout(quantity, table.modes, target, references, log_time)
+        inputs = layout.inputs(table.modes, log_time)
+        regression = self._regression(layout, references, inputs, target - layout.level)
+        fitted = Quantity(layout=layout, regression=regression, own_surface=None)
+        if references:
+            return fitted
+        return self._with_surface(fitted, whole, quantity, time)
+
+    def _layout(
+        self,
+        quantity: str,
+        modes: ModeTable,
+        target: FloatArray,
+        references: Sequence[Quantity],
+        log_time: FloatArray | None,
+    ) -> Layout:
+        level = float(target.mean())
+        stack = SurfaceStack(self.coordinates, self.profiles.device, [_lent(r) for r in references])
+        at = stack.at(modes)
+        means = at.mean(axis=0)
+        # The closest in shape comes first; the rest serve as directions in which to differ.
+        distance = ((at - means - (target - level)[:, None]) ** 2).sum(axis=0)
+        order = [int(i) for i in np.argsort(distance, kind="stable")[:MAX_SURFACES]]
+        return Layout(
+            quantity=quantity,
+            coordinates=self.coordinates,
+            terms=_terms(quantity, self.coordinates.names, log_time is not None),
+            level=level,
+            stack=stack.subset(order),
+            surface_means=means[order],
+            surface_top=float(at[:, order[0]].max()) if order else 0.0,
+            inverse_time_top=None if log_time is None else float(log_time.min()),
+        )
+
+    def _regression(
+        self,
+        layout: Layout,
+        references: Sequence[Quantity],
+        inputs: RegressionInputs,
+        target: FloatArray,
+    ) -> Regression:
+        priors = [r.learned for r in references]
+        mean_prior, kernel_prior = MeanPrior(), KernelPrior()
+        names = layout.coordinates.names
+        exponents = kernel_centres = None
+        if priors:
+            exponents = LearnedPrior.pooled_exponents(priors, layout.terms, mean_prior.log_exponent[0])
+            plain = np.full(len(names), kernel_prior.length[0])
+            kernel_centres = LearnedPrior.pooled_kernel(priors, names, plain)
+        shape = MeanShape.of(
+            mean_prior,
+            n_terms=len(layout.terms),
+            has_reference=len(layout.stack) > 0,
+            timed_terms=layout.timed_terms,
+            learned_log_exponents=exponents,
+        )
+        if len(target) <= FITTED_PROFILES:
+            return Regression.fit(shape, kernel_prior, inputs, target, kernel_centres=kernel_centres)
+        # plan_modes orders the kept profiles by how far they spread: the first ones cover the space.
+        few = slice(0, FITTED_PROFILES)
+        fitted = Regression.fit(
+            shape, kernel_prior, inputs.take(few), target[few], kernel_centres=kernel_centres
+        )
+        return Regression(shape, kernel_prior, inputs, target, fitted.theta)
+
+    def _with_surface(
+        self, fitted: Quantity, whole: ProfileTable, quantity: str, time: Quantity | None
+    ) -> Quantity:
+        def predict(modes: ModeTable) -> FloatArray:
+            return fitted.predict(modes, time.predict(modes, None)[0] if time else None)[0]
+
+        surface = build_surface(
+            self.coordinates,
+            whole.modes,
+            np.log(getattr(whole, quantity)),
+            device=whole.device,
+            workload=whole.workload,
+            predict=predict,
+        )
+        return Quantity(layout=fitted.layout, regression=fitted.regression, own_surface=surface)
+
+
+def _lent(reference: Quantity) -> Surface:
+    if reference.own_surface is None:
+        raise DataError(
+            "a reference must be fitted on its own profiles (powertrain fit); a transferred predictor "
+            "has too few of them to lend"
+        )
+    return reference.own_surface

@@ -1,0 +1,350 @@
+"""Gaussian-process regression of one quantity on a parametric mean, by maximum a posteriori.
+
+Covariance of the logarithm at modes `x` and `x'`, with unit coordinates `z` and reference surfaces `s`:
+
+    k = B^2 + tau^2 z.z' + lambda^2/R s.s' + sigma^2 matern52(|z - z'| / l) + noise^2 [same profile]
+
+(free level, linear trend, weights on references, smooth residual, measurement noise). Parameters of the mean
+and logarithms of `l`, `sigma`, `noise`, `tau` and `lambda` are fitted together by L-BFGS with analytic
+gradients under normal priors. Error bars add what is not known of the mean (Laplace, linearised at
+the optimum) and are scaled by the leave-one-out errors (Rasmussen & Williams 2006, section 5.4.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotri, dpotrs
+from scipy.optimize import minimize
+
+from powertrain.models.gp._mean import MeanInputs, MeanShape
+from powertrain.records import FloatArray
+
+__all__ = ["KernelPrior", "Regression", "RegressionInputs"]
+
+ROOT5 = 5**0.5
+LEVEL_SD = 10.0
+"""Prior spread of the level [log]: free."""
+TOLERANCE = 1e-5
+"""Relative change of the log posterior at which a fit ends: below what tells parameters apart."""
+CHUNK = 1024
+"""Modes predicted at a time: what a core's own cache holds."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class KernelPrior:
+    """Normal priors of the logarithms of the kernel's parameters: (centre, standard deviation)."""
+
+    length: tuple[float, float] = (float(np.log(0.5)), 0.7)
+    """In ranges of the knob: smooth over half the range."""
+    residual: tuple[float, float] = (float(np.log(0.08)), 1.0)
+    noise: tuple[float, float] = (float(np.log(0.012)), 0.6)
+    trend: tuple[float, float] = (float(np.log(0.03)), 1.0)
+    weights: tuple[float, float] = (float(np.log(0.1)), 1.0)
+    calibration_weight: float = 4.0
+    """Profiles' worth of belief that the plain error bars are right."""
+    widening: tuple[float, float] = (8.0, 8.0)
+    """`(a, b)`: error bars are widened by `1 + a / (n + b)` for what `n` profiles cannot tell of the
+    parameters of the kernel."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RegressionInputs:
+    """`n` modes as the regression sees them."""
+
+    unit: FloatArray
+    """`(n, k)` knob coordinates from -1 to 0."""
+    surfaces: FloatArray
+    """`(n, R)` centred log-surfaces of the references."""
+    mean: MeanInputs
+    log_time_sd: FloatArray | None = None
+    """`(n,)` error bar of the log-time among the inputs, where there is one."""
+
+    def __len__(self) -> int:
+        return len(self.unit)
+
+    def take(self, rows: slice) -> RegressionInputs:
+        """Return the inputs of some modes."""
+        sd = None if self.log_time_sd is None else self.log_time_sd[rows]
+        return RegressionInputs(
+            unit=self.unit[rows], surfaces=self.surfaces[rows], mean=self.mean.take(rows), log_time_sd=sd
+        )
+
+
+@final
+class Regression:
+    """The posterior of one quantity, given profiles and parameters."""
+
+    def __init__(
+        self,
+        shape: MeanShape,
+        prior: KernelPrior,
+        inputs: RegressionInputs,
+        target: FloatArray,
+        theta: FloatArray,
+    ) -> None:
+        self.shape, self.inputs, self.target, self.theta = shape, inputs, target, theta
+        self.prior = prior
+        mean, jacobian = shape.value(self._mean_theta(theta), inputs.mean)
+        covariance = _kernel(self._hyper(theta), inputs, inputs)
+        noise = self._hyper(theta).noise
+        self._factor = _factor(covariance, noise)
+        residual = target - mean
+        self._weights = cho_solve((self._factor, True), residual)
+        self._solved_jacobian = cho_solve((self._factor, True), jacobian)
+        precision = jacobian.T @ self._solved_jacobian + np.diag(shape.sd**-2.0)
+        # A symmetric root, so that the variance of the mean is a sum of squares.
+        self._mean_root = _cholesky(np.asarray(np.linalg.inv(precision)))
+        self._readout = self._read_out()
+        self.loo_z = self._leave_one_out(covariance, noise, residual, jacobian)
+        self.scale = self._calibration()
+
+    @classmethod
+    def fit(
+        cls,
+        shape: MeanShape,
+        prior: KernelPrior,
+        inputs: RegressionInputs,
+        target: FloatArray,
+        *,
+        kernel_centres: FloatArray | None = None,
+        iterations: int = 50,
+    ) -> Regression:
+        """Fit all parameters to `target`, `(n,)` logarithms about their mean.
+
+        `kernel_centres` `(k + 2,)` replaces the prior centres of the log lengths, the log residual and the
+        log noise by ones learned from references.
+        """
+        centre, sd = _prior(shape, prior, inputs.unit.shape[1], kernel_centres)
+        objective = _Objective(shape, inputs, target, centre, sd)
+        # In standard deviations of the prior all parameters are of one size.
+        found: Any = minimize(
+            objective.standardised,
+            np.zeros(len(centre)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-5.0, 5.0)] * len(centre),
+            options={"maxiter": iterations, "ftol": TOLERANCE},
+        )
+        return cls(shape, prior, inputs, target, centre + sd * np.asarray(found.x))
+
+    def _mean_theta(self, theta: FloatArray) -> FloatArray:
+        return theta[: self.shape.size]
+
+    def _hyper(self, theta: FloatArray) -> _Hyper:
+        return _Hyper.of(theta[self.shape.size :], self.inputs.unit.shape[1])
+
+    @property
+    def log_exponents(self) -> FloatArray:
+        """`(n_terms,)` fitted log exponents of the knob terms."""
+        return self.shape.log_exponents(self.theta)
+
+    @property
+    def kernel_log_parameters(self) -> FloatArray:
+        """`(k + 2,)` fitted log lengths, log residual and log noise."""
+        start = self.shape.size
+        return self.theta[start : start + self.inputs.unit.shape[1] + 2]
+
+    @property
+    def noise_sd(self) -> float:
+        """Standard deviation [log] that repeated measurements of one mode are taken to have."""
+        return self.scale * self._hyper(self.theta).noise
+
+    def predict(self, inputs: RegressionInputs) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation `(n,)` of the logarithm of a new measurement."""
+        mean, sd = np.empty(len(inputs)), np.empty(len(inputs))
+        for start in range(0, len(inputs), CHUNK):
+            rows = slice(start, start + CHUNK)
+            mean[rows], sd[rows] = self._predict(inputs.take(rows))
+        return mean, sd
+
+    def _read_out(self) -> FloatArray:
+        """Return `(n, n + p + 1)` columns that turn a cross-covariance into all that a prediction needs.
+
+        What the profiles explain of the residual, what they tell of the mean's parameters, and the weights.
+        """
+        n = len(self.target)
+        whitening = solve_triangular(self._factor, np.eye(n), lower=True).T
+        return np.column_stack([whitening, self._solved_jacobian @ self._mean_root, self._weights])
+
+    def _predict(self, inputs: RegressionInputs) -> tuple[FloatArray, FloatArray]:
+        n, hyper = len(self.target), self._hyper(self.theta)
+        prior_mean, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.mean)
+        read = _kernel(hyper, inputs, self.inputs) @ self._readout
+        explained = read[:, :n]
+        unknown_mean = jacobian @ self._mean_root - read[:, n:-1]
+        variance = _prior_variance(hyper, inputs) - np.einsum("ij,ij->i", explained, explained)
+        variance = np.maximum(variance, 1e-12) + hyper.noise**2
+        variance += np.einsum("ij,ij->i", unknown_mean, unknown_mean)
+        if inputs.log_time_sd is not None and self.shape.timed:
+            variance += (jacobian[:, self.shape.timed].sum(axis=1) * inputs.log_time_sd) ** 2
+        return prior_mean + read[:, -1], self.scale * np.sqrt(variance)
+
+    def _leave_one_out(
+        self, covariance: FloatArray, noise: float, residual: FloatArray, jacobian: FloatArray
+    ) -> FloatArray:
+        """Return the standardised leave-one-out errors `(n,)`, the mean refitted in its linear form."""
+        shape = self.shape
+        about_prior = residual + jacobian @ (self._mean_theta(self.theta) - shape.centre)
+        whole = covariance + (jacobian * shape.sd**2) @ jacobian.T
+        inverse = cho_solve((_factor(whole, noise), True), np.eye(len(residual)))
+        return (inverse @ about_prior) / np.sqrt(np.diag(inverse))
+
+    def _calibration(self) -> float:
+        """Return the factor on error bars: the leave-one-out scale, shrunk towards 1, and the widening."""
+        n, weight = len(self.loo_z), self.prior.calibration_weight
+        # One wild profile says little of the others' error bars.
+        squares = np.minimum(self.loo_z**2, 9.0).sum()
+        a, b = self.prior.widening
+        return float(np.sqrt((weight + squares) / (weight + n)) * (1.0 + a / (n + b)))
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Hyper:
+    length: FloatArray
+    residual: float
+    noise: float
+    trend: float
+    weights: float
+
+    @classmethod
+    def of(cls, logs: FloatArray, k: int) -> _Hyper:
+        residual, noise, trend, weights = map(float, np.exp(logs[k:]))
+        return cls(length=np.exp(logs[:k]), residual=residual, noise=noise, trend=trend, weights=weights)
+
+
+def _prior(
+    shape: MeanShape, prior: KernelPrior, k: int, learned: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    pairs = [prior.length] * k + [prior.residual, prior.noise, prior.trend, prior.weights]
+    centre, sd = np.array(pairs).T
+    if learned is not None:
+        centre[: k + 2] = learned
+    return np.concatenate([shape.centre, centre]), np.concatenate([shape.sd, sd])
+
+
+def _kernel(hyper: _Hyper, left: RegressionInputs, right: RegressionInputs) -> FloatArray:
+    """Return the `(n_left, n_right)` covariance, without noise."""
+    a, b = left.unit / hyper.length, right.unit / hyper.length
+    # Squared distances as one product, then Matern-5/2 in place: this is most of a prediction's time.
+    wide = np.column_stack([-2.0 * a, (a * a).sum(1), np.ones(len(a))])
+    scaled: FloatArray = wide @ np.column_stack([b, np.ones(len(b)), (b * b).sum(1)]).T
+    np.maximum(scaled, 0.0, out=scaled)
+    scaled *= 5.0
+    covariance = scaled / 3.0
+    np.sqrt(scaled, out=scaled)
+    covariance += scaled
+    covariance += 1.0
+    np.negative(scaled, out=scaled)
+    covariance *= np.exp(scaled, out=scaled)
+    covariance *= hyper.residual**2
+    # Trend, weights and level are one product of features.
+    covariance += _features(hyper, left) @ _features(hyper, right).T
+    return covariance
+
+
+def _features(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
+    count = max(inputs.surfaces.shape[1], 1)
+    level = np.full((len(inputs), 1), LEVEL_SD)
+    weighted = inputs.surfaces * (hyper.weights / count**0.5)
+    return np.concatenate([level, hyper.trend * inputs.unit, weighted], axis=1)
+
+
+def _prior_variance(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
+    features = _features(hyper, inputs)
+    return hyper.residual**2 + np.einsum("ij,ij->i", features, features)
+
+
+def _factor(covariance: FloatArray, noise: float) -> FloatArray:
+    """Return the lower Cholesky factor, with jitter that grows on failure."""
+    diagonal = np.diag(covariance) + noise**2
+    noisy = covariance.copy()
+    for jitter in (1e-9, 1e-7, 1e-5, 1e-3):
+        np.fill_diagonal(noisy, diagonal + jitter)
+        try:
+            return _cholesky(noisy)
+        except np.linalg.LinAlgError:
+            continue
+    np.fill_diagonal(noisy, diagonal + 0.1)
+    return _cholesky(noisy)
+
+
+def _inverted(factor: FloatArray, residual: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the inverse of a matrix and its product with a vector `(n,)`, from its lower Cholesky factor.
+
+    Of the inverse only the lower triangle is right, which is half the work; what is above it has no meaning.
+    """
+    # In LAPACK's column order the transpose of the lower factor is the upper one, at no cost.
+    inverse, _ = dpotri(factor.T, lower=0)
+    solved, _ = dpotrs(factor.T, residual, lower=0)
+    return np.asarray(inverse, dtype=np.float64).T, np.asarray(solved, dtype=np.float64)
+
+
+def _cholesky(matrix: npt.NDArray[np.floating[Any]]) -> FloatArray:
+    return np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
+
+
+@final
+class _Objective:
+    """Negative log posterior and its gradient."""
+
+    def __init__(
+        self,
+        shape: MeanShape,
+        inputs: RegressionInputs,
+        target: FloatArray,
+        centre: FloatArray,
+        sd: FloatArray,
+    ) -> None:
+        self.shape, self.inputs, self.target = shape, inputs, target
+        self.centre, self.sd = centre, sd
+        n, self.k = inputs.unit.shape
+        difference = inputs.unit[:, None, :] - inputs.unit[None, :, :]
+        self.squares: FloatArray = np.ascontiguousarray(np.moveaxis(difference**2, 2, 0)).reshape(
+            self.k, n * n
+        )
+        self.trend: FloatArray = inputs.unit @ inputs.unit.T
+        surfaces = inputs.surfaces
+        self.doubled: FloatArray = 2.0 * np.tril(np.ones((n, n)), -1) + np.eye(n)
+        self.similarity: FloatArray = surfaces @ surfaces.T / max(surfaces.shape[1], 1)
+
+    def standardised(self, off: FloatArray) -> tuple[float, FloatArray]:
+        """Return value and gradient by the parameters in standard deviations from the prior's centre."""
+        value, gradient = self(self.centre + self.sd * off)
+        return value, gradient * self.sd
+
+    def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        size, n, k = self.shape.size, len(self.target), self.k
+        hyper = _Hyper.of(theta[size:], k)
+        distance = np.sqrt(hyper.length**-2.0 @ self.squares).reshape(n, n)
+        decay = hyper.residual**2 * np.exp(-ROOT5 * distance)
+        slope = 1.0 + ROOT5 * distance
+        residual_part = decay * (slope + 5.0 / 3.0 * distance * distance)
+        covariance = residual_part + LEVEL_SD**2 + hyper.trend**2 * self.trend
+        covariance += hyper.weights**2 * self.similarity
+        factor = _factor(covariance, hyper.noise)
+        mean, jacobian = self.shape.value(theta[:size], self.inputs.mean)
+        inverse, solved = _inverted(factor, self.target - mean)
+        value = 0.5 * (self.target - mean) @ solved + np.log(np.diag(factor)).sum()
+        # d value / d K, from which every kernel gradient is a sum of products. They are with symmetric
+        # matrices, so the lower triangle may count for both.
+        by_covariance = 0.5 * (inverse * self.doubled - np.outer(solved, solved))
+        gradient = np.empty_like(theta)
+        gradient[:size] = -(jacobian.T @ solved)
+        by_length = (by_covariance * decay * slope).reshape(-1) * (5.0 / 3.0)
+        gradient[size : size + k] = (self.squares @ by_length) * hyper.length**-2.0
+        gradient[size + k :] = (
+            2.0 * np.vdot(by_covariance, residual_part),
+            2.0 * hyper.noise**2 * np.trace(by_covariance),
+            2.0 * hyper.trend**2 * np.vdot(by_covariance, self.trend),
+            2.0 * hyper.weights**2 * np.vdot(by_covariance, self.similarity),
+        )
+        off = (theta - self.centre) / self.sd
+        return float(value + 0.5 * off @ off), gradient + off / self.sd

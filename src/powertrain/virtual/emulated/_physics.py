@@ -1,0 +1,79 @@
+"""Whose formulas give the time and power of each emulated board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from powertrain.space import ModeSpace
+from powertrain.units import mhz_from_hz, mhz_from_khz
+from powertrain.virtual.simulated._boards import BOARDS
+from powertrain.virtual.simulated._records import Board
+
+__all__ = ["physics_of"]
+
+SISTERS = {
+    "orin-agx@jp5": "sim:orin-agx",
+    "orin-agx@jp6": "sim:orin-agx-r36",
+    "orin-agx@jp7": "sim:orin-agx-r36",
+    "xavier-agx@jp4": "sim:xavier-agx",
+    "xavier-agx@jp5": "sim:xavier-agx",
+    "orin-nano@jp5": "sim:orin-nano",
+    "orin-nano@jp6": "sim:orin-nano",
+    "orin-nano-super@jp6": "sim:orin-nano-super",
+    "orin-nano-super@jp7": "sim:orin-nano-super",
+}
+"""Boards that are simulated: the emulated one draws and lasts the same."""
+
+RELATIVES = {
+    "orin-agx-32gb": ("sim:orin-agx-r36", 1.0, 7),
+    "orin-nx-16gb": ("sim:orin-nano-super", 1.2, 4),
+    "orin-nx-8gb": ("sim:orin-nano-super", 1.1, 4),
+    "xavier-nx": ("sim:xavier-agx", 0.7, 3),
+    "tx2": ("sim:xavier-agx", 0.6, 2),
+    "nano": ("sim:xavier-agx", 0.35, 1),
+    "thor": ("sim:orin-agx-r36", 1.6, 10),
+}
+"""The others: their relative, the factor on all its powers, and GPU clusters of its kind. All assumed."""
+
+
+def physics_of(
+    name: str, *, cores: int, cpu_khz: Sequence[int], gpu_hz: Sequence[int], emc_hz: Sequence[int]
+) -> Board:
+    """Return the formulas of a board: its sister's, or its relative's over its own tables, scaled."""
+    if name in SISTERS:
+        return BOARDS[SISTERS[name]]
+    relative, factor, tpcs = RELATIVES[name.partition("@")[0]]
+    space = ModeSpace.of(
+        {
+            "cpu_cores": range(1, cores + 1),
+            "cpu_mhz": [mhz_from_khz(float(khz)) for khz in cpu_khz],
+            "gpu_mhz": [mhz_from_hz(float(hz)) for hz in gpu_hz],
+            "mem_mhz": [mhz_from_hz(float(hz)) for hz in emc_hz],
+        }
+    )
+    return _scaled(BOARDS[relative], space, factor, tpcs)
+
+
+def _scaled(board: Board, space: ModeSpace, factor: float, tpcs: int) -> Board:
+    cpu, gpu, memory, rest = board.cpu, board.gpu, board.memory, board.rest
+    share = tpcs / gpu.tpcs
+    refresh_w, memory_w = memory.rest_w
+    return replace(
+        board,
+        space=space,
+        stock={},
+        default_stock="",
+        cpu=replace(
+            cpu, busy_w=factor * cpu.busy_w, tree_w=factor * cpu.tree_w, leakage_w=factor * cpu.leakage_w
+        ),
+        gpu=replace(
+            gpu,
+            tpcs=tpcs,
+            active_w=factor * share * gpu.active_w,
+            tree_w=factor * share * gpu.tree_w,
+            leakage_w=factor * share * gpu.leakage_w,
+        ),
+        memory=replace(memory, rest_w=(factor * refresh_w, factor * memory_w), soc_w=factor * memory.soc_w),
+        rest=replace(rest, soc_w=factor * rest.soc_w, system_w=factor * rest.system_w),
+    )
