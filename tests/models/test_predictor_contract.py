@@ -18,6 +18,21 @@ class TestGaussianProcess(PredictorSuite):
         return predictor_class("gp")
 
 
+class TestNearest(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("nearest")
+
+
+class TestRidge(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("ridge")
+
+
+class TestFactors(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("factors")
+
+
 class TestPaper(PredictorSuite):
     def predictor(self) -> type[AbstractPredictor]:
         return predictor_class("paper")
@@ -33,13 +48,19 @@ class TestLinear(PredictorSuite):
         return predictor_class("linear")
 
 
-def test_the_methods_are_the_four_of_the_command_line_and_their_classes_know_their_names():
-    assert METHODS == ("gp", "paper", "paper-scratch", "linear")
+def test_the_methods_are_those_of_the_command_line_and_their_classes_know_their_names():
+    assert METHODS == ("gp", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
     assert tuple(predictor_class(method).method for method in METHODS) == METHODS
 
 
 def test_only_the_methods_that_transfer_use_references():
-    assert [method for method in METHODS if predictor_class(method).uses_references] == ["gp", "paper"]
+    assert [method for method in METHODS if predictor_class(method).uses_references] == [
+        "gp",
+        "nearest",
+        "ridge",
+        "factors",
+        "paper",
+    ]
 
 
 def test_an_unknown_method_is_refused_with_the_nearest():

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from powertrain.models._checkpoint import Checkpoint
-from powertrain.models.gp._coordinates import Coordinates
+from powertrain.models._coordinates import Coordinates
+from powertrain.models._surfaces import Arrays, SurfaceStack, surface_restored, surface_state
 from powertrain.models.gp._mean import MeanInputs, MeanShape
 from powertrain.models.gp._quantity import Layout, Quantity
-from powertrain.models.gp._references import Surface, SurfaceStack
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 
-__all__ = ["Arrays", "quantity_restored", "quantity_state"]
-
-Arrays = dict[str, npt.NDArray[Any]]
+__all__ = ["quantity_restored", "quantity_state"]
 
 
 def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str, Any]:
@@ -40,7 +37,7 @@ def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str,
         "surface_means": layout.surface_means,
     }
     arrays.update({f"{prefix}.{key}": value for key, value in own.items()})
-    stack = [_surface_state(s, f"{prefix}.reference{i}", arrays) for i, s in enumerate(layout.stack.surfaces)]
+    stack = [surface_state(s, f"{prefix}.reference{i}", arrays) for i, s in enumerate(layout.stack.surfaces)]
     return {
         "quantity": layout.quantity,
         "terms": [list(term) for term in layout.terms],
@@ -51,7 +48,7 @@ def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str,
         "timed": regression.shape.timed,
         "calibration": [regression.prior.calibration_weight, *regression.prior.widening],
         "references": stack,
-        "own_surface": quantity.own_surface and _surface_state(quantity.own_surface, f"{prefix}.own", arrays),
+        "own_surface": quantity.own_surface and surface_state(quantity.own_surface, f"{prefix}.own", arrays),
     }
 
 
@@ -64,7 +61,7 @@ def quantity_restored(
         return checkpoint.array(f"{prefix}.{key}")
 
     stack = [
-        _surface_restored(s, f"{prefix}.reference{i}", checkpoint) for i, s in enumerate(header["references"])
+        surface_restored(s, f"{prefix}.reference{i}", checkpoint) for i, s in enumerate(header["references"])
     ]
     terms = tuple((str(name), int(sign)) for name, sign in header["terms"])
     layout = Layout(
@@ -96,28 +93,5 @@ def quantity_restored(
     weight, a, b = header["calibration"]
     prior = KernelPrior(calibration_weight=weight, widening=(a, b))
     regression = Regression(shape, prior, inputs, array("target"), array("theta"))
-    own = header["own_surface"] and _surface_restored(header["own_surface"], f"{prefix}.own", checkpoint)
+    own = header["own_surface"] and surface_restored(header["own_surface"], f"{prefix}.own", checkpoint)
     return Quantity(layout=layout, regression=regression, own_surface=own or None)
-
-
-def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, Any]:
-    arrays[f"{prefix}.nodes"] = surface.nodes
-    arrays[f"{prefix}.axes"] = np.concatenate([*surface.axes, np.zeros(0)])
-    return {
-        "device": surface.device,
-        "workload": surface.workload,
-        "coordinates": surface.coordinates.header(),
-        "lengths": [len(axis) for axis in surface.axes],
-    }
-
-
-def _surface_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoint) -> Surface:
-    ends = np.cumsum(header["lengths"])[:-1].astype(np.int64)
-    axes = checkpoint.array(f"{prefix}.axes")
-    return Surface(
-        coordinates=Coordinates.from_header(header["coordinates"]),
-        device=header["device"],
-        workload=header["workload"],
-        axes=tuple(np.split(axes, ends)) if header["lengths"] else (),
-        nodes=checkpoint.array(f"{prefix}.nodes"),
-    )

@@ -11,11 +11,11 @@ import numpy as np
 from powertrain.errors import DataError
 from powertrain.models._base import AbstractPredictor
 from powertrain.models._checkpoint import Checkpoint
+from powertrain.models._coordinates import Coordinates
+from powertrain.models._surfaces import Arrays, check_knobs
 from powertrain.models._threads import one_thread
-from powertrain.models.gp._coordinates import Coordinates
-from powertrain.models.gp._file import Arrays, quantity_restored, quantity_state
+from powertrain.models.gp._file import quantity_restored, quantity_state
 from powertrain.models.gp._quantity import Learner, Quantity
-from powertrain.models.gp._references import check_knobs
 from powertrain.records import ModeTable, Prediction, ProfileTable
 from powertrain.space import ModeSpace
 

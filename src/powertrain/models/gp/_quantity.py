@@ -9,15 +9,10 @@ from typing import final
 import numpy as np
 
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models.gp._coordinates import Coordinates, is_speed
+from powertrain.models._coordinates import Coordinates, is_speed
+from powertrain.models._surfaces import Surface, SurfaceStack, build_surface
 from powertrain.models.gp._mean import MeanInputs, MeanPrior, MeanShape
-from powertrain.models.gp._references import (
-    MAX_SURFACES,
-    LearnedPrior,
-    Surface,
-    SurfaceStack,
-    build_surface,
-)
+from powertrain.models.gp._references import MAX_SURFACES, LearnedPrior
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 from powertrain.planning import plan_modes
 from powertrain.records import FloatArray, ModeTable, ProfileTable
