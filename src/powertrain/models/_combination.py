@@ -180,7 +180,7 @@ class AbstractCombination(AbstractPredictor):
         if not isinstance(reference, cls):
             raise DataError(
                 f"the reference {reference.workload!r} was fitted with {reference.method!r}: "
-                f"{cls.method} needs references fitted with {cls.method} (powertrain fit --method {cls.method})"
+                f"{cls.method} needs references fitted with {cls.method} (fit --method {cls.method})"
             )
         if reference._transferred:
             raise DataError(
