@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import TooFewProfilesError
+from powertrain.planning._variance import MOST, least_variance
 from powertrain.records import FloatArray, ModeTable
 from powertrain.space import ModeSpace
 
@@ -15,12 +17,11 @@ __all__ = ["Sampling", "paper_grid", "plan_modes", "plan_space"]
 
 Sampling = Literal["spread", "random"]
 
-MANY_KNOBS = 3
-"""Varying knobs from which on a low-discrepancy sequence serves better than the farthest mode."""
 CANDIDATES = 20_000
 """Modes of a larger space that `plan_space` looks at: enough for the largest gaps to be found."""
-LOG_WEIGHT, RANK_WEIGHT = 0.7, 1.0
-"""Weights of the two coordinates of a knob; either alone is worse on some data (`benchmarks/ablation.py`)."""
+LOG_SHARE = 0.4
+"""Of the logarithm in the place of a knob, the rest its rank; either alone is worse on some data
+(`benchmarks/ablation.py`)."""
 JITTER = 0.3
 """Spread of the log-normal factor on distances: seeds differ, and no two designs are far from the best."""
 
@@ -30,16 +31,12 @@ def plan_modes(
 ) -> npt.NDArray[np.int64]:
     """Choose `n` distinct rows of `modes` to profile, as `(n,)` indices in the order to measure them.
 
-    `"random"` draws without replacement, as the paper does. `"spread"` covers the modes evenly, in a way that
-    depends on how many knobs vary:
-
-    - Three or more: scrambled points of a Sobol sequence in the ranks of the knobs, each taken to the nearest
-      mode that is left. There are too many corners to visit with few profiles.
-    - One or two: the fastest and the slowest corner, and then always the mode that is farthest from all
-      chosen ones. Distances are taken in the logarithms of the knobs and in their ranks together: logarithms
-      follow the physics, ranks the modes over which errors count. The seed jitters the distances.
-    - One, and up to three profiles: the centres of equal parts, which leaves nothing to chance. Ends would
-      pull the few points there are to where the curve is least typical.
+    `"random"` draws without replacement, as the paper does. `"spread"` takes the modes that leave the least
+    expected variance in all others, and beyond 64 the farthest ones from those. Distances are between places
+    by logarithm and rank together: logarithms follow the physics, ranks the modes over which errors count.
+    The seed draws which modes are looked at and how much each counts. From 10 modes on, plans are nested:
+    the plan of 20 begins with that of 10. Over a single knob, up to three profiles are at the centres of
+    equal parts, which leaves nothing to chance.
 
     Raises:
         TooFewProfilesError: `n` is more than the modes there are.
@@ -54,14 +51,16 @@ def plan_modes(
         return rng.permutation(len(modes))[:n]
     if sampling != "spread":
         raise ValueError(f"unknown sampling {sampling!r}: use 'spread' or 'random'")
-    coordinates, varying = _coordinates(modes.values)
+    coordinates = _coordinates(modes.values)
+    varying = coordinates.shape[1]
     if varying == 1 and n <= 3:
         order = np.argsort(coordinates.sum(1), kind="stable")
         centres = np.ceil((np.arange(n) + 0.5) / n * len(modes) - 1).astype(np.int64)
         return order[centres]
-    if varying >= MANY_KNOBS:
-        return _low_discrepancy(modes.values, n, rng)
-    return _farthest_first(coordinates, n, rng)
+    if not varying:
+        return rng.permutation(len(modes))[:n]
+    first = least_variance(coordinates, min(n, MOST), rng)
+    return _farthest_first(coordinates, n, first.tolist(), rng)
 
 
 def plan_space(space: ModeSpace, n: int, *, sampling: Sampling = "spread", seed: int = 0) -> ModeTable:
@@ -87,54 +86,31 @@ def paper_grid(space: ModeSpace) -> ModeSpace:
     return thinned.limited(cpu_mhz=(clocks[1], clocks[-1])) if len(clocks) % 2 else thinned
 
 
-def _coordinates(values: FloatArray) -> tuple[FloatArray, int]:
-    """Return each varying knob in log (half weight) and rank coordinates, both 0 to 1, and their number."""
+def _coordinates(values: FloatArray) -> FloatArray:
+    """Return `(n, n_varying)`: the place of each varying knob from 0 to 1, by its logarithm and its rank."""
     columns: list[FloatArray] = []
     for column in values.T:
         levels, rank = np.unique(column, return_inverse=True)
         if len(levels) == 1:
             continue
         shifted = np.log(levels if levels[0] > 0 else levels - levels[0] + 1)
-        columns.append(LOG_WEIGHT * ((shifted - shifted[0]) / (shifted[-1] - shifted[0]))[rank])
-        columns.append(RANK_WEIGHT * rank / (len(levels) - 1))
-    if not columns:
-        return np.zeros((len(values), 1)), 0
-    return np.stack(columns, axis=1), len(columns) // 2
+        logs = (shifted - shifted[0]) / (shifted[-1] - shifted[0])
+        ranks = np.arange(len(levels)) / (len(levels) - 1)
+        columns.append((LOG_SHARE * logs + (1.0 - LOG_SHARE) * ranks)[rank])
+    return np.stack(columns, axis=1) if columns else np.zeros((len(values), 0))
 
 
-def _low_discrepancy(values: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Take points of a scrambled Sobol sequence (Owen, 1998) to the nearest modes in ranks, each once."""
-    from scipy.stats import qmc  # takes longer to import than the rest of this package
-
-    columns: list[FloatArray] = []
-    for column in values.T:
-        levels, rank = np.unique(column, return_inverse=True)
-        if len(levels) > 1:
-            columns.append((rank + 0.5) / len(levels))
-    places = np.stack(columns, axis=1)
-    sequence = qmc.Sobol(places.shape[1], scramble=True, seed=rng)
-    points = sequence.random_base2(max(n - 1, 1).bit_length())
-    chosen: list[int] = []
-    free = np.zeros(len(places))
-    for point in points[:n]:
-        row = int(np.argmin(((places - point) ** 2).sum(1) + free))
-        chosen.append(row)
-        free[row] = np.inf
-    return np.array(chosen, dtype=np.int64)
-
-
-def _farthest_first(coordinates: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Pick rows greedily, each the farthest from those before it (Gonzalez, 1985), with jitter."""
-    total = coordinates.sum(1)
-    chosen = [int(np.argmax(total)), int(np.argmin(total))][:n]
-    if len(set(chosen)) < len(chosen):
-        chosen = chosen[:1]
+def _farthest_first(
+    coordinates: FloatArray, n: int, chosen: Sequence[int], rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Add rows greedily, each the farthest from those before it (Gonzalez, 1985), with jitter, up to `n`."""
+    rows = list(chosen)
     nearest = np.full(len(coordinates), np.inf)
-    while True:
-        for row in chosen[-2:]:
-            np.minimum(nearest, ((coordinates - coordinates[row]) ** 2).sum(1), out=nearest)
-        if len(chosen) == n:
-            return np.array(chosen, dtype=np.int64)
+    for row in rows:
+        np.minimum(nearest, ((coordinates - coordinates[row]) ** 2).sum(1), out=nearest)
+    while len(rows) < n:
         score = nearest * np.exp(rng.normal(0.0, JITTER, len(nearest)))
-        score[chosen] = -1.0
-        chosen.append(int(np.argmax(score)))
+        score[rows] = -1.0
+        rows.append(int(np.argmax(score)))
+        np.minimum(nearest, ((coordinates - coordinates[rows[-1]]) ** 2).sum(1), out=nearest)
+    return np.array(rows, dtype=np.int64)
