@@ -137,6 +137,11 @@ class ModeSpace:
         columns = [np.asarray(k.values)[p] for k, p in zip(self.knobs, positions, strict=True)]
         return ModeTable(knobs=self.names, values=np.column_stack(columns).reshape(-1, len(columns)))
 
+    def ends(self) -> ModeTable:
+        """Return the mode with all knobs at their smallest, and the one with all at their largest."""
+        values = np.array([[k.values[0], k.values[-1]] for k in self.knobs]).T
+        return ModeTable(knobs=self.names, values=values)
+
     def knob(self, name: str) -> Knob:
         """Return the knob called `name`."""
         for knob in self.knobs:

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import click
 
+from powertrain.quantities import QUANTITIES, limited
+
 __all__ = [
     "DEVICE_HELP",
     "METHODS",
-    "OBJECTIVES",
     "SAMPLINGS",
     "command",
     "existing_file",
@@ -31,7 +32,6 @@ __all__ = [
 
 # Written out, because the layers that own these names would bring numpy with them; a test compares.
 METHODS = ("gp", "paper", "paper-scratch", "linear")
-OBJECTIVES = ("time", "energy", "power", "edp")
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
@@ -104,14 +104,18 @@ def limit_options(function: Decorated) -> Decorated:
     """Add the limits, the objective and the risk of a choice."""
     positive = click.FloatRange(min=0, min_open=True)
     options = (
-        click.option("--max-power", "max_power_w", type=positive, help="Power limit [W]."),
-        click.option(
-            "--max-time", "max_time_ms", type=positive, help="Limit on the time of a minibatch [ms]."
+        *(
+            click.option(
+                f"--max-{quantity.name.replace('_', '-')}",
+                quantity.limit_name,
+                type=positive if quantity.low == 0 else click.FLOAT,
+                help=f"Limit on the {quantity.title} [{quantity.unit}].",
+            )
+            for quantity in limited()
         ),
-        click.option("--max-energy", "max_energy_j", type=positive, help="Limit on its energy [J]."),
         click.option(
             "--objective",
-            type=click.Choice(OBJECTIVES),
+            type=click.Choice(tuple(QUANTITIES)),
             default="time",
             show_default=True,
             help="What to minimise; edp is energy times time.",

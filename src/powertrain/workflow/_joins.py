@@ -87,9 +87,10 @@ def fit(
 ) -> AbstractPredictor:
     """Learn a workload from its own profiles: a reference, when there are many of them.
 
-    `space` is the device's, where the profiles do not reach the ends of its knobs.
+    Profiles that come from a device or a database know the ends of the device's knobs; `space` tells them
+    for a table that was put together by hand.
     """
-    return predictor_class(method).fit(profiles, space=space, seed=seed)
+    return predictor_class(method).fit(_within(profiles, space), seed=seed)
 
 
 def transfer(
@@ -102,12 +103,16 @@ def transfer(
 ) -> AbstractPredictor:
     """Learn a workload from a few profiles and from references: other workloads, or other devices.
 
-    `space` is the device's: the ranges of its knobs, which a few profiles may not reach.
+    `space` is as for `fit`: a few profiles may not reach the ends of the device's knobs.
     """
     kind = predictor_class(method)
     if references and not kind.uses_references:
         logger.warning("%s learns from the profiles alone: the references are ignored", method)
-    return kind.transfer(references, profiles, space=space, seed=seed)
+    return kind.transfer(references, _within(profiles, space), seed=seed)
+
+
+def _within(profiles: ProfileTable, space: ModeSpace | None) -> ProfileTable:
+    return profiles if space is None else profiles.within(space.ends())
 
 
 @final

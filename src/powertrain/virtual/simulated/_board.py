@@ -162,6 +162,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
             modes=exact.modes,
             time_ms=exact.time_ms * np.exp(time_sd * draws[:, 0]),
             power_w=rails_w[:, self._of_total].sum(axis=1),
+            ends=self.space.ends(),
         )
 
     @override
@@ -217,6 +218,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
             modes=own,
             time_ms=1e3 * points.time_s[row],
             power_w=points.settled_w[row].sum(axis=1),
+            ends=self.space.ends(),
         )
 
     def stock_truth(self, workload: str) -> dict[str, tuple[float, float]]:
