@@ -17,6 +17,7 @@ from powertrain.devices._base import (
 from powertrain.devices._clock import Clock, MonotonicClock, VirtualClock
 from powertrain.devices._hold import Holder, Settings, Terminated
 from powertrain.devices._journal import Journal
+from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening
 from powertrain.devices._live import live
 
 __all__ = [
@@ -25,9 +26,12 @@ __all__ = [
     "AbstractLiveDevice",
     "AbstractTabulatedDevice",
     "Clock",
+    "DeviceKind",
+    "DeviceSpec",
     "Holder",
     "Journal",
     "MonotonicClock",
+    "Opening",
     "PowerReading",
     "Settings",
     "Terminated",
