@@ -44,9 +44,11 @@ def test_the_exports_of_the_floor_of_devices_are_these():
         "MonotonicClock",
         "Opening",
         "PowerReading",
+        "Reason",
         "Settings",
         "Terminated",
         "VirtualClock",
+        "Why",
         "is_simulated",
         "live",
     ]

@@ -44,7 +44,7 @@ LAST = "cpu"
 
 
 def open_device(
-    spec: str, *, read_tables: TableReader | None = None, through_helper: bool = True, probe: bool = True
+    spec: str, *, read_tables: TableReader | None = None, probe: bool = True, for_others: bool = False
 ) -> AbstractDevice:
     """Open a device by its spec.
 
@@ -55,16 +55,17 @@ def open_device(
             `"replay:FILE.csv"`, with `#DEVICE` after it where the file has several. `"emulated:FOLDER"` is
             an emulated Jetson whose files a process of its own keeps below a folder.
         read_tables: Reads the profiles of a file, one table per device and workload; needed for a replay.
-        through_helper: Whether `powertrain-helper` may be asked to change what this user may not.
         probe: Whether a Jetson's memory clocks may be tried, which changes the board for a few seconds, the
             first time after each boot; without, its memory clock may be missing.
+        for_others: Whether the device is to be held for other processes, as `powertrain-helper` does: then it
+            asks no helper itself, and has no knob that belongs to this process alone.
 
     Raises:
         UnknownNameError: No such spec, option or disturbance, or no such device in the file.
         DeviceError: The kind of device cannot be imported, a file to replay holds several devices and none
             is named, or there is no `read_tables`.
     """
-    how = Opening(read_tables=read_tables, through_helper=through_helper, probe=probe)
+    how = Opening(read_tables=read_tables, probe=probe, for_others=for_others)
     asked = DeviceSpec(spec)
     if asked.name == AUTO:
         # The first that is found: whoever has a GPU is not asking about the processor.

@@ -17,7 +17,7 @@ from powertrain.cli._options import (
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
-    from powertrain.devices import AbstractDevice
+    from powertrain.devices import AbstractDevice, Reason
     from powertrain.records import ModeTable
     from powertrain.report import Table
 
@@ -82,8 +82,15 @@ def _described(device: AbstractDevice) -> dict[str, Any]:
         "power_from": _rails(device),
         "workloads": device.workloads(),
         "stock_modes": {name: dict(mode) for name, mode in device.stock_modes().items()},
+        "missing": _missing(device),
         "notes": device.notes(),
     }
+
+
+def _missing(device: AbstractDevice) -> tuple[Reason, ...]:
+    from powertrain.devices import AbstractLiveDevice
+
+    return device.missing if isinstance(device, AbstractLiveDevice) else ()
 
 
 def _overview(title: str, devices: list[AbstractDevice]) -> Table:

@@ -19,6 +19,7 @@ from powertrain.devices._hold import Holder, Settings, Terminated
 from powertrain.devices._journal import Journal
 from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening
 from powertrain.devices._live import live
+from powertrain.devices._reasons import Reason, Why
 
 __all__ = [
     "SIMULATED_SUFFIX",
@@ -33,9 +34,11 @@ __all__ = [
     "MonotonicClock",
     "Opening",
     "PowerReading",
+    "Reason",
     "Settings",
     "Terminated",
     "VirtualClock",
+    "Why",
     "is_simulated",
     "live",
 ]

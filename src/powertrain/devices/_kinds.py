@@ -73,8 +73,11 @@ class Opening:
     """Reads the profiles of a file, one table per device and workload; needed for a replay."""
     probe: bool = True
     """Whether memory clocks may be tried, which changes a board for a few seconds."""
-    through_helper: bool = True
-    """Whether `powertrain-helper` may be asked to change what this user may not."""
+    for_others: bool = False
+    """Whether it is to be held for other processes, as `powertrain-helper` does.
+
+    Then it asks no helper itself, and has no knob that belongs to this process alone.
+    """
 
 
 def _nothing_found() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from powertrain.devices import Journal, VirtualClock
 from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening
 from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.jetson import JetsonDevice
-from powertrain.devices.remote import remote_settings
+from powertrain.devices.remote import ask_helper
 from powertrain.errors import DeviceError
 from powertrain.virtual.emulated._job import TreeJob, is_tree
 from powertrain.virtual.emulated._sysfs import EmulatedSysfs
@@ -36,6 +36,7 @@ def _open_board(spec: DeviceSpec, how: Opening) -> JetsonDevice:
         name=board.title,
         simulated=True,
         probe=how.probe,
+        for_others=how.for_others,
     )
 
 
@@ -51,7 +52,8 @@ def _open_tree(spec: DeviceSpec, how: Opening) -> JetsonDevice:
         spec.options,
         sysfs=RealSysfs(root),
         jobs=lambda workload, _data: TreeJob(root, workload),
-        helper=remote_settings if how.through_helper else None,
+        helper=None if how.for_others else ask_helper,
+        for_others=how.for_others,
         spec=f"emulated:{root}",
         simulated=True,
         probe=how.probe,
