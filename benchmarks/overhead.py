@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from _harness import machine, table, today, write_result
 
+from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.cpu import CpuDevice
 from powertrain.profiling import Procedure, Sampler, profile_modes
 from powertrain.workloads import open_job
@@ -31,7 +32,7 @@ def counters() -> Path:
     """Make files like those of two packages with memory."""
     root = Path(tempfile.mkdtemp())
     for number, label in (("0", "package-0"), ("0:0", "dram"), ("1", "package-1"), ("1:0", "dram")):
-        folder = root / f"class/powercap/intel-rapl:{number}"
+        folder = root / f"sys/class/powercap/intel-rapl:{number}"
         folder.mkdir(parents=True)
         for name, text in (
             ("name", label),
@@ -96,7 +97,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--out", default="overhead.md")
     options = parser.parse_args()
-    device = CpuDevice("cpu_cores=2&loader_workers=0", sysfs=counters())
+    device = CpuDevice("cpu_cores=2&loader_workers=0", sysfs=RealSysfs(counters()))
     rows = []
     for name in WORKLOADS:
         ratios, bare = [], []

@@ -12,6 +12,7 @@ from typing import Any, final
 
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Holder
+from powertrain.devices._reasons import Reason
 from powertrain.errors import DeviceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
@@ -141,6 +142,8 @@ class AbstractLiveDevice(AbstractDevice):
     """What tells how long something took here."""
     rails: tuple[str, ...]
     """Rails or counters that `read_power` adds up, by their labels; none where power cannot be read."""
+    missing: tuple[Reason, ...] = ()
+    """Knobs and sensors that a device of its kind might have and this one does not offer here, with why."""
     _holder: Holder
 
     @property
@@ -152,6 +155,11 @@ class AbstractLiveDevice(AbstractDevice):
     def settle_s(self) -> float:
         """Time after a change of mode before which power and clocks may be the old mode's [s]."""
         return 0.0
+
+    @property
+    def key(self) -> str:
+        """What tells this device from all others of the machine, whichever process opened it and how."""
+        return self._holder.key
 
     @final
     def hold(self, mode: PowerMode) -> AbstractContextManager[None]:
