@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TypeVar, final
 
 from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import MissingKnobError
+from powertrain.planning import ModeSource
 from powertrain.profiling._measure import Subject
-from powertrain.profiling._procedure import Procedure
-from powertrain.profiling._run import Progress, check_knobs, run_modes
-from powertrain.records import ModeTable, PowerMode, Profile
+from powertrain.profiling._options import RunOptions
+from powertrain.profiling._run import check_knobs, run_modes
+from powertrain.records import PowerMode, Profile
 from powertrain.space import SOFTWARE_KNOBS
 
-__all__ = ["AllMeasured", "ProfilingSession", "measured"]
+__all__ = ["AllMeasured", "Loop", "ProfilingSession", "measured"]
 
 Batch = TypeVar("Batch")
 
@@ -24,76 +26,113 @@ class AllMeasured(SystemExit):
     """Every mode has been measured, and the training was only run for that."""
 
 
+def _nothing() -> None:
+    pass
+
+
+def _no_threads(cores: int) -> None:
+    del cores
+
+
+def _no_description() -> Mapping[str, str]:
+    return {}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """Somebody else's training, as far as a session has to know it."""
+
+    workload: str
+    """Name under which profiles are kept."""
+    synchronise: Callable[[], None] = _nothing
+    """Waits until the device has done all that it was given."""
+    set_threads: Callable[[int], None] = _no_threads
+    """Told the number of cores of each mode that has `cpu_cores`."""
+    description: Callable[[], Mapping[str, str]] = _no_description
+    """Returns what profiles say of the training."""
+    stop: bool = False
+    """Whether to end the training with `AllMeasured` when no more modes are asked for."""
+
+
 @final
 class ProfilingSession:
     """Measures modes while somebody else's loop trains; the loop reports each minibatch.
 
-    `powertrain.measured` does that around an iterable of minibatches.
+    `powertrain.measured` does that around an iterable of minibatches. Whatever else trains (a framework's
+    callback) needs four calls: `start` before a minibatch, `step` after each, `pause` where something else
+    than training follows, and `close` at the end.
     """
 
     def __init__(
         self,
         device: AbstractLiveDevice,
-        workload: str,
-        modes: ModeTable,
+        loop: Loop,
+        source: ModeSource,
         *,
         keep: Callable[[Profile], None],
-        procedure: Procedure | None = None,
-        progress: Progress | None = None,
-        synchronise: Callable[[], None] | None = None,
-        set_threads: Callable[[int], None] | None = None,
-        description: Callable[[], Mapping[str, str]] | None = None,
-        stop: bool = False,
+        options: RunOptions | None = None,
     ) -> None:
         """Get ready; nothing is changed before the first minibatch.
 
         Args:
             device: What is measured.
-            workload: Name under which profiles are kept.
-            modes: `(n, n_knobs)` modes of the device; none of its knobs may be a software knob.
+            loop: What is trained.
+            source: Says which mode comes next; none of its knobs may be a software knob.
             keep: Is given each profile as soon as it is finished.
-            procedure: How; as much as the precision asks for, by default.
-            progress: Told about every mode.
-            synchronise: Waits until the device has done all that it was given.
-            set_threads: Told the number of cores of each mode that has `cpu_cores`.
-            description: Returns what profiles say of the training.
-            stop: Whether to end the training with `AllMeasured` when every mode has been measured.
+            options: How a mode is measured, and who is told.
+
+        Raises:
+            MissingKnobError: The knobs are not the device's, or one is the training's own.
         """
-        check_knobs(device, modes)
-        if software := [name for name in modes.knobs if name in SOFTWARE_KNOBS]:
+        check_knobs(device, source.knobs)
+        if software := [name for name in source.knobs if name in SOFTWARE_KNOBS]:
             raise MissingKnobError(
                 f"a training loop of its own does not follow the knob {', '.join(software)}: leave it out of "
                 "the device, or give a function that makes the training (FILE.py:FUNCTION)"
             )
 
         def prepare(mode: PowerMode) -> Subject:
-            if set_threads is not None and "cpu_cores" in mode:
-                set_threads(int(mode["cpu_cores"]))
-            return Subject(workload=workload, description=description() if description else {})
+            if "cpu_cores" in mode:
+                loop.set_threads(int(mode["cpu_cores"]))
+            return Subject(workload=loop.workload, description=loop.description())
 
-        self._keep, self._synchronise = keep, synchronise or (lambda: None)
-        self._run = run_modes(device, workload, modes, procedure or Procedure(), prepare, progress)
-        self._stop = stop
-        self.started = self.finished = False
+        self._loop, self._keep = loop, keep
+        self._run = run_modes(device, loop.workload, source, prepare, options or RunOptions())
+        self._started = self._paused = False
+        self.finished = False
+        """Whether no more modes are measured: the loop goes on untouched."""
 
-    def resume(self) -> None:
+    def start(self) -> None:
         """Begin to measure, or go on after a pause: the time since the last minibatch does not count."""
         if not self.finished:
-            self._advance(False if self.started else None)
+            self._paused = False
+            self._advance(False if self._started else None)
 
-    def minibatch(self) -> None:
-        """Report that a minibatch has been trained since the last call."""
-        if not self.finished:
-            self._synchronise()
+    def step(self) -> None:
+        """Report that a minibatch has been trained since the last call.
+
+        The first one, and the first after a pause, only starts the measuring: when it began is not known.
+        """
+        if self.finished:
+            return
+        self._loop.synchronise()
+        if self._paused or not self._started:
+            self.start()
+        else:
             self._advance(True)
 
+    def pause(self) -> None:
+        """Report that something else than training follows: an evaluation, or the end of an epoch."""
+        self._paused = True
+
     def close(self) -> None:
-        """Give the device back, whatever is unfinished."""
+        """Give the device back, whatever is unfinished; closing twice is harmless."""
         self.finished = True
         self._run.close()
 
     def _advance(self, sent: bool | None) -> None:
-        self.started = True
+        self._started = True
         try:
             profile = self._run.send(sent)
             while profile is not None:
@@ -101,7 +140,7 @@ class ProfilingSession:
                 profile = self._run.send(None)
         except StopIteration:
             self.finished = True
-            if self._stop:
+            if self._loop.stop:
                 raise AllMeasured(0) from None
 
     @contextmanager
@@ -135,7 +174,7 @@ def measured(batches: Iterable[Batch]) -> Generator[Batch, None, None]:
     if session is None:
         yield from batches
         return
-    session.resume()
+    session.start()
     for batch in batches:
         yield batch
-        session.minibatch()
+        session.step()

@@ -91,8 +91,7 @@ class OwnJob(Job):
         else:
             raise WorkloadError(
                 f"{self.workload} gave {type(made).__name__}: it has to give a generator, of which each "
-                "next is a "
-                "minibatch, or a function that trains one"
+                "next is a minibatch, or a function that trains one"
             )
         self._given = wanted
 
