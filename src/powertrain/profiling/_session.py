@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+import logging
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TypeVar, final
+from dataclasses import dataclass, replace
+from typing import final
 
 from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import MissingKnobError
 from powertrain.planning import ModeSource
 from powertrain.profiling._measure import Subject
 from powertrain.profiling._options import RunOptions
+from powertrain.profiling._pace import Pace
 from powertrain.profiling._run import check_knobs, run_modes
+from powertrain.profiling._turns import Drawing, Move, Turns
 from powertrain.records import PowerMode, Profile
 from powertrain.space import SOFTWARE_KNOBS
 
-__all__ = ["AllMeasured", "Loop", "ProfilingSession", "measured"]
+__all__ = ["AllMeasured", "Loop", "ProfilingSession", "active_session"]
 
-Batch = TypeVar("Batch")
+logger = logging.getLogger(__name__)
+
+WORTH = "a real program on a simulated board: the time is this machine's in every mode, the power is at rest"
+"""What the profiles of a real program on a simulated board say of themselves."""
 
 
 class AllMeasured(SystemExit):
@@ -38,6 +44,10 @@ def _no_description() -> Mapping[str, str]:
     return {}
 
 
+def _never() -> bool:
+    return False
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Loop:
@@ -47,10 +57,14 @@ class Loop:
     """Name under which profiles are kept."""
     synchronise: Callable[[], None] = _nothing
     """Waits until the device has done all that it was given."""
+    evaluates: Callable[[], bool] = _never
+    """Tells whether gradients are switched off now, as they are in an evaluation."""
     set_threads: Callable[[int], None] = _no_threads
     """Told the number of cores of each mode that has `cpu_cores`."""
     description: Callable[[], Mapping[str, str]] = _no_description
     """Returns what profiles say of the training."""
+    real: bool = False
+    """Whether it is known to be a real program, which does not know of a simulated board."""
     stop: bool = False
     """Whether to end the training with `AllMeasured` when no more modes are asked for."""
 
@@ -61,7 +75,7 @@ class ProfilingSession:
 
     `powertrain.measured` does that around an iterable of minibatches. Whatever else trains (a framework's
     callback) needs four calls: `start` before a minibatch, `step` after each, `pause` where something else
-    than training follows, and `close` at the end.
+    than training follows, and `close` at the end, whatever ended the training.
     """
 
     def __init__(
@@ -97,33 +111,46 @@ class ProfilingSession:
                 loop.set_threads(int(mode["cpu_cores"]))
             return Subject(workload=loop.workload, description=loop.description())
 
-        self._loop, self._keep = loop, keep
+        self._device, self._loop, self._keep = device, loop, keep
         self._run = run_modes(device, loop.workload, source, prepare, options or RunOptions())
-        self._started = self._paused = False
+        self._pace, self._turns, self._parts = Pace(device.clock), Turns(loop.evaluates), 0
+        self._started = self._paused = self._warned = False
+        self.calls = Drawing()
+        """Stands for the loop that calls `powertrain.step`."""
         self.finished = False
         """Whether no more modes are measured: the loop goes on untouched."""
 
     def start(self) -> None:
         """Begin to measure, or go on after a pause: the time since the last minibatch does not count."""
-        if not self.finished:
-            self._paused = False
-            self._advance(False if self._started else None)
+        if self.finished:
+            return
+        self._paused, self._parts = False, 0
+        self._advance(False if self._started else None)
 
-    def step(self) -> None:
+    def step(self, *, every: int = 1) -> None:
         """Report that a minibatch has been trained since the last call.
 
         The first one, and the first after a pause, only starts the measuring: when it began is not known.
+
+        Args:
+            every: How many calls make a minibatch, where gradients are accumulated over several.
         """
         if self.finished:
             return
-        self._loop.synchronise()
         if self._paused or not self._started:
+            self._loop.synchronise()
             self.start()
-        else:
-            self._advance(True)
+            return
+        self._parts += 1
+        if self._parts < every:
+            return
+        self._parts = 0
+        self._loop.synchronise()
+        self._pace.catch_up()
+        self._advance(True)
 
     def pause(self) -> None:
-        """Report that something else than training follows: an evaluation, or the end of an epoch."""
+        """Report that something else than training follows, or has just been done: an evaluation, say."""
         self._paused = True
 
     def close(self) -> None:
@@ -131,17 +158,44 @@ class ProfilingSession:
         self.finished = True
         self._run.close()
 
+    def drawn(self, loop: Drawing, *, every: int = 1) -> None:
+        """Report that one of several loops draws its next minibatch (see `Turns` for which one counts)."""
+        if self.finished:
+            return
+        move = self._turns.draw(loop)
+        if move is Move.START:
+            self.start()
+        elif move is Move.STEP:
+            self.step(every=every)
+        elif move is Move.PAUSE:
+            self.pause()
+
+    def ended(self, loop: Drawing) -> None:
+        """Report that a loop has come to its end: what follows is not its minibatch."""
+        if self._turns.end(loop):
+            self.pause()
+
     def _advance(self, sent: bool | None) -> None:
         self._started = True
         try:
             profile = self._run.send(sent)
             while profile is not None:
-                self._keep(profile)
+                self._keep(self._marked(profile))
                 profile = self._run.send(None)
         except StopIteration:
             self.finished = True
             if self._loop.stop:
                 raise AllMeasured(0) from None
+        self._pace.mark()
+
+    def _marked(self, profile: Profile) -> Profile:
+        """Return the profile, with a word where it is of a real program on a simulated board."""
+        if not (self._device.simulated and (self._loop.real or self._pace.used)):
+            return profile
+        if not self._warned:
+            self._warned = True
+            logger.warning("%s is simulated, so these profiles are of %s", self._device.name, WORTH)
+        return replace(profile, extra={**profile.extra, "worth": WORTH})
 
     @contextmanager
     def active(self) -> Generator[None]:
@@ -157,24 +211,6 @@ class ProfilingSession:
 _ACTIVE: ContextVar[ProfilingSession | None] = ContextVar("powertrain_session", default=None)
 
 
-def measured(batches: Iterable[Batch]) -> Generator[Batch, None, None]:
-    """Yield the minibatches of a training loop, and let PowerTrain measure what the loop does with them.
-
-    ```python
-    for batch in pt.measured(loader):
-        train(batch)
-    ```
-
-    Without anything that measures (`powertrain profile train.py`, or `powertrain.measuring`) the minibatches
-    pass untouched, so the line can stay. While measuring, the mode of the device changes from time to
-    time between two minibatches; what is learnt does not. Time between two loops, for an evaluation say, does
-    not count.
-    """
-    session = _ACTIVE.get()
-    if session is None:
-        yield from batches
-        return
-    session.start()
-    for batch in batches:
-        yield batch
-        session.step()
+def active_session() -> ProfilingSession | None:
+    """Return what measures now in this context, None if nothing does."""
+    return _ACTIVE.get()

@@ -16,7 +16,7 @@ from powertrain.devices import AbstractDevice, live
 from powertrain.planning import ModeSource
 from powertrain.profiling import Loop, ProfilingSession, RunKeywords, RunOptions, profile_modes
 from powertrain.records import ModeTable, Profile
-from powertrain.workloads import Job, OwnJob, job_name, set_threads, synchronise, torch_description
+from powertrain.workloads import Job, OwnJob, evaluates, job_name, set_threads, synchronise, torch_description
 
 __all__ = ["Profiled", "Record", "measuring", "open_session", "profile", "workload"]
 
@@ -169,9 +169,16 @@ def measuring(
 
 
 def open_session(
-    device: AbstractDevice, record: Record, *, options: RunOptions, stop: bool = False
+    device: AbstractDevice, record: Record, *, options: RunOptions, real: bool = False, stop: bool = False
 ) -> ProfilingSession:
     """Get ready to measure a training that reports its minibatches; the caller closes the session.
+
+    Args:
+        device: A live device.
+        record: Says which modes, and takes the profiles.
+        options: How the run goes.
+        real: Whether the training is known to be a real program, which knows nothing of a simulated board.
+        stop: Whether to end the training when every mode has been measured.
 
     Raises:
         DeviceError, MissingKnobError: As for `profile`.
@@ -179,8 +186,10 @@ def open_session(
     loop = Loop(
         workload=record.workload,
         synchronise=synchronise,
+        evaluates=evaluates,
         set_threads=set_threads,
         description=torch_description,
+        real=real,
         stop=stop,
     )
     return ProfilingSession(live(device), loop, record.source, keep=record.keep, options=options)

@@ -51,7 +51,7 @@ def profile_script(
         raise UnknownNameError(f"there is no file {script}: give a Python script")
     how = (options or RunOptions()).changed(changes)
     record = Record(device, name or script.name, modes, store, how)
-    session = open_session(device, record, options=how, stop=True)
+    session = open_session(device, record, options=how, real=True, stop=True)
     if not record.source.left:
         return record.summary()
     before = sys.argv, list(sys.path)
