@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from powertrain.cli._show import print_json, progress_bar
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
     from powertrain.devices import AbstractDevice
-    from powertrain.profiling import Procedure
+    from powertrain.planning import ModeSource
+    from powertrain.profiling import RunOptions
     from powertrain.records import ModeTable
     from powertrain.workflow import Profiled
 
@@ -62,6 +63,12 @@ GRID = "grid"
     help="In which order modes are measured: one that saves settling, or as they were drawn or listed.",
 )
 @click.option(
+    "--hard-limit",
+    "hard_limit_w",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Measure from the slowest mode up; none that is known to draw more power than this [W].",
+)
+@click.option(
     "--precision",
     type=click.FloatRange(min=0, max=50, min_open=True),
     default=2.0,
@@ -100,6 +107,7 @@ def profile_command(
     sampling: str,
     seed: int,
     order: Any,
+    hard_limit_w: float | None,
     precision: float,
     limit_s: float,
     as_paper: bool,
@@ -122,32 +130,23 @@ def profile_command(
     """
     from powertrain import workflow
     from powertrain.dataset import open_store
-    from powertrain.profiling import Procedure
+    from powertrain.profiling import Procedure, RunOptions
 
     if name is not None and len(workloads) > 1:
         raise WrongUse(f"--name names one WORKLOAD, and {len(workloads)} were given: profile them one by one")
     how = Procedure.paper() if as_paper else replace(Procedure(), precision=precision / 100, limit_s=limit_s)
     device = workflow.open_device(spec)
-    options = {"order": order, "seed": seed, "again": again, "retry_flagged": retry_flagged}
     runs: list[Profiled] = []
     with open_store(database) as store, progress_bar(every_s=30) as progress:
+        options = RunOptions(
+            procedure=how, order=order, seed=seed, again=again, retry_flagged=retry_flagged, progress=progress
+        )
         for workload in workloads:
-            modes = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
+            table = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
+            modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
+            job = _Job(workload, data=data, name=name, arguments=shlex.split(script_args))
             try:
-                runs.append(
-                    _one(
-                        device,
-                        workload,
-                        modes,
-                        store,
-                        how,
-                        data=data,
-                        name=name,
-                        arguments=shlex.split(script_args),
-                        progress=progress,
-                        **options,
-                    )
-                )
+                runs.append(_one(device, job, modes, store, options))
             except KeyboardInterrupt as error:
                 message = (
                     f"interrupted; what is finished is kept in {database}: the same command goes on "
@@ -161,40 +160,45 @@ def profile_command(
         click.echo(_line(done, device.name, database))
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What is trained, as it was typed."""
+
+    workload: str
+    data: Path | None
+    name: str | None
+    arguments: list[str]
+
+
 def _one(
     device: AbstractDevice,
-    workload: str,
-    modes: ModeTable,
+    job: _Job,
+    modes: ModeTable | ModeSource,
     store: AbstractStore,
-    procedure: Procedure,
-    *,
-    data: Path | None,
-    name: str | None,
-    arguments: list[str],
-    **options: Any,
+    options: RunOptions,
 ) -> Profiled:
     """Profile one workload: a script, or what becomes a job."""
     from powertrain import workflow
     from powertrain.workloads import open_own
 
-    if workload.endswith(".py"):
+    if job.workload.endswith(".py"):
+        script = Path(job.workload)
         return workflow.profile_script(
-            device,
-            Path(workload),
-            modes,
-            store,
-            arguments=arguments,
-            name=name,
-            procedure=procedure,
-            **options,
+            device, script, modes, store, arguments=job.arguments, name=job.name, options=options
         )
-    if arguments:
-        raise WrongUse(f"--args is for a script, and {workload} is none: leave it out")
-    if name is not None:
-        return workflow.profile(
-            device, open_own(workload, name_of_profiles=name), modes, store, procedure=procedure, **options
-        )
-    return workflow.profile(device, workload, modes, store, data=data, procedure=procedure, **options)
+    if job.arguments:
+        raise WrongUse(f"--args is for a script, and {job.workload} is none: leave it out")
+    trained = job.workload if job.name is None else open_own(job.workload, name_of_profiles=job.name)
+    return workflow.profile(device, trained, modes, store, data=job.data, options=options)
+
+
+def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> ModeSource:
+    from powertrain.devices import live
+    from powertrain.tuning import Climb
+
+    if not live(device).rails:
+        raise WrongUse(f"{device.name} has no power sensor, so --hard-limit cannot be kept: leave it out")
+    return Climb(table, hard_limit_w=hard_limit_w)
 
 
 def _line(done: Profiled, device: str, database: Path) -> str:
