@@ -141,8 +141,7 @@ def measuring(
         retry_flagged: Whether to measure modes again of which the store has flagged profiles alone.
         progress: Told about every mode.
         stop: Whether to end the training with `SystemExit` when every mode has been measured; else it goes
-        on,
-            in the mode that the device was in before.
+            on, in the mode that the device was in before.
 
     Yields:
         The profiles measured so far, a list that grows.
