@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("powertrain.testing")
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and nohup SIGHUP. What they start would
-# ignore it too, as it should, and no test could see what a signal does.
+# A shell that starts the tests in the background has them ignore Ctrl-C, and nohup SIGHUP. What they start
+# would ignore it too, as it should, and no test could see what a signal does.
 for _number, _usual in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGTERM, signal.SIG_DFL),
