@@ -149,7 +149,9 @@ def test_a_device_must_have_the_predictors_knobs(board, predictor, tmp_path):
 
 def test_intervals_enclose_the_value_by_the_same_factor(board, predictor):
     modes = pt.plan(board, 5)
-    for row in predicted_modes(modes, predictor.predict(modes)):
+    rows = list(predicted_modes(modes, predictor.predict(modes)))
+    assert len(rows) == 5
+    for row in rows:
         for interval in row.values.values():
             assert interval.value**2 == pytest.approx(interval.low * interval.high)
 
