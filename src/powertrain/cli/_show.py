@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import click
 
 from powertrain.cli._root import Failure, WrongUse
+from powertrain.files import why_unwritten, write_file
 
 if TYPE_CHECKING:
     from powertrain.report import Table
@@ -180,16 +181,7 @@ def _given_paths(values: Iterable[object]) -> Generator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file that is either complete or not there; through a link, and straight into a device."""
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_file(path, text)
     except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise Failure(f"cannot write {path}: {why_unwritten(path, error)}") from error
