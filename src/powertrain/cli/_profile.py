@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, SAMPLINGS, command, json_option, new_file, seed_option
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    SAMPLINGS,
+    command,
+    database_option,
+    json_option,
+    seed_option,
+)
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._show import print_json, progress_bar
 
@@ -37,7 +44,7 @@ GRID = "grid"
 )
 @click.argument("workloads", metavar="WORKLOAD...", nargs=-1, required=True)
 @click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
-@click.option("--db", "database", type=new_file, required=True, help="The profile database; made if missing.")
+@database_option(made=True)
 @click.option(
     "--modes",
     "wanted",
@@ -95,7 +102,7 @@ GRID = "grid"
 def profile_command(
     workloads: tuple[str, ...],
     spec: str,
-    database: Path,
+    database: str,
     wanted: str,
     sampling: str,
     seed: int,
@@ -131,6 +138,7 @@ def profile_command(
     options = {"order": order, "seed": seed, "again": again, "retry_flagged": retry_flagged}
     runs: list[Profiled] = []
     with open_store(database) as store, progress_bar(every_s=30) as progress:
+        place = store.location
         for workload in workloads:
             modes = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
             try:
@@ -150,15 +158,14 @@ def profile_command(
                 )
             except KeyboardInterrupt as error:
                 message = (
-                    f"interrupted; what is finished is kept in {database}: the same command goes on "
-                    "from there"
+                    f"interrupted; what is finished is kept in {place}: the same command goes on from there"
                 )
                 raise Interrupted.by(error, message) from error
     if as_json:
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs})
         return
     for done in runs:
-        click.echo(_line(done, device.name, database))
+        click.echo(_line(done, device.name, place))
 
 
 def _one(
@@ -197,10 +204,10 @@ def _one(
     return workflow.profile(device, workload, modes, store, data=data, procedure=procedure, **options)
 
 
-def _line(done: Profiled, device: str, database: Path) -> str:
+def _line(done: Profiled, device: str, place: str) -> str:
     return (
         f"{done.measured:,} modes of {done.workload} on {device}: {done.device_s / 60:.1f} min on its clock"
-        + (f", {done.kept:,} were in {database} already" if done.kept else "")
+        + (f", {done.kept:,} were in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )
 

@@ -155,7 +155,8 @@ def refuse_unwritable(path: Path) -> None:
 
     Refuses, too, to write over any other file that the command was given.
     """
-    named = [given.resolve() for given in _given_paths(click.get_current_context().params.values())]
+    given = click.get_current_context().params
+    named = [one.resolve() for one in (*_given_paths(given.values()), *_store_file(given.get("database")))]
     if named.count(path.resolve()) > 1:
         message = f"cannot write {path}: it is also an input or another output of this command; name another"
         raise WrongUse(message)
@@ -177,6 +178,15 @@ def _given_paths(values: Iterable[object]) -> Generator[Path]:
             yield from _given_paths(cast("tuple[object, ...]", value))
         elif isinstance(value, str) and value.startswith("replay:"):
             yield Path(value.removeprefix("replay:").partition("#")[0])
+
+
+def _store_file(location: str | None) -> Generator[Path]:
+    """Yield the file of the profile store that a command was given, if it is one."""
+    from powertrain.dataset import store_file
+
+    file = store_file(location) if location is not None else None
+    if file is not None:
+        yield file
 
 
 def write_text(path: Path, text: str) -> None:
