@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, SAMPLINGS, command, json_option, new_file, seed_option
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    SAMPLINGS,
+    command,
+    database_option,
+    json_option,
+    seed_option,
+)
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._show import print_json, progress_bar
 
@@ -38,7 +45,7 @@ GRID = "grid"
 )
 @click.argument("workloads", metavar="WORKLOAD...", nargs=-1, required=True)
 @click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
-@click.option("--db", "database", type=new_file, required=True, help="The profile database; made if missing.")
+@database_option(made=True)
 @click.option(
     "--modes",
     "wanted",
@@ -102,7 +109,7 @@ GRID = "grid"
 def profile_command(
     workloads: tuple[str, ...],
     spec: str,
-    database: Path,
+    database: str,
     wanted: str,
     sampling: str,
     seed: int,
@@ -141,6 +148,7 @@ def profile_command(
         options = RunOptions(
             procedure=how, order=order, seed=seed, again=again, retry_flagged=retry_flagged, progress=progress
         )
+        place = store.location
         for workload in workloads:
             table = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
@@ -149,15 +157,14 @@ def profile_command(
                 runs.append(_one(device, job, modes, store, options))
             except KeyboardInterrupt as error:
                 message = (
-                    f"interrupted; what is finished is kept in {database}: the same command goes on "
-                    "from there"
+                    f"interrupted; what is finished is kept in {place}: the same command goes on from there"
                 )
                 raise Interrupted.by(error, message) from error
     if as_json:
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs})
         return
     for done in runs:
-        click.echo(_line(done, device.name, database))
+        click.echo(_line(done, device.name, place))
 
 
 @dataclass(frozen=True)
@@ -201,10 +208,10 @@ def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> Mod
     return Climb(table, hard_limit_w=hard_limit_w)
 
 
-def _line(done: Profiled, device: str, database: Path) -> str:
+def _line(done: Profiled, device: str, place: str) -> str:
     return (
         f"{done.measured:,} modes of {done.workload} on {device}: {done.device_s / 60:.1f} min on its clock"
-        + (f", {done.kept:,} were in {database} already" if done.kept else "")
+        + (f", {done.kept:,} were in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )
 
