@@ -137,6 +137,11 @@ class ModeSpace:
         columns = [np.asarray(k.values)[p] for k, p in zip(self.knobs, positions, strict=True)]
         return ModeTable(knobs=self.names, values=np.column_stack(columns).reshape(-1, len(columns)))
 
+    def ends(self) -> ModeTable:
+        """Return two modes: every knob at its smallest value, and every knob at its largest."""
+        ends = [[knob.values[end] for knob in self.knobs] for end in (0, -1)]
+        return ModeTable(knobs=self.names, values=np.array(ends))
+
     def knob(self, name: str) -> Knob:
         """Return the knob called `name`."""
         for knob in self.knobs:

@@ -292,7 +292,8 @@ def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     if dtype.kind not in "biuf" or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"{name} does not hold the numbers that it declares")
     flat = np.frombuffer(content, dtype=dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C").copy()
+    # The order in memory is kept too: the last bits of a matrix product depend on it.
+    return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")
 
 
 def _damaged(path: Path, error: BaseException) -> CheckpointError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -16,13 +16,14 @@ from powertrain.models.gp._references import (
     LearnedPrior,
     Surface,
     SurfaceStack,
-    build_surface,
+    build_grid,
+    fits_on_grid,
 )
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 from powertrain.planning import plan_modes
 from powertrain.records import FloatArray, ModeTable, ProfileTable
 
-__all__ = ["Layout", "Learner", "Quantity"]
+__all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity"]
 
 MIN_PROFILES = 3
 """Distinct modes below which a quantity cannot be told from noise."""
@@ -121,6 +122,48 @@ class Quantity:
         """Return the log-value `(n,)` and its standard deviation."""
         mean, sd = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
         return mean + self.layout.level, sd
+
+    def lending_itself(self, workload: str, time: Quantity | None) -> Quantity:
+        """Return this quantity with its own process as what it lends; `time` as for `log_mean`."""
+        # What a time lends of its own is no part of what a power lends: left out, it is not saved twice.
+        bare = time and replace(time, own_surface=None)
+        lent = PosteriorSurface(
+            coordinates=self.layout.coordinates,
+            device=self.layout.stack.device,
+            workload=workload,
+            quantity=replace(self, own_surface=None),
+            time=bare,
+        )
+        return replace(self, own_surface=lent)
+
+    def log_mean(self, modes: ModeTable, time: Quantity | None) -> FloatArray:
+        """Return the log-value `(n,)` alone, at a fraction of what its error bar costs.
+
+        `time` is the fitted time where it is an input.
+        """
+        log_time = time.log_mean(modes, None) if time else None
+        return self.regression.mean(self.layout.inputs(modes, log_time)) + self.layout.level
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PosteriorSurface(Surface):
+    """A reference with many knobs, looked up in the process that was fitted to it.
+
+    What it takes to keep one grows with the profiles of the reference, never with the size of its space.
+    """
+
+    coordinates: Coordinates
+    device: str
+    workload: str
+    quantity: Quantity
+    time: Quantity | None
+    """The fitted time of the same reference, where it is an input of `quantity`."""
+
+    def at(self, unit: FloatArray) -> FloatArray:
+        """Predict the mean at each place, clipped to the range of the profiles."""
+        values = self.coordinates.values(np.clip(unit, -1.0, 0.0))
+        return self.quantity.log_mean(ModeTable(knobs=self.coordinates.knobs, values=values), self.time)
 
 
 def _terms(quantity: str, names: Sequence[str], dynamic: bool) -> tuple[tuple[str, int], ...]:
@@ -234,18 +277,17 @@ class Learner:
     def _with_surface(
         self, fitted: Quantity, whole: ProfileTable, quantity: str, time: Quantity | None
     ) -> Quantity:
-        def predict(modes: ModeTable) -> FloatArray:
-            return fitted.predict(modes, time.predict(modes, None)[0] if time else None)[0]
-
-        surface = build_surface(
+        if not fits_on_grid(self.coordinates, whole.modes):
+            return fitted.lending_itself(whole.workload, time)
+        surface = build_grid(
             self.coordinates,
             whole.modes,
             np.log(getattr(whole, quantity)),
             device=whole.device,
             workload=whole.workload,
-            predict=predict,
+            predict=lambda modes: fitted.log_mean(modes, time),
         )
-        return Quantity(layout=fitted.layout, regression=fitted.regression, own_surface=surface)
+        return replace(fitted, own_surface=surface)
 
 
 def _lent(reference: Quantity) -> Surface:
