@@ -18,6 +18,7 @@ from powertrain.models.gp._mean import MeanInputs, MeanShape
 from powertrain.models.gp._quantity import Layout, PosteriorSurface, Quantity
 from powertrain.models.gp._references import GridSurface, Surface, SurfaceStack
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
+from powertrain.models.gp._terms import Term
 
 __all__ = ["Arrays", "quantity_restored", "quantity_state"]
 
@@ -47,7 +48,7 @@ def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str,
     stack = [_surface_state(s, f"{prefix}.reference{i}", arrays) for i, s in enumerate(layout.stack.surfaces)]
     return {
         "quantity": layout.quantity,
-        "terms": [list(term) for term in layout.terms],
+        "terms": [term.header() for term in layout.terms],
         "level": layout.level,
         "surface_top": layout.surface_top,
         "inverse_time_top": layout.inverse_time_top,
@@ -79,7 +80,7 @@ def quantity_restored(
     stack = [
         _surface_restored(s, f"{prefix}.reference{i}", checkpoint) for i, s in enumerate(header["references"])
     ]
-    terms = tuple((str(name), int(sign)) for name, sign in header["terms"])
+    terms = tuple(map(Term.from_header, header["terms"]))
     layout = Layout(
         quantity=header["quantity"],
         coordinates=coordinates,

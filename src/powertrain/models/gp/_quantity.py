@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models.gp._coordinates import Coordinates, is_speed
+from powertrain.models.gp._coordinates import Coordinates
 from powertrain.models.gp._mean import MeanInputs, MeanPrior, MeanShape
 from powertrain.models.gp._references import (
     MAX_SURFACES,
@@ -20,6 +20,7 @@ from powertrain.models.gp._references import (
     fits_on_grid,
 )
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
+from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
 from powertrain.records import FloatArray, ModeTable, ProfileTable
 
@@ -31,10 +32,6 @@ FITTED_PROFILES = 200
 """Profiles that the parameters are fitted to; more hardly move them."""
 KEPT_PROFILES = 500
 """Profiles that the posterior is conditioned on."""
-TIMES = "*"
-"""Joins the knobs of a term that acts by their product."""
-DYNAMIC = 2
-"""Marks a term of power that is spent per unit of work: it is multiplied by the inverse time."""
 
 
 @final
@@ -44,9 +41,8 @@ class Layout:
 
     quantity: str
     coordinates: Coordinates
-    terms: tuple[tuple[str, int], ...]
-    """Knob and direction (positive: the term falls as the knob rises) of each knob term of the mean; of
-    size `DYNAMIC`: times the inverse time."""
+    terms: tuple[Term, ...]
+    """The knob terms of the mean."""
     level: float
     """Mean log-value of the profiles: targets are about it."""
     stack: SurfaceStack
@@ -63,19 +59,15 @@ class Layout:
         """Knob terms that carry the inverse time; None where time is no input."""
         if self.inverse_time_top is None:
             return None
-        return [j for j, (_, direction) in enumerate(self.terms) if abs(direction) == DYNAMIC]
+        return [j for j, term in enumerate(self.terms) if term.per_work]
 
     def inputs(
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> RegressionInputs:
         """Turn modes, and their predicted log-time where it is an input, into regression inputs."""
         unit = self.coordinates.unit(modes)
-        logs = unit * self.coordinates.span
-        names = self.coordinates.names
-        slopes = [
-            -np.sign(direction) * sum(logs[:, names.index(part)] for part in name.split(TIMES))
-            for name, direction in self.terms
-        ]
+        logs = dict(zip(self.coordinates.names, (unit * self.coordinates.span).T, strict=True))
+        slopes = [term.slope(logs) for term in self.terms]
         surfaces = self.stack.at(modes)
         fixed: list[FloatArray] = []
         if len(self.stack):
@@ -85,7 +77,8 @@ class Layout:
                 raise ValueError("this quantity needs the predicted time")
             fixed.append(self.inverse_time_top - log_time)
         n = len(modes)
-        offsets = [fixed[-1] if abs(direction) == DYNAMIC else np.zeros(n) for _, direction in self.terms]
+        # An energy per unit of work is a power once it is divided by the time.
+        offsets = [fixed[-1] if term.per_work else np.zeros(n) for term in self.terms]
         mean = MeanInputs(
             slopes=np.stack(slopes, axis=1) if slopes else np.zeros((n, 0)),
             offsets=np.stack(offsets, axis=1) if slopes else np.zeros((n, 0)),
@@ -166,27 +159,6 @@ class PosteriorSurface(Surface):
         return self.quantity.log_mean(ModeTable(knobs=self.coordinates.knobs, values=values), self.time)
 
 
-def _terms(quantity: str, names: Sequence[str], dynamic: bool) -> tuple[tuple[str, int], ...]:
-    """Return the directions in which each knob may act: both for one that is no speed (a batch size)."""
-    falling = 1 if quantity == "time_ms" else -1
-    terms: list[tuple[str, int]] = []
-    for name in names:
-        terms.append((name, falling))
-        if not is_speed(name):
-            terms.append((name, -falling))
-        elif dynamic:
-            terms.append((name, DYNAMIC * falling))
-    terms += [(name, falling) for name in _products(names)]
-    return tuple(terms)
-
-
-def _products(names: Sequence[str]) -> list[str]:
-    """Return the pairs of a number of units and their clock: work shared out goes with their product."""
-    counts = [name for name in names if name.endswith(("_cores", "_threads"))]
-    pairs = [(count, f"{count.rpartition('_')[0]}_mhz") for count in counts]
-    return [TIMES.join(pair) for pair in pairs if pair[1] in names]
-
-
 @final
 class Learner:
     """Fits the quantities of one table of profiles."""
@@ -235,7 +207,7 @@ class Learner:
         return Layout(
             quantity=quantity,
             coordinates=self.coordinates,
-            terms=_terms(quantity, self.coordinates.names, log_time is not None),
+            terms=terms_of(quantity, self.coordinates.names, time_is_known=log_time is not None),
             level=level,
             stack=stack.subset(order),
             surface_means=means[order],
