@@ -28,7 +28,10 @@ from powertrain.files import why_unwritten, write_file
 __all__ = ["FORMAT", "FORMAT_VERSION", "Checkpoint", "peek_method", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = "powertrain-predictor"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of the files that are written: 2 has records where version 1, of PowerTrain 0.3.0, had coded numbers."""
+READABLE = (1, 2)
+"""Format versions of the files that are read; each method reads the older forms of its own entries."""
 _HEADER = "header.json"
 _OWN_KEYS = ("format", "format_version", "method", "created_by", "arrays")
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
@@ -229,10 +232,12 @@ def _header(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a predictor file but another zip: give what --out wrote")
     found_version = header.get("format_version")
-    if found_version != FORMAT_VERSION:
+    if found_version not in READABLE:
+        readable = " and ".join(map(str, READABLE))
         raise CheckpointError(
             f"{path} has format version {found_version!r}, written by {header.get('created_by')}; powertrain "
-            f"{_own_version()} reads version {FORMAT_VERSION}: use that version, or fit it again with this"
+            f"{_own_version()} reads versions {readable}: use that version, or fit it again with "
+            "this"
         )
     if not isinstance(header.get("method"), str) or not isinstance(header.get("arrays"), list):
         raise CheckpointError(f"{path} has an incomplete header: fit or transfer it again")
@@ -256,7 +261,8 @@ def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     if dtype.kind not in "biuf" or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"{name} does not hold the numbers that it declares")
     flat = np.frombuffer(content, dtype=dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C").copy()
+    # The order in memory is kept too: the last bits of a matrix product depend on it.
+    return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")
 
 
 def _damaged(path: Path, error: BaseException) -> CheckpointError:
