@@ -15,24 +15,25 @@ import numpy as np
 from typing_extensions import Self
 
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models._base import AbstractPredictor
+from powertrain.models._base import AbstractPredictor, known_quantity
 from powertrain.models._checkpoint import Checkpoint
 from powertrain.models._coordinates import Coordinates
 from powertrain.models._surfaces import (
     Arrays,
+    GridSurface,
     Surface,
     SurfaceStack,
-    build_surface,
+    build_grid,
     check_knobs,
-    surface_restored,
-    surface_state,
+    fits_on_grid,
+    grid_restored,
+    grid_state,
 )
-from powertrain.records import FloatArray, ModeTable, Prediction, ProfileTable
-from powertrain.space import ModeSpace
+from powertrain.quantities import by_column
+from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, ProfileTable
 
 __all__ = ["AbstractCombination", "Combination", "noise_variance"]
 
-QUANTITIES = ("time_ms", "power_w")
 LEAST_MODES = 2
 NEIGHBOURS = 30
 """Measured modes from which one that was not measured is filled in."""
@@ -101,13 +102,13 @@ class AbstractCombination(AbstractPredictor):
 
     @final
     @classmethod
-    def fit(cls, profiles: ProfileTable, *, space: ModeSpace | None = None, seed: int = 0) -> Self:
+    def fit(cls, profiles: ProfileTable, *, seed: int = 0) -> Self:
         """Tabulate one workload's own profiles, interpolating between them; `seed` is not used.
 
         Raises:
             TooFewProfilesError: a quantity was measured in fewer than 2 distinct modes.
         """
-        coordinates = _coordinates(profiles, space)
+        coordinates = _coordinates(profiles)
         stacks: dict[str, SurfaceStack] = {}
         combinations: dict[str, Combination] = {}
         for quantity, table in _measured(profiles, cls.method).items():
@@ -136,7 +137,6 @@ class AbstractCombination(AbstractPredictor):
         references: Sequence[AbstractPredictor],
         profiles: ProfileTable,
         *,
-        space: ModeSpace | None = None,
         seed: int = 0,
     ) -> Self:
         """Learn a workload from 2 or more profiles and from predictors of others, of the same method.
@@ -148,7 +148,7 @@ class AbstractCombination(AbstractPredictor):
             DataError: a reference was fitted with another method, or transferred itself.
             TooFewProfilesError: fewer than 2 distinct modes.
         """
-        alone = cls.fit(profiles, space=space, seed=seed)
+        alone = cls.fit(profiles, seed=seed)
         coordinates = alone._coordinates
         stacks, combinations = dict(alone._stacks), dict(alone._combinations)
         lenders = [cls._lender(reference) for reference in references]
@@ -163,7 +163,7 @@ class AbstractCombination(AbstractPredictor):
                 stack = SurfaceStack(coordinates, profiles.device, lent)
                 stacks[quantity] = stack
                 combinations[quantity] = cls.combine(
-                    np.log(getattr(table, quantity)), stack.at(table.modes), stack.everywhere()
+                    _targets(table, quantity), stack.at(table.modes), stack.everywhere()
                 )
         return cls(
             device=profiles.device,
@@ -193,16 +193,15 @@ class AbstractCombination(AbstractPredictor):
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`; a quantity that was never measured is NaN."""
         own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
-        nothing = np.full(len(own), np.nan), np.full(len(own), np.nan)
-        found = {q: c.predict(self._stacks[q].at(own)) for q, c in self._combinations.items()}
-        log_time, time_sd = found.get("time_ms", nothing)
-        log_power, power_sd = found.get("power_w", nothing)
-        return Prediction(
-            time_ms=np.exp(log_time),
-            power_w=np.exp(log_power),
-            time_rel_sd=time_sd,
-            power_rel_sd=power_sd,
-        )
+        estimates: dict[str, Estimate] = {}
+        for column, combination in self._combinations.items():
+            quantity = by_column()[column]
+            target, sd = combination.predict(self._stacks[column].at(own))
+            value = np.exp(target) if quantity.is_log else target
+            estimates[quantity.name] = Estimate(
+                quantity=quantity, value=value, sd=sd, noise_sd=np.zeros(len(own))
+            )
+        return Prediction(estimates=estimates)
 
     @final
     def _state(self) -> Checkpoint:
@@ -211,7 +210,7 @@ class AbstractCombination(AbstractPredictor):
         for quantity, own in self._combinations.items():
             surfaces = self._stacks[quantity].surfaces
             quantities[quantity] = [
-                surface_state(s, f"{quantity}.reference{i}", arrays) for i, s in enumerate(surfaces)
+                _surface_state(s, f"{quantity}.reference{i}", arrays) for i, s in enumerate(surfaces)
             ]
             arrays[f"{quantity}.weights"] = np.stack([own.weights, own.centre])
             arrays[f"{quantity}.root"] = own.root
@@ -234,8 +233,9 @@ class AbstractCombination(AbstractPredictor):
         combinations: dict[str, Combination] = {}
         headers: dict[str, list[dict[str, Any]]] = checkpoint.value("quantities")
         for quantity, surfaces in headers.items():
+            known_quantity(quantity, source=checkpoint.source)
             stack = [
-                surface_restored(s, f"{quantity}.reference{i}", checkpoint) for i, s in enumerate(surfaces)
+                _surface_restored(s, f"{quantity}.reference{i}", checkpoint) for i, s in enumerate(surfaces)
             ]
             count = len(stack)
             weights, centre = checkpoint.array(f"{quantity}.weights", shape=(2, count))
@@ -258,25 +258,60 @@ class AbstractCombination(AbstractPredictor):
         )
 
 
-def _coordinates(profiles: ProfileTable, space: ModeSpace | None) -> Coordinates:
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _ScatteredSurface(Surface):
+    """A reference over too many knobs for a grid: its own profiles, interpolated."""
+
+    coordinates: Coordinates
+    device: str
+    workload: str
+    places: FloatArray
+    """`(n, n_varying)` unit coordinates of the profiles."""
+    values: FloatArray
+
+    def at(self, unit: FloatArray) -> FloatArray:
+        return _interpolator(self.places, self.values)(np.clip(unit, -1.0, 0.0))
+
+
+def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, Any]:
+    if isinstance(surface, GridSurface):
+        return {"kind": "grid", **grid_state(surface, prefix, arrays)}
+    if not isinstance(surface, _ScatteredSurface):
+        raise TypeError(f"a {type(surface).__name__} has no place in a predictor file")
+    arrays[f"{prefix}.places"], arrays[f"{prefix}.values"] = surface.places, surface.values
+    header = {"device": surface.device, "workload": surface.workload}
+    return {"kind": "scattered", **header, "coordinates": surface.coordinates.header()}
+
+
+def _surface_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoint) -> Surface:
+    if header["kind"] == "grid":
+        return grid_restored(header, prefix, checkpoint)
+    return _ScatteredSurface(
+        coordinates=Coordinates.from_header(header["coordinates"]),
+        device=header["device"],
+        workload=header["workload"],
+        places=checkpoint.array(f"{prefix}.places"),
+        values=checkpoint.array(f"{prefix}.values"),
+    )
+
+
+def _coordinates(profiles: ProfileTable) -> Coordinates:
     own = Coordinates.of(profiles.modes)
-    return own if space is None else own.covering(space.table([0, len(space) - 1]))
+    return own if profiles.ends is None else own.covering(profiles.ends)
 
 
 def _measured(profiles: ProfileTable, method: str) -> dict[str, ProfileTable]:
-    """Return the profiles that have each quantity, one row per mode."""
+    """Return the profiles that have each quantity, by its column, one row per mode."""
     found: dict[str, ProfileTable] = {}
-    for quantity in QUANTITIES:
-        known = np.isfinite(getattr(profiles, quantity))
-        if not known.any():
-            continue
-        table = profiles.take(known).averaged()
+    for quantity in profiles.measured:
+        table = profiles.take(np.isfinite(profiles.columns[quantity.column])).averaged()
         if len(table) < LEAST_MODES:
             raise TooFewProfilesError(
-                f"{profiles.workload!r} has {quantity} in {len(table)} distinct mode: {method} needs "
+                f"{profiles.workload!r} has {quantity.column} in {len(table)} distinct mode: {method} needs "
                 f"at least {LEAST_MODES}; profile more modes"
             )
-        found[quantity] = table
+        found[quantity.column] = table
     if not found:
         raise TooFewProfilesError(
             f"the profiles of {profiles.workload!r} hold neither a time nor a power: profile it"
@@ -284,22 +319,27 @@ def _measured(profiles: ProfileTable, method: str) -> dict[str, ProfileTable]:
     return found
 
 
-def _tabulated(table: ProfileTable, quantity: str, coordinates: Coordinates) -> tuple[Surface, float]:
+def _targets(table: ProfileTable, column: str) -> FloatArray:
+    """Return what is added up: logarithms, or the values themselves where errors are absolute."""
+    values = table.columns[column]
+    return np.log(values) if by_column()[column].is_log else values
+
+
+def _tabulated(table: ProfileTable, column: str, coordinates: Coordinates) -> tuple[Surface, float]:
     """Return the surface of one quantity, and the error [log] of its interpolation."""
-    unit, values = coordinates.unit(table.modes), np.log(getattr(table, quantity))
-    between = _interpolator(unit, values)
-    surface = build_surface(
-        coordinates,
-        table.modes,
-        values,
-        device=table.device,
-        workload=table.workload,
-        predict=lambda modes: between(coordinates.unit(modes)),
-    )
+    unit, values = coordinates.unit(table.modes), _targets(table, column)
     halves = [slice(0, None, 2), slice(1, None, 2)]
     errors = [_interpolator(unit[a], values[a])(unit[b]) - values[b] for a, b in (halves, halves[::-1])]
     every = np.concatenate(errors)
-    return surface, float(np.sqrt(noise_variance(float(every @ every), len(every))))
+    error_sd = float(np.sqrt(noise_variance(float(every @ every), len(every))))
+    owner = {"device": table.device, "workload": table.workload}
+    if not fits_on_grid(coordinates, table.modes):
+        return _ScatteredSurface(coordinates=coordinates, places=unit, values=values, **owner), error_sd
+    between = _interpolator(unit, values)
+    grid = build_grid(
+        coordinates, table.modes, values, predict=lambda modes: between(coordinates.unit(modes)), **owner
+    )
+    return grid, error_sd
 
 
 def _interpolator(unit: FloatArray, values: FloatArray) -> Callable[[FloatArray], FloatArray]:

@@ -1,9 +1,9 @@
-"""Which modes to profile: seeded designs over a mode space or over the modes that exist."""
+"""Which modes to profile: seeded designs over listed modes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +13,15 @@ from powertrain.planning._variance import MOST, least_variance
 from powertrain.records import FloatArray, ModeTable
 from powertrain.space import ModeSpace
 
-__all__ = ["Sampling", "paper_grid", "plan_modes", "plan_space"]
+__all__ = ["Sampling", "check_request", "paper_grid", "plan_modes"]
 
 Sampling = Literal["spread", "random"]
 
-CANDIDATES = 20_000
-"""Modes of a larger space that `plan_space` looks at: enough for the largest gaps to be found."""
 LOG_SHARE = 0.4
 """Of the logarithm in the place of a knob, the rest its rank; either alone is worse on some data
 (`benchmarks/ablation.py`)."""
-JITTER = 0.3
-"""Spread of the log-normal factor on distances: seeds differ, and no two designs are far from the best."""
+DRAWN = 8
+"""Modes among which the farthest is taken when a plan is filled up."""
 
 
 def plan_modes(
@@ -32,47 +30,47 @@ def plan_modes(
     """Choose `n` distinct rows of `modes` to profile, as `(n,)` indices in the order to measure them.
 
     `"random"` draws without replacement, as the paper does. `"spread"` takes the modes that leave the least
-    expected variance in all others, and beyond 64 the farthest ones from those. Distances are between places
+    expected variance in all others, and beyond 64 such as lie far from those. Distances are between places
     by logarithm and rank together: logarithms follow the physics, ranks the modes over which errors count.
     The seed draws which modes are looked at and how much each counts. From 10 modes on, plans are nested:
     the plan of 20 begins with that of 10. Over a single knob, up to three profiles are at the centres of
     equal parts, which leaves nothing to chance.
 
+    Args:
+        modes: What to choose from.
+        n: How many.
+        sampling: `"spread"` or `"random"`.
+        seed: Names the design.
+
     Raises:
         TooFewProfilesError: `n` is more than the modes there are.
         ValueError: `n` is less than 1, or the sampling is unknown.
     """
-    if n < 1:
-        raise ValueError(f"{n} modes were asked for: ask for 1 or more")
-    if n > len(modes):
-        raise TooFewProfilesError(f"{n} modes were asked for, but there are {len(modes)}: ask for fewer")
+    check_request(n, len(modes), sampling)
     rng = np.random.default_rng(seed)
     if sampling == "random":
         return rng.permutation(len(modes))[:n]
-    if sampling != "spread":
-        raise ValueError(f"unknown sampling {sampling!r}: use 'spread' or 'random'")
     coordinates = _coordinates(modes.values)
     varying = coordinates.shape[1]
     if varying == 1 and n <= 3:
         order = np.argsort(coordinates.sum(1), kind="stable")
+        # Rounded up: the middle of an even number of modes is the faster of the two.
         centres = np.ceil((np.arange(n) + 0.5) / n * len(modes) - 1).astype(np.int64)
         return order[centres]
     if not varying:
         return rng.permutation(len(modes))[:n]
     first = least_variance(coordinates, min(n, MOST), rng)
-    return _farthest_first(coordinates, n, first.tolist(), rng)
+    return _filled_up(coordinates, n, first.tolist(), rng)
 
 
-def plan_space(space: ModeSpace, n: int, *, sampling: Sampling = "spread", seed: int = 0) -> ModeTable:
-    """Choose `n` modes of a space to profile; a large space is never listed in full."""
-    size = len(space)
-    if size <= CANDIDATES:
-        modes = space.table()
-    else:
-        rng = np.random.default_rng(seed)
-        drawn = rng.integers(size, size=CANDIDATES - 2)
-        modes = space.table(np.unique(np.concatenate([[0, size - 1], drawn])))
-    return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed))
+def check_request(n: int, there_are: int, sampling: str) -> None:
+    """Refuse a number of modes that cannot be chosen, and an unknown way of choosing; see `plan_modes`."""
+    if n < 1:
+        raise ValueError(f"{n} modes were asked for: ask for 1 or more")
+    if n > there_are:
+        raise TooFewProfilesError(f"{n} modes were asked for, but there are {there_are:,}: ask for fewer")
+    if sampling not in get_args(Sampling):
+        raise ValueError(f"unknown sampling {sampling!r}: use 'spread' or 'random'")
 
 
 def paper_grid(space: ModeSpace) -> ModeSpace:
@@ -100,17 +98,23 @@ def _coordinates(values: FloatArray) -> FloatArray:
     return np.stack(columns, axis=1) if columns else np.zeros((len(values), 0))
 
 
-def _farthest_first(
+def _filled_up(
     coordinates: FloatArray, n: int, chosen: Sequence[int], rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Add rows greedily, each the farthest from those before it (Gonzalez, 1985), with jitter, up to `n`."""
+    """Add rows up to `n`: each the farthest from those before it among a few drawn ones (Mitchell, 1991).
+
+    Among all, the farthest would be one corner after the other.
+    """
     rows = list(chosen)
     nearest = np.full(len(coordinates), np.inf)
     for row in rows:
         np.minimum(nearest, ((coordinates - coordinates[row]) ** 2).sum(1), out=nearest)
+    left = rng.permutation(np.setdiff1d(np.arange(len(coordinates)), rows))
     while len(rows) < n:
-        score = nearest * np.exp(rng.normal(0.0, JITTER, len(nearest)))
-        score[rows] = -1.0
-        rows.append(int(np.argmax(score)))
+        few = left[:DRAWN]
+        best = int(np.argmax(nearest[few]))
+        rows.append(int(few[best]))
         np.minimum(nearest, ((coordinates - coordinates[rows[-1]]) ** 2).sum(1), out=nearest)
+        # The others are drawn again later.
+        left = np.concatenate([left[DRAWN:], np.delete(few, best)])
     return np.array(rows, dtype=np.int64)

@@ -8,6 +8,7 @@ from typing import final
 
 import numpy as np
 
+from powertrain.models.gp._terms import Term
 from powertrain.records import FloatArray
 
 __all__ = ["MAX_SURFACES", "LearnedPrior"]
@@ -21,8 +22,8 @@ MAX_SURFACES = 12
 class LearnedPrior:
     """What fitting a workload on its own taught about its kind: centres of the priors of the next."""
 
-    terms: tuple[tuple[str, int], ...]
-    """Knob and direction of each term of the mean."""
+    terms: tuple[Term, ...]
+    """The knob terms of the mean."""
     log_exponents: FloatArray
     """`(n_terms,)`"""
     knobs: tuple[str, ...]
@@ -31,9 +32,7 @@ class LearnedPrior:
     """`(n_knobs + 2,)` log lengths, log residual and log noise."""
 
     @staticmethod
-    def pooled_exponents(
-        priors: Sequence[LearnedPrior], terms: Sequence[tuple[str, int]], default: float
-    ) -> FloatArray:
+    def pooled_exponents(priors: Sequence[LearnedPrior], terms: Sequence[Term], default: float) -> FloatArray:
         """Return the mean log exponent of each of `terms` over the references that have it."""
         known = [dict(zip(p.terms, p.log_exponents, strict=True)) for p in priors]
         return np.array([_mean_or([d[t] for d in known if t in d], default) for t in terms])
