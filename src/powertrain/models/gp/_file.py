@@ -14,18 +14,51 @@ import numpy.typing as npt
 from powertrain.models._checkpoint import Checkpoint
 from powertrain.models._coordinates import Coordinates
 from powertrain.models._surfaces import Arrays, GridSurface, Surface, SurfaceStack, grid_restored, grid_state
+from powertrain.models.gp._blend import Blend
 from powertrain.models.gp._mean import MeanInputs, MeanShape
 from powertrain.models.gp._quantity import Layout, PosteriorSurface, Quantity
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 from powertrain.models.gp._terms import Term
 
-__all__ = ["quantity_restored", "quantity_state"]
+__all__ = ["fitted_restored", "fitted_state"]
 
 GRID, PROCESS, OWN_PROCESS = "grid", "process", "own process"
 """Kinds of surfaces: a table of nodes, a reference's fitted process, and that of the file's own workload."""
 
 
-def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str, Any]:
+def fitted_state(fitted: Quantity | Blend, prefix: str, arrays: Arrays) -> dict[str, Any]:
+    """Add the numbers of a quantity to `arrays` and return its JSON header."""
+    if not isinstance(fitted, Blend):
+        return _quantity_state(fitted, prefix, arrays)
+    beside = _quantity_state(fitted.beside, prefix, arrays)
+    # A reader of version 0.3.0 finds what it knows, and leaves the rest.
+    return {**beside, "alone": _quantity_state(fitted.alone, f"{prefix}.alone", arrays)}
+
+
+def fitted_restored(
+    header: dict[str, Any],
+    prefix: str,
+    checkpoint: Checkpoint,
+    coordinates: Coordinates,
+    device: str,
+    *,
+    time: Quantity | Blend | None,
+) -> Quantity | Blend:
+    """Rebuild what `fitted_state` took apart; a damaged file raises `CheckpointError`.
+
+    `time` is the restored time of the same workload, if this quantity takes it as an input.
+    """
+    before = time if isinstance(time, Quantity) else None
+    whole = _quantity_restored(header, prefix, checkpoint, coordinates, device, time=before)
+    if "alone" not in header:
+        return whole
+    alone = _quantity_restored(
+        header["alone"], f"{prefix}.alone", checkpoint, coordinates, device, time=before
+    )
+    return Blend(alone=alone, beside=whole)
+
+
+def _quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str, Any]:
     """Add the quantity's numbers to `arrays` and return its JSON header."""
     layout, regression = quantity.layout, quantity.regression
     inputs, mean = regression.inputs, regression.inputs.mean
@@ -58,7 +91,7 @@ def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str,
     }
 
 
-def quantity_restored(
+def _quantity_restored(
     header: dict[str, Any],
     prefix: str,
     checkpoint: Checkpoint,
@@ -132,8 +165,8 @@ def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, A
         "coordinates": surface.coordinates.header(),
     }
     if isinstance(surface, PosteriorSurface):
-        quantity = quantity_state(surface.quantity, f"{prefix}.quantity", arrays)
-        time = surface.time and quantity_state(surface.time, f"{prefix}.time", arrays)
+        quantity = _quantity_state(surface.quantity, f"{prefix}.quantity", arrays)
+        time = surface.time and _quantity_state(surface.time, f"{prefix}.time", arrays)
         return {**header, "kind": PROCESS, "quantity": quantity, "time": time}
     if not isinstance(surface, GridSurface):
         raise TypeError(f"a {type(surface).__name__} has no place in a predictor file")
@@ -149,10 +182,10 @@ def _surface_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoin
 
 def _process_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoint) -> PosteriorSurface:
     coordinates, device = Coordinates.from_header(header["coordinates"]), str(header["device"])
-    time = header["time"] and quantity_restored(
+    time = header["time"] and _quantity_restored(
         header["time"], f"{prefix}.time", checkpoint, coordinates, device, time=None
     )
-    quantity = quantity_restored(
+    quantity = _quantity_restored(
         header["quantity"], f"{prefix}.quantity", checkpoint, coordinates, device, time=time or None
     )
     return PosteriorSurface(

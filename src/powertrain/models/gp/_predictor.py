@@ -8,13 +8,15 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
+from powertrain import quantities
 from powertrain.errors import DataError, TooFewProfilesError
 from powertrain.models._base import AbstractPredictor
 from powertrain.models._checkpoint import Checkpoint
 from powertrain.models._coordinates import Coordinates
 from powertrain.models._surfaces import Arrays, check_knobs
 from powertrain.models._threads import one_thread
-from powertrain.models.gp._file import quantity_restored, quantity_state
+from powertrain.models.gp._blend import Blend
+from powertrain.models.gp._file import fitted_restored, fitted_state
 from powertrain.models.gp._quantity import Learner, Quantity
 from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, ProfileTable
 
@@ -43,12 +45,12 @@ class GaussianProcessPredictor(AbstractPredictor):
         device: str,
         workload: str,
         coordinates: Coordinates,
-        quantities: Mapping[str, Quantity],
+        fitted: Mapping[str, Quantity | Blend],
     ) -> None:
         self.device, self.workload = device, workload
         self.knobs = coordinates.knobs
         self._coordinates = coordinates
-        self._quantities = dict(quantities)
+        self._quantities = dict(fitted)
 
     @classmethod
     def fit(cls, profiles: ProfileTable, *, seed: int = 0) -> GaussianProcessPredictor:
@@ -103,14 +105,11 @@ class GaussianProcessPredictor(AbstractPredictor):
                 f"the profiles of {profiles.workload!r} hold no measurement: profile it"
             )
         learner = Learner(profiles, coordinates, seed)
-        fitted: dict[str, Quantity] = {}
+        # What depends on another quantity comes after it.
+        order = sorted(profiles.measured, key=lambda q: q.after != "")
         with one_thread():
-            for quantity in sorted(profiles.measured, key=lambda q: q.after != ""):
-                lent = [r._quantities[quantity.name] for r in references if quantity.name in r._quantities]
-                fitted[quantity.name] = learner.learn(quantity, lent, fitted.get(quantity.after))
-        return cls(
-            device=profiles.device, workload=profiles.workload, coordinates=coordinates, quantities=fitted
-        )
+            fitted = _alone(learner, order) if not references else _blended(learner, order, references)
+        return cls(device=profiles.device, workload=profiles.workload, coordinates=coordinates, fitted=fitted)
 
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`; a quantity that was never measured is NaN."""
@@ -123,7 +122,7 @@ class GaussianProcessPredictor(AbstractPredictor):
         estimates: dict[str, Estimate] = {}
         correlations: dict[tuple[str, str], FloatArray] = {}
         for name, fitted in self._quantities.items():
-            before = estimates.get(fitted.layout.measured.after)
+            before = estimates.get(fitted.measured.after)
             estimates[name] = estimate = fitted.estimate(own, before)
             if before is not None:
                 first, second = sorted((name, before.quantity.name))
@@ -147,12 +146,12 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     def _state(self) -> Checkpoint:
         arrays: Arrays = {}
-        quantities = {name: quantity_state(fitted, name, arrays) for name, fitted in self._quantities.items()}
+        headers = {name: fitted_state(one, name, arrays) for name, one in self._quantities.items()}
         header: dict[str, Any] = {
             "device": self.device,
             "workload": self.workload,
             "coordinates": self._coordinates.header(),
-            "quantities": quantities,
+            "quantities": headers,
         }
         return Checkpoint(method=self.method, header=header, arrays=arrays)
 
@@ -161,17 +160,48 @@ class GaussianProcessPredictor(AbstractPredictor):
         device: str = checkpoint.value("device")
         coordinates = Coordinates.from_header(checkpoint.value("coordinates"))
         headers: dict[str, dict[str, Any]] = checkpoint.value("quantities")
-        found: dict[str, Quantity] = {}
+        found: dict[str, Quantity | Blend] = {}
         # The time comes first: a power that lends its own process needs it.
         # One thread, as when it was fitted: the last bits of a factor depend on how the work is shared out.
         with one_thread():
             for name in sorted(headers, reverse=True):
-                found[name] = quantity_restored(
+                found[name] = fitted_restored(
                     headers[name], name, checkpoint, coordinates, device, time=found.get("time")
                 )
         return cls(
             device=device,
             workload=checkpoint.value("workload"),
             coordinates=coordinates,
-            quantities=found,
+            fitted=found,
         )
+
+
+def _alone(learner: Learner, order: Sequence[quantities.Quantity]) -> dict[str, Quantity | Blend]:
+    fitted: dict[str, Quantity] = {}
+    for quantity in order:
+        fitted[quantity.name] = learner.learn_to_lend(quantity, fitted.get(quantity.after))
+    return dict(fitted)
+
+
+def _blended(
+    learner: Learner, order: Sequence[quantities.Quantity], references: Sequence[GaussianProcessPredictor]
+) -> dict[str, Quantity | Blend]:
+    """Return each quantity as a blend, or alone where no reference has it."""
+    fitted: dict[str, Quantity | Blend] = {}
+    for quantity in order:
+        have = [r._quantities[quantity.name] for r in references if quantity.name in r._quantities]
+        time, lent = fitted.get(quantity.after), [_lender(one) for one in have]
+        alone = learner.learn(quantity, [], time)
+        fitted[quantity.name] = (
+            Blend(alone=alone, beside=learner.learn(quantity, lent, time)) if lent else alone
+        )
+    return fitted
+
+
+def _lender(reference: Quantity | Blend) -> Quantity:
+    if isinstance(reference, Blend):
+        raise DataError(
+            "a reference must be fitted on its own profiles (powertrain fit); a transferred predictor "
+            "has too few of them to lend"
+        )
+    return reference

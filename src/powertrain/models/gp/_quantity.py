@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Protocol, final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
 from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
 
-__all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity"]
+__all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity", "in_unit"]
 
 TINY = 1e-12
 """Below this an error bar is rounding."""
@@ -95,6 +95,16 @@ class Layout:
         )
 
 
+def in_unit(
+    quantity: quantities.Quantity, target: FloatArray, sd: FloatArray, *, noise_sd: float, scale: float
+) -> Estimate:
+    """Return an estimate from logarithms (from values over `scale`, where errors are absolute)."""
+    noise = np.full(len(target), noise_sd)
+    if quantity.is_log:
+        return Estimate(quantity=quantity, value=np.exp(target), sd=sd, noise_sd=noise)
+    return Estimate(quantity=quantity, value=scale * target, sd=scale * sd, noise_sd=scale * noise)
+
+
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Quantity:
@@ -104,6 +114,11 @@ class Quantity:
     regression: Regression
     own_surface: Surface | None
     """Of a workload fitted on its own: what it lends as a reference."""
+
+    @property
+    def measured(self) -> quantities.Quantity:
+        """What is predicted."""
+        return self.layout.measured
 
     @property
     def learned(self) -> LearnedPrior:
@@ -127,11 +142,8 @@ class Quantity:
         # What repeats differ in time is no error of the mean time that power follows.
         before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
         target, sd = self.predict(modes, *before)
-        quantity, noise_sd = self.layout.measured, np.full(len(modes), self.regression.noise_sd)
-        if quantity.is_log:
-            return Estimate(quantity=quantity, value=np.exp(target), sd=sd, noise_sd=noise_sd)
-        scale = self.layout.scale
-        return Estimate(quantity=quantity, value=scale * target, sd=scale * sd, noise_sd=scale * noise_sd)
+        noise_sd = self.regression.noise_sd
+        return in_unit(self.layout.measured, target, sd, noise_sd=noise_sd, scale=self.layout.scale)
 
     def correlation(self, modes: ModeTable, time: Estimate, own: Estimate) -> FloatArray:
         """Return how the errors of the mean time and of this quantity go together, `(n,)`.
@@ -184,6 +196,16 @@ class PosteriorSurface(Surface):
         return self.quantity.log_mean(ModeTable(knobs=self.coordinates.knobs, values=values), self.time)
 
 
+class Predicts(Protocol):
+    """Whatever predicts a time that a power may depend on."""
+
+    def predict(
+        self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the logarithm of the value, `(n,)`, and its standard deviation."""
+        ...
+
+
 @final
 class Learner:
     """Fits the quantities of one table of profiles."""
@@ -192,9 +214,20 @@ class Learner:
         self.profiles, self.coordinates, self.seed = profiles, coordinates, seed
 
     def learn(
-        self, quantity: quantities.Quantity, references: Sequence[Quantity], time: Quantity | None
+        self, quantity: quantities.Quantity, references: Sequence[Quantity], time: Predicts | None
     ) -> Quantity:
         """Fit one quantity; `time` is the fitted time where it may be an input."""
+        return self._learned(quantity, references, time)[0]
+
+    def learn_to_lend(self, quantity: quantities.Quantity, time: Quantity | None) -> Quantity:
+        """Fit one quantity of a workload on its own, with the surface that it lends as a reference."""
+        fitted, whole, targets = self._learned(quantity, [], time)
+        return self._with_surface(fitted, whole, targets, time)
+
+    def _learned(
+        self, quantity: quantities.Quantity, references: Sequence[Quantity], time: Predicts | None
+    ) -> tuple[Quantity, ProfileTable, FloatArray]:
+        """Return the fitted quantity, all profiles that have it, and their `(n,)` targets."""
         column = self.profiles.columns[quantity.column]
         table = self.profiles.take(np.isfinite(column))
         distinct = len(np.unique(table.modes.values, axis=0))
@@ -215,9 +248,7 @@ class Learner:
         inputs = layout.inputs(table.modes, log_time)
         regression = self._regression(layout, references, inputs, target - layout.level)
         fitted = Quantity(layout=layout, regression=regression, own_surface=None)
-        if references:
-            return fitted
-        return self._with_surface(fitted, whole, all_targets, time)
+        return fitted, whole, all_targets
 
     def _layout(
         self,
