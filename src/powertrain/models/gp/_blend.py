@@ -10,7 +10,8 @@ import numpy as np
 
 from powertrain import quantities
 from powertrain.models.gp._likeness import Likeness
-from powertrain.models.gp._quantity import TINY, Quantity, in_unit
+from powertrain.models.gp._quantity import Quantity, correlation_with_time, in_unit
+from powertrain.models.gp._regression import RegressionInputs
 from powertrain.records import Estimate, FloatArray, ModeTable
 
 __all__ = ["Blend"]
@@ -46,45 +47,62 @@ class Blend:
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray]:
         """Return the logarithm of the value (the value over `scale`), `(n,)`, and its standard deviation."""
-        means, sds = self._each(modes, log_time, log_time_sd)
-        shares = _shares(sds)
-        mean = (shares * means).sum(axis=0)
-        variance = (shares * (sds**2 + (means - mean) ** 2)).sum(axis=0)
-        return mean, np.sqrt(variance)
+        return _average(self._parts(modes, log_time, log_time_sd))
 
-    def estimate(self, modes: ModeTable, time: Estimate | None) -> Estimate:
-        """Predict in the unit of the quantity, from the estimated time where that is an input."""
+    def estimate(self, modes: ModeTable, time: Estimate | None) -> tuple[Estimate, FloatArray]:
+        """Predict as `Quantity.estimate` does."""
         before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
-        layout = self.beside.layout
-        return in_unit(self.measured, *self.predict(modes, *before), noise_sd=0.0, scale=layout.scale)
-
-    def correlation(self, modes: ModeTable, time: Estimate, own: Estimate) -> FloatArray:
-        """Return how the errors of the mean time and of this quantity go together, `(n,)`."""
-        log_time = np.log(time.value)
-        _, sds = self._each(modes, log_time, time.mean_sd)
+        parts = self._parts(modes, *before)
+        estimate = in_unit(
+            self.measured,
+            *_average(parts),
+            noise_sd=self.beside.noise_sd,
+            scale=self.beside.layout.scale,
+        )
+        if time is None:
+            return estimate, np.zeros(len(modes))
         follow = [
-            part.regression.follows_time(part.layout.inputs(modes, log_time))
-            for part in (self.alone, self.beside)
+            fitted.regression.follows_time(inputs)
+            for fitted, inputs in zip((self.alone, self.beside), parts.inputs, strict=True)
         ]
         # Likeness does not look at the time.
-        follows = (_shares(sds)[:2] * np.stack(follow)).sum(axis=0)
-        return np.clip(follows * time.mean_sd / np.maximum(own.mean_sd, TINY), -1.0, 1.0)
+        follows = (_shares(parts.sds)[:2] * np.stack(follow)).sum(axis=0)
+        return estimate, correlation_with_time(follows, time, estimate)
 
     def worth(self, modes: ModeTable, time: Estimate | None) -> FloatArray:
         """Return the mean share `(3,)` of each model over some modes: alone, beside, likeness."""
         before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
-        return _shares(self._each(modes, *before)[1]).mean(axis=1)
+        return _shares(self._parts(modes, *before).sds).mean(axis=1)
 
-    def _each(
-        self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None
-    ) -> tuple[FloatArray, FloatArray]:
+    def _parts(self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None) -> _Parts:
         layout = self.beside.layout
-        inputs = layout.inputs(modes, log_time, log_time_sd)
-        alone = self.alone.predict(modes, log_time, log_time_sd)
-        beside, beside_sd = self.beside.regression.predict(inputs)
-        likeness, likeness_sd = self.likeness.predict(inputs.unit, inputs.surfaces)
-        means = np.stack([alone[0], beside + layout.level, likeness + layout.level])
-        return means, np.stack([alone[1], beside_sd, likeness_sd])
+        beside = layout.inputs(modes, log_time, log_time_sd)
+        alone = self.alone.layout.inputs(modes, log_time, log_time_sd)
+        told = [
+            self.alone.regression.predict(alone),
+            self.beside.regression.predict(beside),
+            self.likeness.predict(beside.unit, beside.surfaces),
+        ]
+        means, sds = (np.stack(column) for column in zip(*told, strict=True))
+        return _Parts(inputs=(alone, beside), means=means + layout.level, sds=sds)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Parts:
+    inputs: tuple[RegressionInputs, RegressionInputs]
+    """Of the first two models."""
+    means: FloatArray
+    """`(3, n)`"""
+    sds: FloatArray
+
+
+def _average(parts: _Parts) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation `(n,)` of the mixture."""
+    shares = _shares(parts.sds)
+    mean = (shares * parts.means).sum(axis=0)
+    variance = (shares * (parts.sds**2 + (parts.means - mean) ** 2)).sum(axis=0)
+    return mean, np.sqrt(variance)
 
 
 def _shares(sds: FloatArray) -> FloatArray:

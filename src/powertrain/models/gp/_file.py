@@ -86,6 +86,7 @@ def _quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str
         "n_fixed": regression.shape.n_fixed,
         "timed": regression.shape.timed,
         "calibration": [regression.prior.calibration_weight, *regression.prior.widening],
+        "noise_sd": quantity.noise_sd,
         "references": stack,
         "own_surface": _own_surface_state(quantity.own_surface, f"{prefix}.own", arrays),
     }
@@ -142,7 +143,8 @@ def _quantity_restored(
     weight, a, b = header["calibration"]
     prior = KernelPrior(calibration_weight=weight, widening=(a, b))
     regression = Regression(shape, prior, inputs, array("target"), array("theta"))
-    fitted = Quantity(layout=layout, regression=regression, own_surface=None)
+    noise_sd = header.get("noise_sd", regression.noise_sd)
+    fitted = Quantity(layout=layout, regression=regression, own_surface=None, noise_sd=noise_sd)
     own = header["own_surface"]
     if not own:
         return fitted

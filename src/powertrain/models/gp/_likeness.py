@@ -16,7 +16,7 @@ few profiles tell only of the former.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import final
 
 import numpy as np
@@ -33,7 +33,7 @@ DRAWS = 192
 """Sets of scales that are tried."""
 JUDGED = 80
 """Profiles that the pairs are judged by."""
-KEPT = 32
+KEPT = 24
 """Pairs of centre and scales that a prediction is averaged over, the likeliest."""
 LENGTHS = (0.35, 0.8, 1.8)
 """Length scales of the residual that are tried, in ranges of a knob."""
@@ -88,7 +88,7 @@ class Likeness:
         centres = _centres(surfaces.shape[1])
         off = target[:, None] - surfaces @ centres
         length, scales, chosen, shares = _likeliest(unit, deviations, off)
-        parts = _parts(unit, unit, deviations, deviations, length)
+        parts = _parts(unit, deviations, length)
         solved = np.empty((len(unit), len(shares)))
         average = np.zeros((len(unit), len(unit)))
         for i, (scale, centre) in enumerate(zip(scales, chosen, strict=True)):
@@ -121,25 +121,43 @@ class Likeness:
 
     def _predict(self, unit: FloatArray, surfaces: FloatArray) -> tuple[FloatArray, FloatArray]:
         deviations = surfaces - surfaces.mean(axis=1, keepdims=True)
-        parts = _parts(unit, self.unit, deviations, self.deviations, self.length)
-        squares = self.scales**2
-        each = surfaces @ self.centres + LEVEL_SD**2 * self.solved.sum(axis=0)
-        for part, square in zip(parts, squares.T, strict=False):
-            each += part @ (self.solved * square)
+        alone, together = _smooth(unit, self.unit, self.length)
+        coefficients, slopes, weights, level = self._coefficients
+        n = len(self.unit)
+        each = surfaces @ self.centres + deviations @ weights + unit @ slopes + level
+        each += alone @ coefficients[:n] + together @ coefficients[n:]
         mean = each @ self.shares
-        average = self.shares @ squares
-        across = _covariance(np.sqrt(average), *parts)
-        prior = (
-            average[ALONE]
-            + average[TOGETHER]
-            + average[WEIGHTS] * _mean_square(deviations)
-            + average[TREND] * (unit**2).sum(axis=1)
-        )
-        explained = ((across @ self.root.T) ** 2).sum(axis=1)
-        variance = np.maximum(prior + LEVEL_SD**2 - explained, 0.0) + average[NOISE]
+        average = self.shares @ self.scales**2
+        # The covariance of the average process with the profiles.
+        alone *= average[ALONE]
+        together *= average[TOGETHER]
+        alone += together
+        count = max(deviations.shape[1] - 1, 1)
+        alone += (deviations * (average[WEIGHTS] / count)) @ self.deviations.T
+        alone += (unit * average[TREND]) @ self.unit.T + LEVEL_SD**2
+        explained = ((alone @ self.root.T) ** 2).sum(axis=1)
+        variance = average[ALONE] + average[TOGETHER] + LEVEL_SD**2
+        variance = variance + (deviations**2).sum(axis=1) * (average[WEIGHTS] / count)
+        variance += (unit**2).sum(axis=1) * average[TREND]
+        variance = np.maximum(variance - explained, 0.0) + average[NOISE]
         # And what the pairs differ by.
         variance += (each - mean[:, None]) ** 2 @ self.shares
         return mean, np.sqrt(variance)
+
+    @cached_property
+    def _coefficients(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return what each pair's covariance with the profiles is multiplied by, `p` columns each.
+
+        These are for what knobs do alone and together `(2n, p)`, trend `(k, p)`, weights `(R, p)` and level.
+        """
+        alone, together, weights, trend, _ = (self.scales**2).T
+        count = max(self.deviations.shape[1] - 1, 1)
+        return (
+            np.concatenate([self.solved * alone, self.solved * together]),
+            self.unit.T @ (self.solved * trend),
+            self.deviations.T @ (self.solved * (weights / count)),
+            LEVEL_SD**2 * self.solved.sum(axis=0),
+        )
 
 
 def _centres(count: int) -> FloatArray:
@@ -155,7 +173,7 @@ def _likeliest(
     few = np.unique(np.linspace(0, len(unit) - 1, JUDGED).astype(np.int64))
     unit, deviations, off = unit[few], deviations[few], off[few]
     scales, lengths = _scales()
-    parts = [_parts(unit, unit, deviations, deviations, length) for length in LENGTHS]
+    parts = [_parts(unit, deviations, length) for length in LENGTHS]
     covariances = np.stack([_covariance(s, *parts[j]) for s, j in zip(scales, lengths, strict=True)])
     covariances += (scales[:, NOISE] ** 2)[:, None, None] * np.eye(len(unit))
     evidence = _log_evidence(np.linalg.inv(np.linalg.cholesky(covariances)), off)
@@ -177,14 +195,8 @@ def _log_evidence(roots: FloatArray, off: FloatArray) -> FloatArray:
     return evidence
 
 
-def _mean_square(deviations: FloatArray) -> FloatArray:
-    return (deviations**2).sum(axis=1) / max(deviations.shape[1] - 1, 1)
-
-
-def _parts(
-    left: FloatArray, right: FloatArray, left_off: FloatArray, right_off: FloatArray, length: float
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return the covariances of unit scale: alone, together, weights and trend, `(n_left, n_right)` each."""
+def _smooth(left: FloatArray, right: FloatArray, length: float) -> tuple[FloatArray, FloatArray]:
+    """Return correlations `(n_left, n_right)` of what knobs do alone and of what they do together."""
     a, b = left / length, right / length
     together = matern(np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2.0 * a @ b.T, 0.0))
     alone = np.zeros_like(together)
@@ -193,8 +205,13 @@ def _parts(
         levels, place = np.unique(a[:, j], return_inverse=True)
         alone += matern((levels[:, None] - b[:, j]) ** 2)[place]
     alone /= max(a.shape[1], 1)
-    weights = left_off @ right_off.T / max(left_off.shape[1] - 1, 1)
-    return alone, together, weights, left @ right.T
+    return alone, together
+
+
+def _parts(unit: FloatArray, deviations: FloatArray, length: float) -> tuple[FloatArray, ...]:
+    """Return the covariances of unit scale: alone, together, weights and trend, `(n, n)` each."""
+    weights = deviations @ deviations.T / max(deviations.shape[1] - 1, 1)
+    return *_smooth(unit, unit, length), weights, unit @ unit.T
 
 
 def _covariance(scales: FloatArray, *parts: FloatArray) -> FloatArray:

@@ -123,10 +123,10 @@ class GaussianProcessPredictor(AbstractPredictor):
         correlations: dict[tuple[str, str], FloatArray] = {}
         for name, fitted in self._quantities.items():
             before = estimates.get(fitted.measured.after)
-            estimates[name] = estimate = fitted.estimate(own, before)
+            estimates[name], together = fitted.estimate(own, before)
             if before is not None:
                 first, second = sorted((name, before.quantity.name))
-                correlations[first, second] = fitted.correlation(own, before, estimate)
+                correlations[first, second] = together
         return Prediction(estimates=estimates, correlations=correlations)
 
     def _remark_on_modes_beyond(self, modes: ModeTable) -> None:

@@ -19,12 +19,14 @@ from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
 from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
 
-__all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity", "in_unit"]
+__all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity", "correlation_with_time", "in_unit"]
 
 TINY = 1e-12
 """Below this an error bar is rounding."""
 MIN_PROFILES = 3
 """Distinct modes below which a quantity cannot be told from noise."""
+LEAST_REPEATS = 5
+"""Repeated measurements below which their spread says too little."""
 FITTED_PROFILES = 200
 """Profiles that the parameters are fitted to; more hardly move them."""
 KEPT_PROFILES = 500
@@ -95,11 +97,19 @@ class Layout:
         )
 
 
+def correlation_with_time(follows: FloatArray, time: Estimate, own: Estimate) -> FloatArray:
+    """Return the correlation of the errors `(n,)` where a quantity follows the time at these rates.
+
+    A mode that takes longer than predicted spends its energy more slowly, so it draws less.
+    """
+    return np.clip(follows * time.mean_sd / np.maximum(own.mean_sd, TINY), -1.0, 1.0)
+
+
 def in_unit(
     quantity: quantities.Quantity, target: FloatArray, sd: FloatArray, *, noise_sd: float, scale: float
 ) -> Estimate:
     """Return an estimate from logarithms (from values over `scale`, where errors are absolute)."""
-    noise = np.full(len(target), noise_sd)
+    noise = np.minimum(sd, noise_sd)
     if quantity.is_log:
         return Estimate(quantity=quantity, value=np.exp(target), sd=sd, noise_sd=noise)
     return Estimate(quantity=quantity, value=scale * target, sd=scale * sd, noise_sd=scale * noise)
@@ -114,6 +124,11 @@ class Quantity:
     regression: Regression
     own_surface: Surface | None
     """Of a workload fitted on its own: what it lends as a reference."""
+    noise_sd: float
+    """What repeats of one mode differ by [log].
+
+    It is 0 where nothing was repeated: nobody knows then whether what is left over is noise or shape.
+    """
 
     @property
     def measured(self) -> quantities.Quantity:
@@ -137,21 +152,26 @@ class Quantity:
         mean, sd = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
         return mean + self.layout.level, sd
 
-    def estimate(self, modes: ModeTable, time: Estimate | None) -> Estimate:
-        """Predict in the unit of the quantity, from the estimated time where that is an input."""
+    def estimate(self, modes: ModeTable, time: Estimate | None) -> tuple[Estimate, FloatArray]:
+        """Predict in the unit of the quantity, from the estimated time where that is an input.
+
+        Returns:
+            The estimate, and how its error and that of the mean time go together, `(n,)`; 0 without time.
+        """
         # What repeats differ in time is no error of the mean time that power follows.
         before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
-        target, sd = self.predict(modes, *before)
-        noise_sd = self.regression.noise_sd
-        return in_unit(self.layout.measured, target, sd, noise_sd=noise_sd, scale=self.layout.scale)
-
-    def correlation(self, modes: ModeTable, time: Estimate, own: Estimate) -> FloatArray:
-        """Return how the errors of the mean time and of this quantity go together, `(n,)`.
-
-        A mode that takes longer than predicted spends its energy more slowly, so it draws less.
-        """
-        follows = self.regression.follows_time(self.layout.inputs(modes, np.log(time.value)))
-        return np.clip(follows * time.mean_sd / np.maximum(own.mean_sd, TINY), -1.0, 1.0)
+        inputs = self.layout.inputs(modes, *before)
+        target, sd = self.regression.predict(inputs)
+        own = in_unit(
+            self.measured,
+            target + self.layout.level,
+            sd,
+            noise_sd=self.noise_sd,
+            scale=self.layout.scale,
+        )
+        if time is None:
+            return own, np.zeros(len(modes))
+        return own, correlation_with_time(self.regression.follows_time(inputs), time, own)
 
     def lending_itself(self, workload: str, time: Quantity | None) -> Quantity:
         """Return this quantity with its own process as what it lends; `time` as for `log_mean`."""
@@ -247,7 +267,8 @@ class Learner:
         layout = self._layout(quantity, table.modes, target, references, log_time, scale)
         inputs = layout.inputs(table.modes, log_time)
         regression = self._regression(layout, references, inputs, target - layout.level)
-        fitted = Quantity(layout=layout, regression=regression, own_surface=None)
+        noise_sd = _repeat_sd(whole.modes.values, all_targets)
+        fitted = Quantity(layout=layout, regression=regression, own_surface=None, noise_sd=noise_sd)
         return fitted, whole, all_targets
 
     def _layout(
@@ -323,6 +344,18 @@ class Learner:
             predict=lambda modes: fitted.log_mean(modes, time),
         )
         return replace(fitted, own_surface=surface)
+
+
+def _repeat_sd(values: FloatArray, targets: FloatArray) -> float:
+    """Return what repeats of a mode differ by, pooled over the modes; 0 where there are too few to tell."""
+    _, group = np.unique(values, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    count = np.bincount(group)
+    freedom = len(targets) - len(count)
+    if freedom < LEAST_REPEATS:
+        return 0.0
+    means = np.bincount(group, weights=targets) / count
+    return float(np.sqrt(((targets - means[group]) ** 2).sum() / freedom))
 
 
 def _lent(reference: Quantity) -> Surface:
