@@ -18,6 +18,11 @@ class TestGaussianProcess(PredictorSuite):
         return predictor_class("gp")
 
 
+class TestGaussianProcessAlone(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("gp-alone")
+
+
 class TestNearest(PredictorSuite):
     def predictor(self) -> type[AbstractPredictor]:
         return predictor_class("nearest")
@@ -49,7 +54,7 @@ class TestLinear(PredictorSuite):
 
 
 def test_the_methods_are_those_of_the_command_line_and_their_classes_know_their_names():
-    assert METHODS == ("gp", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
+    assert METHODS == ("gp", "gp-alone", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
     assert tuple(predictor_class(method).method for method in METHODS) == METHODS
 
 

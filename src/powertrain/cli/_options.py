@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # Written out, because the layers that own these names would bring numpy with them; a test compares.
-METHODS = ("gp", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
+METHODS = ("gp", "gp-alone", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
@@ -127,8 +127,9 @@ def method_option(function: Decorated) -> Decorated:
         type=click.Choice(METHODS),
         default="gp",
         show_default=True,
-        help="How to predict: gp (Gaussian process), paper (the published network), paper-scratch (that "
-        "network without references), linear.",
+        help="How to predict: gp (Gaussian processes), gp-alone (without references), nearest, ridge and "
+        "factors (simple ways to transfer), paper (the published network), paper-scratch (that network "
+        "without references), linear.",
     )(function)
 
 

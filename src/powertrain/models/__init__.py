@@ -11,11 +11,21 @@ from powertrain.models._checkpoint import peek_method
 
 __all__ = ["METHODS", "AbstractPredictor", "load_predictor", "predictor_class"]
 
-METHODS: tuple[str, ...] = ("gp", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
+METHODS: tuple[str, ...] = (
+    "gp",
+    "gp-alone",
+    "nearest",
+    "ridge",
+    "factors",
+    "paper",
+    "paper-scratch",
+    "linear",
+)
 """The methods by name, the default first."""
 
 _CLASSES = {
     "gp": ("powertrain.models.gp", "GaussianProcessPredictor"),
+    "gp-alone": ("powertrain.models.gp", "GaussianProcessAlonePredictor"),
     "nearest": ("powertrain.models._nearest", "NearestPredictor"),
     "ridge": ("powertrain.models._ridge", "RidgePredictor"),
     "factors": ("powertrain.models._factors", "FactorsPredictor"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
 import numpy as np
+from typing_extensions import Self
 
 from powertrain import quantities
 from powertrain.errors import DataError, TooFewProfilesError
@@ -20,7 +21,7 @@ from powertrain.models.gp._file import fitted_restored, fitted_state
 from powertrain.models.gp._quantity import Learner, Quantity
 from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, ProfileTable
 
-__all__ = ["GaussianProcessPredictor"]
+__all__ = ["GaussianProcessAlonePredictor", "GaussianProcessPredictor"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ BEYOND = 0.02
 """How far outside a knob's range, relative to its value, a mode may lie without remark."""
 
 
-@final
 class GaussianProcessPredictor(AbstractPredictor):
     """Gaussian processes with a physics-shaped mean, priors and surfaces learned from references.
 
@@ -53,7 +53,7 @@ class GaussianProcessPredictor(AbstractPredictor):
         self._quantities = dict(fitted)
 
     @classmethod
-    def fit(cls, profiles: ProfileTable, *, seed: int = 0) -> GaussianProcessPredictor:
+    def fit(cls, profiles: ProfileTable, *, seed: int = 0) -> Self:
         """Learn one workload from its own profiles; from 3 distinct modes up, thousands are fine."""
         return cls._learn([], profiles, seed=seed)
 
@@ -64,7 +64,7 @@ class GaussianProcessPredictor(AbstractPredictor):
         profiles: ProfileTable,
         *,
         seed: int = 0,
-    ) -> GaussianProcessPredictor:
+    ) -> Self:
         """Learn a workload from 3 or more profiles and from `gp` predictors of others.
 
         References may be of other devices. One that lacks a quantity lends only the other.
@@ -91,7 +91,7 @@ class GaussianProcessPredictor(AbstractPredictor):
         profiles: ProfileTable,
         *,
         seed: int,
-    ) -> GaussianProcessPredictor:
+    ) -> Self:
         coordinates = Coordinates.of(profiles.modes)
         if profiles.ends is not None:
             coordinates = coordinates.covering(profiles.ends)
@@ -156,7 +156,7 @@ class GaussianProcessPredictor(AbstractPredictor):
         return Checkpoint(method=self.method, header=header, arrays=arrays)
 
     @classmethod
-    def _restore(cls, checkpoint: Checkpoint) -> GaussianProcessPredictor:
+    def _restore(cls, checkpoint: Checkpoint) -> Self:
         device: str = checkpoint.value("device")
         coordinates = Coordinates.from_header(checkpoint.value("coordinates"))
         headers: dict[str, dict[str, Any]] = checkpoint.value("quantities")
@@ -174,6 +174,25 @@ class GaussianProcessPredictor(AbstractPredictor):
             coordinates=coordinates,
             fitted=found,
         )
+
+
+@final
+class GaussianProcessAlonePredictor(GaussianProcessPredictor):
+    """`gp` without references: what transfer is worth is told by comparing the two."""
+
+    method: ClassVar[str] = "gp-alone"
+    uses_references: ClassVar[bool] = False
+
+    @classmethod
+    def transfer(
+        cls,
+        references: Sequence[AbstractPredictor],
+        profiles: ProfileTable,
+        *,
+        seed: int = 0,
+    ) -> Self:
+        """Do as `fit` does: the references are not looked at."""
+        return cls.fit(profiles, seed=seed)
 
 
 def _alone(learner: Learner, order: Sequence[quantities.Quantity]) -> dict[str, Quantity | Blend]:
