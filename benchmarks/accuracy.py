@@ -4,8 +4,8 @@
 
 The first compares `gp` with the best of its simple rivals (`gp-alone`, `nearest`, `ridge`, `factors`), chosen
 for each target with hindsight: the ratio of the mean errors over the seeds. The second has the errors
-themselves. Without the measurements it says so and stops. `--quick` takes three seeds and four targets of each
-file.
+themselves. Without the measurements it says so and stops. `--quick` takes three seeds and four targets of
+each file.
 """
 
 from __future__ import annotations

@@ -29,30 +29,88 @@ __all__ = ["fit_command", "transfer_command"]
 @command(
     "fit",
     short="Fit a reference from many profiles.",
-    examples=("fit --db profiles.db --workload resnet18 --out resnet18.ptm",),
+    examples=(
+        "fit --db profiles.db --workload resnet18 --out resnet18.ptm",
+        "fit --db profiles.db --all --out bundle.ptm",
+    ),
 )
 @database_option()
-@click.option("--workload", required=True, help="The workload to learn.")
+@click.option("--workload", help="The workload to learn.")
+@click.option("--all", "every", is_flag=True, help="Learn all workloads, and write them to one bundle.")
 @click.option("--device", help="Its device; needed where it was profiled on several.")
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as resnet18.ptm.")
 @method_option
 @seed_option
 @json_option
 def fit_command(
-    database: str, workload: str, device: str | None, out: Path, method: str, seed: int, as_json: bool
+    database: str,
+    workload: str | None,
+    every: bool,
+    device: str | None,
+    out: Path,
+    method: str,
+    seed: int,
+    as_json: bool,
 ) -> None:
-    """Fit a reference: learn a workload from its own, many profiles."""
-    from powertrain import workflow
+    """Fit a reference: learn a workload from its own, many profiles.
+
+    With `--all` every workload of the database is learned, and the file is a bundle, which `transfer` takes
+    as a reference.
+    """
     from powertrain.dataset import open_store
 
+    if every == (workload is not None):
+        raise click.UsageError("give either --workload NAME or --all")
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
-        profiles = store.table(workload=workload, device=device)
+        if workload is None:
+            owners = [pair for pair in store.counts() if device in (None, pair[0])]
+            tables = [store.table(device=d, workload=w) for d, w in owners]
+        else:
+            tables = [store.table(workload=workload, device=device)]
+    if every:
+        _fit_bundle(tables, out, method=method, seed=seed, as_json=as_json)
+    else:
+        _fit_one(tables[0], out, method=method, seed=seed, as_json=as_json)
+
+
+def _fit_one(profiles: ProfileTable, out: Path, *, method: str, seed: int, as_json: bool) -> None:
+    from powertrain import workflow
+
     started_s = time.perf_counter()
     predictor = workflow.fit(profiles, method=method, seed=seed)
     fit_s = time.perf_counter() - started_s
     predictor.save(out)
-    _tell(predictor, profiles, out, fit_s=fit_s, references=(), as_json=as_json)
+    _tell(predictor, profiles, out, fit_s=fit_s, references=(), lent=0, as_json=as_json)
+
+
+def _fit_bundle(tables: list[ProfileTable], out: Path, *, method: str, seed: int, as_json: bool) -> None:
+    from powertrain import workflow
+    from powertrain.errors import DataError, TooFewProfilesError
+    from powertrain.models import save_bundle
+
+    started_s = time.perf_counter()
+    fitted: list[AbstractPredictor] = []
+    left_out: list[str] = []
+    for profiles in tables:
+        try:
+            fitted.append(workflow.fit(profiles, method=method, seed=seed))
+        except TooFewProfilesError as error:
+            left_out.append(str(error))
+    if not fitted:
+        found = left_out[0] if left_out else "the database holds no profiles of that device"
+        raise DataError(f"nothing to fit: {found}")
+    fit_s = time.perf_counter() - started_s
+    save_bundle(fitted, out)
+    if as_json:
+        members = [{"device": one.device, "workload": one.workload} for one in fitted]
+        print_json(
+            {"file": str(out), "method": method, "members": members, "left_out": left_out, "fit_s": fit_s}
+        )
+        return
+    for reason in left_out:
+        click.echo(f"left out: {reason}", err=True)
+    click.echo(f"{method}: {len(fitted)} references in {fit_s:.2f} s: {out}")
 
 
 @command(
@@ -68,7 +126,7 @@ def fit_command(
     "references",
     type=existing_file,
     multiple=True,
-    help="Predictor of another workload or device, from `fit`; may be repeated.",
+    help="Predictor of another workload or device, or a bundle of them, from `fit`; may be repeated.",
 )
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as mobilenet.ptm.")
 @method_option
@@ -87,17 +145,19 @@ def transfer_command(
     """Learn a new workload from a few profiles and from references."""
     from powertrain import workflow
     from powertrain.dataset import open_store
-    from powertrain.models import load_predictor
+    from powertrain.models import load_references
 
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
         profiles = store.table(workload=workload, device=device)
-    loaded = [load_predictor(path) for path in references]
+    loaded = [one for path in references for one in load_references(path)]
+    # A bundle may hold the target itself, from an earlier day: it would be its own reference.
+    loaded = [r for r in loaded if (r.device, r.workload) != (profiles.device, profiles.workload)]
     started_s = time.perf_counter()
     predictor = workflow.transfer(loaded, profiles, method=method, seed=seed)
     fit_s = time.perf_counter() - started_s
     predictor.save(out)
-    _tell(predictor, profiles, out, fit_s=fit_s, references=references, as_json=as_json)
+    _tell(predictor, profiles, out, fit_s=fit_s, references=references, lent=len(loaded), as_json=as_json)
 
 
 def _tell(
@@ -107,6 +167,7 @@ def _tell(
     *,
     fit_s: float,
     references: tuple[Path, ...],
+    lent: int,
     as_json: bool,
 ) -> None:
     quantities = [quantity.name for quantity in profiles.measured]
@@ -125,8 +186,8 @@ def _tell(
         print_json(facts)
         return
     source = f"{len(profiles):,} profile{'s' if len(profiles) != 1 else ''}"
-    if references:
-        source += f" and {len(references)} reference{'s' if len(references) != 1 else ''}"
+    if lent:
+        source += f" and {lent} reference{'s' if lent != 1 else ''}"
     click.echo(
         f"{predictor.method}: {' and '.join(quantities)} of {predictor.workload} on {predictor.device}, "
         f"from {source}, in {fit_s:.2f} s: {out}"

@@ -7,9 +7,17 @@ from pathlib import Path
 
 from powertrain.errors import CheckpointError, UnknownNameError
 from powertrain.models._base import AbstractPredictor
+from powertrain.models._bundle import BUNDLE, load_references, save_bundle
 from powertrain.models._checkpoint import peek_method
 
-__all__ = ["METHODS", "AbstractPredictor", "load_predictor", "predictor_class"]
+__all__ = [
+    "METHODS",
+    "AbstractPredictor",
+    "load_predictor",
+    "load_references",
+    "predictor_class",
+    "save_bundle",
+]
 
 METHODS: tuple[str, ...] = (
     "gp",
@@ -47,6 +55,10 @@ def predictor_class(method: str) -> type[AbstractPredictor]:
 def load_predictor(path: Path | str) -> AbstractPredictor:
     """Read a predictor of any method; anything but a complete predictor file is a `CheckpointError`."""
     method = peek_method(Path(path))
+    if method == BUNDLE:
+        raise CheckpointError(
+            f"{path} is a bundle of many references, not one predictor: give it as --reference of transfer"
+        )
     if method not in METHODS:
         raise CheckpointError(
             f"{path} was made by the method {method!r}, which this version does not have "

@@ -87,6 +87,17 @@ class AbstractPredictor(ABC):
         """Rebuild a predictor from what `_state` returned."""
 
     @final
+    def state(self) -> Checkpoint:
+        """Return everything that `restored` needs, as a file would keep it."""
+        return self._state()
+
+    @final
+    @classmethod
+    def restored(cls, checkpoint: Checkpoint) -> Self:
+        """Rebuild a predictor from its state; a damaged one raises `CheckpointError`."""
+        return cls._restore(checkpoint)
+
+    @final
     def save(self, path: Path | str) -> None:
         """Write the predictor to one file: arrays and JSON, never pickle; replaced atomically."""
         write_checkpoint(self._state(), Path(path))
