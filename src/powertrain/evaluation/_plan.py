@@ -98,6 +98,8 @@ class EvaluationPlan:
     seeds: int = 5
     """How many draws of the profiled modes: seeds 0, 1, ..."""
     sampling: Sampling = "spread"
+    informed: bool = False
+    """Whether a spread plan looks where the references, as `gp` knows them, differ most."""
     limits: LimitSweep | None = None
     """Power limits to choose under; without, only the errors are scored."""
     risks: tuple[float, ...] = (0.05,)

@@ -128,7 +128,13 @@ class _Run:
     def go(self) -> None:
         classes = {method: predictor_class(method) for method in self.plan.methods}
         for target, count, seed in self._cases():
-            profiled = plan_modes(target.table.modes, count, sampling=self.plan.sampling, seed=seed)
+            profiled = plan_modes(
+                target.table.modes,
+                count,
+                sampling=self.plan.sampling,
+                seed=seed,
+                references=self._fitted("gp", predictor_class("gp"), target) if self.plan.informed else (),
+            )
             case = Case(
                 device=target.table.device,
                 target=target.table.workload,

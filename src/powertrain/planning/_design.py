@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import TooFewProfilesError
 from powertrain.planning._variance import MOST, least_variance
-from powertrain.records import FloatArray, ModeTable
+from powertrain.records import FloatArray, ModeTable, Prediction
 from powertrain.space import ModeSpace
 
-__all__ = ["Sampling", "check_request", "paper_grid", "plan_modes"]
+__all__ = ["Predicts", "Sampling", "check_request", "paper_grid", "plan_modes"]
 
 Sampling = Literal["spread", "random"]
 
 LOG_SHARE = 0.4
 """Of the logarithm in the place of a knob, the rest its rank; either alone is worse on some data
 (`benchmarks/ablation.py`)."""
+DIFFERENCE = 2.0
+"""How far a target may differ from the mean of its references, in what they differ from each other."""
 DRAWN = 8
 """Modes among which the farthest is taken when a plan is filled up."""
 
 
+class Predicts(Protocol):
+    """Whatever predicts modes, such as a predictor of a reference."""
+
+    def predict(self, modes: ModeTable) -> Prediction:
+        """Predict `modes`."""
+        ...
+
+
 def plan_modes(
-    modes: ModeTable, n: int, *, sampling: Sampling = "spread", seed: int = 0
+    modes: ModeTable,
+    n: int,
+    *,
+    sampling: Sampling = "spread",
+    seed: int = 0,
+    references: Sequence[Predicts] = (),
 ) -> npt.NDArray[np.int64]:
     """Choose `n` distinct rows of `modes` to profile, as `(n,)` indices in the order to measure them.
 
@@ -41,6 +56,8 @@ def plan_modes(
         n: How many.
         sampling: `"spread"` or `"random"`.
         seed: Names the design.
+        references: Predictors of other workloads on the same device. With two or more, a spread plan looks
+            where they differ most, since there the profiles tell which of them the target resembles.
 
     Raises:
         TooFewProfilesError: `n` is more than the modes there are.
@@ -59,7 +76,7 @@ def plan_modes(
         return order[centres]
     if not varying:
         return rng.permutation(len(modes))[:n]
-    first = least_variance(coordinates, min(n, MOST), rng)
+    first = least_variance(coordinates, min(n, MOST), rng, directions=_differences(modes, references))
     return _filled_up(coordinates, n, first.tolist(), rng)
 
 
@@ -96,6 +113,29 @@ def _coordinates(values: FloatArray) -> FloatArray:
         ranks = np.arange(len(levels)) / (len(levels) - 1)
         columns.append((LOG_SHARE * logs + (1.0 - LOG_SHARE) * ranks)[rank])
     return np.stack(columns, axis=1) if columns else np.zeros((len(values), 0))
+
+
+def _differences(
+    modes: ModeTable, references: Sequence[Predicts]
+) -> Callable[[npt.NDArray[np.int64]], FloatArray] | None:
+    """Return what tells of some rows how the references differ from their mean; None for less than two."""
+    if len(references) < 2:
+        return None
+
+    def of(rows: npt.NDArray[np.int64]) -> FloatArray:
+        predicted = [reference.predict(modes.take(rows)) for reference in references]
+        found: list[FloatArray] = []
+        for name in predicted[0].estimates:
+            known = [p.of(name) for p in predicted if p.of(name).is_known]
+            logs = [np.log(e.value) if e.quantity.is_log else e.value / (e.value.std() or 1.0) for e in known]
+            if len(logs) > 1:
+                surfaces = np.stack(logs, axis=1)
+                off = surfaces - surfaces.mean(axis=1, keepdims=True)
+                found.append(off * (DIFFERENCE / (len(logs) - 1) ** 0.5))
+        # Each quantity has its say.
+        return np.concatenate(found, axis=1) / len(found) ** 0.5 if found else np.zeros((len(rows), 1))
+
+    return of
 
 
 def _filled_up(

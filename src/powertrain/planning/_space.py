@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import TooFewProfilesError
-from powertrain.planning._design import Sampling, check_request, plan_modes
+from powertrain.planning._design import Predicts, Sampling, check_request, plan_modes
 from powertrain.records import ModeTable
 from powertrain.space import ModeSpace
 
@@ -26,7 +26,13 @@ DRAWS, SMALLEST_DRAW = 64, 1024
 
 
 def plan_space(
-    space: ModeSpace, n: int, *, sampling: Sampling = "spread", seed: int = 0, exist: Exist | None = None
+    space: ModeSpace,
+    n: int,
+    *,
+    sampling: Sampling = "spread",
+    seed: int = 0,
+    exist: Exist | None = None,
+    references: Sequence[Predicts] = (),
 ) -> ModeTable:
     """Choose `n` modes of a space to profile, in the order to measure them; a large space is never listed.
 
@@ -38,6 +44,7 @@ def plan_space(
         n: How many.
         sampling: As for `plan_modes`.
         seed: Names the design.
+        references: As for `plan_modes`.
         exist: Tells which of some modes the device has, `(n_modes,)` booleans; all of them by default.
 
     Raises:
@@ -52,7 +59,7 @@ def plan_space(
     else:
         most = n if sampling == "random" else max(CANDIDATES, 2 * n)
         there = _drawn(space, n, most, np.random.default_rng(seed), exist)
-    return there.take(plan_modes(there, n, sampling=sampling, seed=seed))
+    return there.take(plan_modes(there, n, sampling=sampling, seed=seed, references=references))
 
 
 def _drawn(

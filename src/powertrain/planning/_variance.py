@@ -10,6 +10,7 @@ places a little inside, because each tells of more modes around it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -19,6 +20,8 @@ import numpy.typing as npt
 from powertrain.records import FloatArray
 
 __all__ = ["MOST", "least_variance"]
+
+Directions = Callable[[npt.NDArray[np.int64]], FloatArray]
 
 MOST = 64
 """Profiles beyond which the design is no longer worked out in this way: even a plain spread is then dense."""
@@ -36,19 +39,20 @@ ROOT5 = 5**0.5
 
 
 def least_variance(
-    coordinates: FloatArray, n: int, rng: np.random.Generator, *, directions: FloatArray | None = None
+    coordinates: FloatArray, n: int, rng: np.random.Generator, *, directions: Directions | None = None
 ) -> npt.NDArray[np.int64]:
     """Return `n` rows of `(m, k)` coordinates from 0 to 1, no more than `MOST`.
 
-    `directions` is `(m, d)`: log-surfaces in the direction of which the target may differ from what is
-    expected, one standard deviation long.
+    `directions` tells of some rows what the target may differ by from what is expected: `(rows, d)`
+    log-surfaces, each one standard deviation long.
     """
     m = len(coordinates)
     pool = np.sort(rng.choice(m, min(POOL, max(int(SHARE * m), min(m, 3 * MOST))), replace=False))
     prior = _prior(coordinates[pool])
     if directions is not None:
-        about = directions[pool] - directions[pool].mean(axis=0)
-        prior += about @ about.T
+        off = directions(pool)
+        off = off - off.mean(axis=0)
+        prior += off @ off.T
     weights = np.exp(rng.normal(0.0, JITTER, len(pool)))
     design = _Design(prior=prior, weights=weights)
     chosen = design.greedy([], min(n, EXCHANGED))
