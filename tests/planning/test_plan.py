@@ -132,13 +132,13 @@ def test_a_plan_of_a_large_space_has_as_many_distinct_modes_as_were_asked_for(sp
 
 
 @pytest.mark.parametrize("space", [SWITCHES, VAST], ids=["switches", "vast"])
-def test_a_spread_plan_of_a_large_space_takes_all_values_of_a_knob_about_equally_often(space):
+def test_a_spread_plan_of_a_large_space_takes_no_value_of_a_knob_twice_or_half_as_often_as_its_share(space):
     plan = plan_space(space, 640, seed=1)
 
     for column, knob in zip(plan.values.T, space.knobs, strict=True):
         often = np.array([(column == value).sum() for value in knob.values])
-        assert often.min() > 0.6 * 640 / len(knob.values)
-        assert often.max() < 1.6 * 640 / len(knob.values)
+        assert often.min() > 0.5 * 640 / len(knob.values)
+        assert often.max() < 2.0 * 640 / len(knob.values)
 
 
 @pytest.mark.parametrize("sampling", ["spread", "random"])

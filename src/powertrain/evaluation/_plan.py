@@ -14,7 +14,7 @@ from powertrain.errors import DataError, MissingKnobError, PowerTrainError, Unkn
 from powertrain.planning import Sampling
 from powertrain.records import FloatArray, ProfileTable
 
-__all__ = ["ALL", "OTHERS", "SAME", "EvaluationPlan", "LimitSweep", "Tables", "Target", "resolve"]
+__all__ = ["ALL", "NONE", "OTHERS", "SAME", "EvaluationPlan", "LimitSweep", "Tables", "Target", "resolve"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ OTHERS = "others"
 """As a reference: every workload but the target (unless a workload has this name)."""
 SAME = "same"
 """As a reference: the target's own workload, on other devices (unless a workload has this name)."""
+NONE = "none"
+"""As the only reference: no reference (unless a workload has this name)."""
 
 AUTO_LIMITS = 30
 MOST_LIMITS = 10_000
@@ -199,7 +201,7 @@ def _target(plan: EvaluationPlan, name: str, known: Sequence[str], tables: Table
 
 def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple[str, str]]:
     """Return the `(device, workload)` of the references that exist, the target itself never among them."""
-    if not plan.references:
+    if not plan.references or _none_is_wanted(plan, tables):
         return []
     own = (plan.device, target)
     devices = plan.reference_devices or (plan.device,)
@@ -221,6 +223,10 @@ def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple
     if not found:
         raise _no_reference(target, devices, tables, named_itself=named_itself)
     return found
+
+
+def _none_is_wanted(plan: EvaluationPlan, tables: Tables) -> bool:
+    return plan.references == (NONE,) and NONE not in {workload for _, workload in tables}
 
 
 def _refuse_unknown_references(

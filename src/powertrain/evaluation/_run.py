@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, final
 
@@ -31,6 +31,9 @@ from powertrain.records import Prediction, ProfileTable
 from powertrain.space import ModeSpace
 
 __all__ = ["Evaluation", "EvaluationInterruptedError", "Progress", "evaluate"]
+
+LOOKED_AT = 500
+"""Modes over which the trust in references is averaged."""
 
 Progress = Callable[[int, int, str], None]
 """Called before each step with how many are done, how many there are, and what comes next."""
@@ -222,6 +225,9 @@ class _Trial:
         row = self._errors(
             predictor_class.method, prediction, fit_s=fitted_s - started_s, predict_s=predicted_s - fitted_s
         )
+        if references:
+            some = table.modes.take(np.arange(0, len(table), 1 + len(table) // LOOKED_AT))
+            row = replace(row, trust=dict(predictor.trust(some)))
         return row, self._choices(predictor_class.method, prediction)
 
     def _errors(self, method: str, prediction: Prediction, *, fit_s: float, predict_s: float) -> ErrorRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -76,6 +76,19 @@ class AbstractPredictor(ABC):
     @abstractmethod
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`, which must have all of `knobs` (others are ignored)."""
+
+    def glance(self, modes: ModeTable) -> Prediction:
+        """Predict as `predict` does, without a remark on modes that lie outside what was profiled."""
+        return self.predict(modes)
+
+    def trust(self, modes: ModeTable) -> Mapping[str, float]:
+        """Return how much each source counts in the predictions of some modes, on average: shares of one.
+
+        Sources are named for people to read, the profiles alone as `""`. It is empty where the method does
+        not tell.
+        """
+        del modes
+        return {}
 
     @abstractmethod
     def _state(self) -> Checkpoint:

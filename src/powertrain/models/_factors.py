@@ -18,6 +18,9 @@ __all__ = ["FactorsPredictor"]
 STRAY = 0.1
 """How far, beyond the references' own spread, a loading may lie from theirs, relative to their size."""
 
+EXPONENTS = tuple(map(float, np.linspace(-5.0, -1.0, 9)))
+"""Powers of ten that the variance of the residual may be of what the factors explain."""
+
 
 @final
 class FactorsPredictor(AbstractCombination):
@@ -53,26 +56,29 @@ def _fitted(
     are its own row, as the directions are orthonormal.
     """
     n = len(about)
-    mean = directions.mean(axis=0)
-    spread = np.cov(directions.T, bias=True).reshape(len(mean), -1)
-    prior = spread + np.diag(STRAY**2 * (directions**2).mean(axis=0))
+    mean: FloatArray = directions.mean(axis=0)
+    loadings_off = directions - mean
+    prior = loadings_off.T @ loadings_off / len(directions)
+    prior += np.diag(STRAY**2 * (directions**2).mean(axis=0))
     factors = about @ directions
     off = target - factors @ mean
-    explained = factors @ prior @ factors.T
-    best = (-np.inf, mean, prior, 1.0)
-    for ratio in np.logspace(-5.0, -1.0, 9):
-        # Of all residual variances, relative to what the factors explain, the likeliest.
-        noise = ratio * max(float(np.trace(explained)) / n, 1e-12)
-        covariance = explained + noise * np.eye(n)
-        solved = np.linalg.solve(covariance, off)
-        evidence = -0.5 * float(off @ solved) - 0.5 * float(np.linalg.slogdet(covariance)[1])
-        if evidence > best[0]:
-            gain = prior @ factors.T
-            left = prior - gain @ np.linalg.solve(covariance, gain.T)
-            best = (evidence, mean + gain @ solved, left, noise)
-    evidence, loadings, left, _ = best
+    gain = prior @ factors.T
+    explained = factors @ gain
+    size = max(float(np.trace(explained)) / n, 1e-12)
+    # Of all residual variances, relative to what the factors explain, the likeliest.
+    covariances: list[FloatArray] = [explained + size * 10.0**e * np.eye(n) for e in EXPONENTS]
+    evidences = [_evidence(off, covariance) for covariance in covariances]
+    best = int(np.argmax(evidences))
+    solved: FloatArray = np.linalg.solve(covariances[best], np.column_stack([off, gain.T]))
+    loadings: FloatArray = mean + gain @ solved[:, 0]
+    left: FloatArray = prior - gain @ solved[:, 1:]
     rest = target - factors @ loadings
     variance = noise_variance(float(rest @ rest), max(n - 1, 1))
     values, vectors = np.linalg.eigh(left)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    return evidence, directions @ loadings, directions @ root, variance
+    return evidences[best], directions @ loadings, directions @ root, variance
+
+
+def _evidence(off: FloatArray, covariance: FloatArray) -> float:
+    """Return the log-likelihood of `(n,)` normal values with mean 0, but for a constant."""
+    return -0.5 * float(off @ np.linalg.solve(covariance, off) + np.linalg.slogdet(covariance)[1])

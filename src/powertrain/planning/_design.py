@@ -29,8 +29,8 @@ DRAWN = 8
 class Predicts(Protocol):
     """Whatever predicts modes, such as a predictor of a reference."""
 
-    def predict(self, modes: ModeTable) -> Prediction:
-        """Predict `modes`."""
+    def glance(self, modes: ModeTable) -> Prediction:
+        """Predict `modes`, without remarks on them."""
         ...
 
 
@@ -123,7 +123,7 @@ def _differences(
         return None
 
     def of(rows: npt.NDArray[np.int64]) -> FloatArray:
-        predicted = [reference.predict(modes.take(rows)) for reference in references]
+        predicted = [reference.glance(modes.take(rows)) for reference in references]
         found: list[FloatArray] = []
         for name in predicted[0].estimates:
             known = [p.of(name) for p in predicted if p.of(name).is_known]

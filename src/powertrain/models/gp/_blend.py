@@ -14,7 +14,10 @@ from powertrain.models.gp._quantity import Quantity, correlation_with_time, in_u
 from powertrain.models.gp._regression import RegressionInputs
 from powertrain.records import Estimate, FloatArray, ModeTable
 
-__all__ = ["Blend"]
+__all__ = ["ALL", "Blend"]
+
+ALL = "all references together"
+"""Where a model learns from all of them."""
 
 
 @final
@@ -69,10 +72,11 @@ class Blend:
         follows = (_shares(parts.sds)[:2] * np.stack(follow)).sum(axis=0)
         return estimate, correlation_with_time(follows, time, estimate)
 
-    def worth(self, modes: ModeTable, time: Estimate | None) -> FloatArray:
-        """Return the mean share `(3,)` of each model over some modes: alone, beside, likeness."""
+    def trust(self, modes: ModeTable, time: Estimate | None) -> dict[str, float]:
+        """Return the mean share of each model over some modes, by what it learns from; `""`: no reference."""
         before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
-        return _shares(self._parts(modes, *before).sds).mean(axis=1)
+        alone, beside, likeness = _shares(self._parts(modes, *before).sds).mean(axis=1)
+        return {"": alone, self.beside.layout.stack.surfaces[0].workload: beside, ALL: likeness}
 
     def _parts(self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None) -> _Parts:
         layout = self.beside.layout

@@ -21,7 +21,7 @@ from typing import final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve
 from scipy.special import logsumexp, ndtri
 
 from powertrain.models.gp._regression import CHUNK, LEVEL_SD, matern
@@ -46,7 +46,7 @@ LOG_SDS = np.array([1.2, 1.2, 1.0, 1.2, 1.2])
 
 @cache
 def _scales() -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Return `(DRAWS, 5)` scales and the number of the length scale of each draw."""
+    """Return `(DRAWS, 5)` scales and the number `(DRAWS,)` of the length scale of each draw."""
     rng = np.random.default_rng(0)
     # A Latin hypercube: each scale alone is spread evenly over its prior.
     ranks = np.argsort(rng.random((5, DRAWS)), axis=1).T
@@ -91,9 +91,10 @@ class Likeness:
         parts = _parts(unit, deviations, length)
         solved = np.empty((len(unit), len(shares)))
         average = np.zeros((len(unit), len(unit)))
-        for i, (scale, centre) in enumerate(zip(scales, chosen, strict=True)):
-            covariance = _covariance(scale, *parts) + scale[NOISE] ** 2 * np.eye(len(unit))
-            solved[:, i] = cho_solve(cho_factor(covariance, lower=True), off[:, centre])
+        for i in range(len(shares)):
+            covariance = _covariance(scales[i], *parts) + scales[i, NOISE] ** 2 * np.eye(len(unit))
+            factor = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+            solved[:, i] = cho_solve((factor, True), off[:, int(chosen[i])])
             average += shares[i] * covariance
         return cls(
             unit=unit,
@@ -174,9 +175,12 @@ def _likeliest(
     unit, deviations, off = unit[few], deviations[few], off[few]
     scales, lengths = _scales()
     parts = [_parts(unit, deviations, length) for length in LENGTHS]
-    covariances = np.stack([_covariance(s, *parts[j]) for s, j in zip(scales, lengths, strict=True)])
+    covariances: FloatArray = np.stack(
+        [_covariance(s, *parts[j]) for s, j in zip(scales, lengths, strict=True)]
+    )
     covariances += (scales[:, NOISE] ** 2)[:, None, None] * np.eye(len(unit))
-    evidence = _log_evidence(np.linalg.inv(np.linalg.cholesky(covariances)), off)
+    roots = np.asarray(np.linalg.inv(np.linalg.cholesky(covariances)), dtype=np.float64)
+    evidence = _log_evidence(roots, off)
     best = int(np.argmax([logsumexp(evidence[lengths == j]) for j in range(len(LENGTHS))]))
     evidence[lengths != best] = -np.inf
     draws, chosen = np.unravel_index(np.argsort(-evidence, axis=None)[:KEPT], evidence.shape)

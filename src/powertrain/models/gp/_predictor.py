@@ -107,18 +107,22 @@ class GaussianProcessPredictor(AbstractPredictor):
         learner = Learner(profiles, coordinates, seed)
         # What depends on another quantity comes after it.
         order = sorted(profiles.measured, key=lambda q: q.after != "")
+        lenders = [reference._quantities for reference in references]
         with one_thread():
-            fitted = _alone(learner, order) if not references else _blended(learner, order, references)
+            fitted = _blended(learner, order, lenders) if lenders else _alone(learner, order)
         return cls(device=profiles.device, workload=profiles.workload, coordinates=coordinates, fitted=fitted)
 
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`; a quantity that was never measured is NaN."""
-        with one_thread():
-            return self._predict(modes)
+        self._remark_on_modes_beyond(ModeTable(knobs=self.knobs, values=modes.select(self.knobs)))
+        return self.glance(modes)
 
-    def _predict(self, modes: ModeTable) -> Prediction:
-        own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
-        self._remark_on_modes_beyond(own)
+    def glance(self, modes: ModeTable) -> Prediction:
+        """Predict as `predict` does, without a remark on modes that lie outside what was profiled."""
+        with one_thread():
+            return self._predict(ModeTable(knobs=self.knobs, values=modes.select(self.knobs)))
+
+    def _predict(self, own: ModeTable) -> Prediction:
         estimates: dict[str, Estimate] = {}
         correlations: dict[tuple[str, str], FloatArray] = {}
         for name, fitted in self._quantities.items():
@@ -128,6 +132,23 @@ class GaussianProcessPredictor(AbstractPredictor):
                 first, second = sorted((name, before.quantity.name))
                 correlations[first, second] = together
         return Prediction(estimates=estimates, correlations=correlations)
+
+    def trust(self, modes: ModeTable) -> dict[str, float]:
+        """Return how much the profiles alone, the closest references and all of them together count.
+
+        A reference that is closest in time or in power is named; shares are means over modes and quantities.
+        """
+        own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
+        found: dict[str, float] = {}
+        estimates: dict[str, Estimate] = {}
+        with one_thread():
+            for name, fitted in self._quantities.items():
+                before = estimates.get(fitted.measured.after)
+                estimates[name] = fitted.estimate(own, before)[0]
+                shares = {"": 1.0} if isinstance(fitted, Quantity) else fitted.trust(own, before)
+                for source, share in shares.items():
+                    found[source] = found.get(source, 0.0) + share / len(self._quantities)
+        return found
 
     def _remark_on_modes_beyond(self, modes: ModeTable) -> None:
         low, high = self._coordinates.low, self._coordinates.high
@@ -203,12 +224,12 @@ def _alone(learner: Learner, order: Sequence[quantities.Quantity]) -> dict[str, 
 
 
 def _blended(
-    learner: Learner, order: Sequence[quantities.Quantity], references: Sequence[GaussianProcessPredictor]
+    learner: Learner, order: Sequence[quantities.Quantity], lenders: Sequence[Mapping[str, Quantity | Blend]]
 ) -> dict[str, Quantity | Blend]:
     """Return each quantity as a blend, or alone where no reference has it."""
     fitted: dict[str, Quantity | Blend] = {}
     for quantity in order:
-        have = [r._quantities[quantity.name] for r in references if quantity.name in r._quantities]
+        have = [one[quantity.name] for one in lenders if quantity.name in one]
         time, lent = fitted.get(quantity.after), [_lender(one) for one in have]
         alone = learner.learn(quantity, [], time)
         fitted[quantity.name] = (
