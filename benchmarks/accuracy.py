@@ -1,6 +1,6 @@
 """Score every method on every file of measurements in ../shared/data and write two tables.
 
-    python benchmarks/accuracy.py [--quick] [--seeds 10] [--only FILE ...] [--paper]
+    python benchmarks/accuracy.py [--quick] [--informed] [--seeds 10] [--only FILE ...] [--paper]
 
 The first compares `gp` with the best of its simple rivals (`gp-alone`, `nearest`, `ridge`, `factors`), chosen
 for each target with hindsight: the ratio of the mean errors over the seeds. The second has the errors
@@ -15,7 +15,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,7 @@ class Protocol:
     file: str
     device: str
     references: str = "others"
+    informed: bool = False
     reference_device: str | None = None
     knobs: tuple[str, ...] = field(default=())
 
@@ -73,6 +74,7 @@ class Protocol:
             methods=tuple(methods),
             profiles=tuple(counts),
             seeds=seeds,
+            informed=self.informed,
         )
 
 
@@ -126,7 +128,7 @@ def scored(
     names = [workload for owner, workload in tables if owner == device]
     if targets is not None and len(names) > targets:
         names = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, targets).astype(int))]
-    own = Protocol(**{**protocol.__dict__, "device": device})
+    own = replace(protocol, device=device)
     alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
     for name in names:
         modes = len(tables[device, name].averaged())
@@ -201,6 +203,7 @@ def main() -> int:
     parser.add_argument("--targets", type=int, help="Take this many targets of each file.")
     parser.add_argument("--profiles", type=lambda text: tuple(map(int, text.split(","))), default=PROFILES)
     parser.add_argument("--quick", action="store_true", help="Three seeds and four targets a file.")
+    parser.add_argument("--informed", action="store_true", help="Profile where the references differ most.")
     parser.add_argument("--paper", action="store_true", help="Score the paper's networks and linear too.")
     parser.add_argument("--only", action="append", help="Take this file alone; may be repeated.")
     parser.add_argument("--out", default="accuracy.md")
@@ -211,12 +214,13 @@ def main() -> int:
     seeds, targets = (3, 4) if options.quick else (options.seeds, options.targets)
     methods = (*METHODS, *PAPER) if options.paper else METHODS
     errors: dict[Key, dict[str, float]] = {}
-    for protocol in PROTOCOLS:
-        if options.only and protocol.file not in options.only:
+    for asked in PROTOCOLS:
+        if options.only and asked.file not in options.only:
             continue
-        if not (DATA / f"{protocol.file}.csv").exists():
-            print(f"skipped: {protocol.file}.csv is not in {DATA}")
+        if not (DATA / f"{asked.file}.csv").exists():
+            print(f"skipped: {asked.file}.csv is not in {DATA}")
             continue
+        protocol = replace(asked, informed=options.informed and bool(asked.references))
         own = methods if protocol.references else ("gp-alone", *(PAPER[1:] if options.paper else ()))
         rows = scored(protocol, own, seeds=seeds, targets=targets, profiles=options.profiles)
         part = errors_of(protocol.title, list(rows))

@@ -233,9 +233,7 @@ def _worth_tables(evaluation: Evaluation) -> list[Table]:
         (
             one.target,
             one.profiles,
-            ", ".join(
-                f"{100 * share:.0f} % {source or 'no reference'}" for source, share in one.trust.items()
-            ),
+            _sources(one.trust),
             *(_fixed(error, 2) for error in (one.time_mape, one.time_mape_without)),
             *(_fixed(error, 2) for error in (one.power_mape, one.power_mape_without)),
         )

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from powertrain.errors import CheckpointError
 from powertrain.models._base import AbstractPredictor
 from powertrain.models._checkpoint import Checkpoint, peek_method, read_checkpoint, write_checkpoint
-from powertrain.models._surfaces import Arrays
 
 __all__ = ["BUNDLE", "load_references", "save_bundle"]
 
@@ -26,7 +27,7 @@ def save_bundle(predictors: Sequence[AbstractPredictor], path: Path | str) -> No
     """
     if not predictors:
         raise ValueError("a bundle needs at least one predictor, and none was given")
-    arrays: Arrays = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     members: list[dict[str, Any]] = []
     for i, predictor in enumerate(predictors):
         state = predictor.state()

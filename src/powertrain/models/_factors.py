@@ -69,7 +69,8 @@ def _fitted(
     covariances: list[FloatArray] = [explained + size * 10.0**e * np.eye(n) for e in EXPONENTS]
     evidences = [_evidence(off, covariance) for covariance in covariances]
     best = int(np.argmax(evidences))
-    solved: FloatArray = np.linalg.solve(covariances[best], np.column_stack([off, gain.T]))
+    columns = np.column_stack([off, gain.T])
+    solved = np.asarray(np.linalg.solve(covariances[best], columns), dtype=np.float64)
     loadings: FloatArray = mean + gain @ solved[:, 0]
     left: FloatArray = prior - gain @ solved[:, 1:]
     rest = target - factors @ loadings

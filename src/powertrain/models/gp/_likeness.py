@@ -31,6 +31,8 @@ __all__ = ["Likeness"]
 
 DRAWS = 192
 """Sets of scales that are tried."""
+NEAR, LEAST = 0.01, 0.03
+"""Distance between references [log] below which the scales shrink in proportion, and how far they may."""
 JUDGED = 80
 """Profiles that the pairs are judged by."""
 KEPT = 24
@@ -87,7 +89,7 @@ class Likeness:
         deviations = surfaces - surfaces.mean(axis=1, keepdims=True)
         centres = _centres(surfaces.shape[1])
         off = target[:, None] - surfaces @ centres
-        length, scales, chosen, shares = _likeliest(unit, deviations, off)
+        length, scales, chosen, shares = _likeliest(unit, deviations, off, _nearness(surfaces))
         parts = _parts(unit, deviations, length)
         solved = np.empty((len(unit), len(shares)))
         average = np.zeros((len(unit), len(unit)))
@@ -167,17 +169,18 @@ def _centres(count: int) -> FloatArray:
 
 
 def _likeliest(
-    unit: FloatArray, deviations: FloatArray, off: FloatArray
+    unit: FloatArray, deviations: FloatArray, off: FloatArray, nearness: float
 ) -> tuple[float, FloatArray, npt.NDArray[np.intp], FloatArray]:
     """Return the likeliest length scale, and of the pairs kept scales, number of the centre, and shares."""
     # Many profiles are judged by some of them: the rest hardly move the shares.
     few = np.unique(np.linspace(0, len(unit) - 1, JUDGED).astype(np.int64))
     unit, deviations, off = unit[few], deviations[few], off[few]
     scales, lengths = _scales()
+    scales = scales * np.where(np.arange(5) == WEIGHTS, 1.0, nearness)
     parts = [_parts(unit, deviations, length) for length in LENGTHS]
-    covariances: FloatArray = np.stack(
-        [_covariance(s, *parts[j]) for s, j in zip(scales, lengths, strict=True)]
-    )
+    covariances = np.empty((DRAWS, len(unit), len(unit)))
+    for i in range(DRAWS):
+        covariances[i] = _covariance(scales[i], *parts[int(lengths[i])])
     covariances += (scales[:, NOISE] ** 2)[:, None, None] * np.eye(len(unit))
     roots = np.asarray(np.linalg.inv(np.linalg.cholesky(covariances)), dtype=np.float64)
     evidence = _log_evidence(roots, off)
@@ -186,6 +189,23 @@ def _likeliest(
     draws, chosen = np.unravel_index(np.argsort(-evidence, axis=None)[:KEPT], evidence.shape)
     kept = evidence[draws, chosen]
     return LENGTHS[best], scales[draws], chosen, np.exp(kept - logsumexp(kept))
+
+
+def _nearness(surfaces: FloatArray) -> float:
+    """Return what the scales are multiplied by because workloads of this kind are so near each other.
+
+    It is below 1 only where half of the references have another one within `NEAR`, levels aside: many stages
+    of one training do the same work, and then the target most likely does, too.
+    """
+    n, count = surfaces.shape
+    if count < 2:
+        return 1.0
+    about = surfaces - surfaces.mean(axis=0)
+    squares = (about**2).sum(axis=0)
+    apart = squares[:, None] + squares - 2.0 * about.T @ about
+    np.fill_diagonal(apart, np.inf)
+    nearest = np.sqrt(np.maximum(apart.min(axis=0), 0.0) / max(n - 1, 1))
+    return float(np.clip(np.median(nearest) / NEAR, LEAST, 1.0))
 
 
 def _log_evidence(roots: FloatArray, off: FloatArray) -> FloatArray:
