@@ -89,7 +89,7 @@ def test_no_method_needs_torch_and_none_is_loaded_before_it_is_asked_for():
     code = (
         "import sys; import powertrain.models as m\n"
         "loaded = {n for n in sys.modules if n.startswith('powertrain.models._')}\n"
-        "assert all(n[19:] in ('_base', '_bundle', '_checkpoint') for n in loaded), loaded\n"
+        "assert loaded == {f'powertrain.models._{n}' for n in ('base', 'bundle', 'checkpoint')}, loaded\n"
         "sys.modules['torch'] = None\n"
         "for name in m.METHODS: m.predictor_class(name)\n"
     )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from powertrain.errors import TooFewProfilesError
 from powertrain.planning import plan_modes, plan_space
-from powertrain.records import ModeTable
+from powertrain.records import ModeTable, Prediction
 from powertrain.space import ModeSpace
 
 GRID = ModeSpace.of(
@@ -190,3 +190,30 @@ def test_a_senseless_request_of_a_large_space_is_a_value_error(n, sampling):
 def test_asking_a_large_space_for_more_modes_than_it_has_is_refused():
     with pytest.raises(TooFewProfilesError, match="there are 32,768"):
         plan_space(SWITCHES, 32_769)
+
+
+class Steep:
+    """A reference whose time rises steeply at one end of knob `a`, by as much as `size`."""
+
+    def __init__(self, size: float) -> None:
+        self.size = size
+
+    def glance(self, modes: ModeTable) -> Prediction:
+        time_ms = np.exp(self.size * (modes.column("a") == 1))
+        return Prediction(time_ms=time_ms, time_rel_sd=np.full(len(modes), 0.1))
+
+
+def test_a_plan_with_references_looks_where_they_differ():
+    modes = ModeSpace.of({"a": range(1, 31), "b": range(1, 11)}).table()
+
+    plain = modes.values[plan_modes(modes, 5, seed=0)]
+    informed = modes.values[plan_modes(modes, 5, seed=0, references=[Steep(0.0), Steep(3.0)])]
+
+    assert 1 not in plain[:, 0]
+    assert 1 in informed[:, 0]
+
+
+def test_one_reference_alone_changes_no_plan():
+    modes = ModeSpace.of({"a": range(1, 31), "b": range(1, 11)}).table()
+
+    np.testing.assert_array_equal(plan_modes(modes, 5), plan_modes(modes, 5, references=[Steep(1.0)]))

@@ -14,6 +14,7 @@ from powertrain.cli._options import (
     SAMPLINGS,
     command,
     database_option,
+    existing_file,
     json_option,
     seed_option,
 )
@@ -60,6 +61,14 @@ GRID = "grid"
     default="spread",
     show_default=True,
     help="How N modes are drawn.",
+)
+@click.option(
+    "--reference",
+    "references",
+    type=existing_file,
+    multiple=True,
+    help="Predictor of another workload on this device, or a bundle of them, from `fit`; may be repeated. "
+    "With two or more, spread modes are where they differ most.",
 )
 @seed_option
 @click.option(
@@ -112,6 +121,7 @@ def profile_command(
     database: str,
     wanted: str,
     sampling: str,
+    references: tuple[Path, ...],
     seed: int,
     order: Any,
     hard_limit_w: float | None,
@@ -150,7 +160,9 @@ def profile_command(
         )
         place = store.location
         for workload in workloads:
-            table = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
+            table = _modes(
+                device, wanted, sampling=sampling, seed=seed, workload=workload, references=references
+            )
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
             job = _Job(workload, data=data, name=name, arguments=shlex.split(script_args))
             try:
@@ -216,14 +228,25 @@ def _line(done: Profiled, device: str, place: str) -> str:
     )
 
 
-def _modes(device: AbstractDevice, wanted: str, *, sampling: str, seed: int, workload: str) -> ModeTable:
+def _modes(
+    device: AbstractDevice,
+    wanted: str,
+    *,
+    sampling: str,
+    seed: int,
+    workload: str,
+    references: tuple[Path, ...],
+) -> ModeTable:
     from powertrain import workflow
+    from powertrain.models import load_references
 
     of = None if workload.endswith(".py") else workload
     if wanted == GRID:
         return device.modes(workload=of)
     if wanted.isdecimal():
-        return workflow.plan(device, int(wanted), workload=of, sampling=sampling, seed=seed)  # pyright: ignore[reportArgumentType]
+        lent = [one for path in references for one in load_references(path) if one.workload != workload]
+        how: Any = {"sampling": sampling, "seed": seed, "references": lent}
+        return workflow.plan(device, int(wanted), workload=of, **how)
     path = Path(wanted)
     if not path.exists():
         raise click.BadParameter(
