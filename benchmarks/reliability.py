@@ -2,8 +2,9 @@
 
     python benchmarks/reliability.py [--seeds 5] [--targets 3]
 
-For each file of ../shared/data with time and power, `gp` chooses under 20 power limits at several risks, and the
-table says how many of the limits the chosen mode breaks in truth [%], and how much slower it is than the best.
+For each file of ../shared/data with time and power, `gp` chooses under 20 power limits at several risks, and
+the table says how many of the limits the chosen mode breaks in truth [%], and how much slower it is than the
+best.
 Without the measurements it says so and stops.
 """
 
@@ -40,9 +41,8 @@ def choices(protocol: Protocol, *, seeds: int, targets: int) -> list[ChoiceRow]:
 
 def line(title: str, n: int, rows: list[ChoiceRow]) -> list[str]:
     """Return the cells of one file and number of profiles."""
-    cells = [title, str(n)]
-    for risk in RISKS:
-        cells.append(f"{100 * np.mean([row.excess_w > 0 for row in rows if row.risk == risk]):.1f}")
+    broken = [np.mean([row.excess_w > 0 for row in rows if row.risk == risk]) for risk in RISKS]
+    cells = [title, str(n), *(f"{100 * share:.1f}" for share in broken)]
     slower = [row.time_penalty_pct for row in rows if row.risk == 0.05]
     return [*cells, f"{np.median(slower):.1f}"]
 
@@ -66,8 +66,8 @@ def main() -> int:
         for n in dict.fromkeys(row.case.profiles for row in found):
             rows.append(line(protocol.title, n, [row for row in found if row.case.profiles == n]))
             print(rows[-1], flush=True)
-    for n in sorted({row.case.profiles for row in every}):
-        rows.append(line("**all**", n, [row for row in every if row.case.profiles == n]))
+    counts = sorted({row.case.profiles for row in every})
+    rows += [line("**all**", n, [row for row in every if row.case.profiles == n]) for n in counts]
     head = ["limits exceeded [%]", "profiles", *(f"risk {risk:g}" for risk in RISKS), "slower by % at 0.05"]
     lines = [f"{machine()}, {today()}; {options.seeds} seeds, {options.targets} targets a file.", ""]
     write_result(options.out, "Reliability", "python benchmarks/reliability.py", [*lines, *table(head, rows)])

@@ -3,7 +3,7 @@
     python benchmarks/sim_to_real.py [--seeds 5]
 
 Targets are the four inferences of ../shared/data/tx2_four_knobs_time.csv (a real Jetson TX2, time only).
-Their references are none, the other three (real), the trainings of simulated boards with the same knobs, or both.
+Their references are none, the other three (real), trainings on simulated boards with the same knobs, or both.
 Without the measurements it says so and stops.
 """
 
