@@ -33,6 +33,10 @@ DRAWS = 192
 """Sets of scales that are tried."""
 NEAR, LEAST = 0.01, 0.03
 """Distance between references [log] below which the scales shrink in proportion, and how far they may."""
+FAR, MOST = 0.1, 10.0
+"""Distance beyond which they grow in proportion, and how far they may."""
+ONE_ALONE = 2.0
+"""What they are multiplied by with a single reference."""
 JUDGED = 80
 """Profiles that the pairs are judged by."""
 KEPT = 24
@@ -89,7 +93,7 @@ class Likeness:
         deviations = surfaces - surfaces.mean(axis=1, keepdims=True)
         centres = _centres(surfaces.shape[1])
         off = target[:, None] - surfaces @ centres
-        length, scales, chosen, shares = _likeliest(unit, deviations, off, _nearness(surfaces))
+        length, scales, chosen, shares = _likeliest(unit, deviations, off, _spread_of_kind(surfaces))
         parts = _parts(unit, deviations, length)
         solved = np.empty((len(unit), len(shares)))
         average = np.zeros((len(unit), len(unit)))
@@ -169,14 +173,14 @@ def _centres(count: int) -> FloatArray:
 
 
 def _likeliest(
-    unit: FloatArray, deviations: FloatArray, off: FloatArray, nearness: float
+    unit: FloatArray, deviations: FloatArray, off: FloatArray, spread: float
 ) -> tuple[float, FloatArray, npt.NDArray[np.intp], FloatArray]:
     """Return the likeliest length scale, and of the pairs kept scales, number of the centre, and shares."""
     # Many profiles are judged by some of them: the rest hardly move the shares.
     few = np.unique(np.linspace(0, len(unit) - 1, JUDGED).astype(np.int64))
     unit, deviations, off = unit[few], deviations[few], off[few]
     scales, lengths = _scales()
-    scales = scales * np.where(np.arange(5) == WEIGHTS, 1.0, nearness)
+    scales = scales * np.where(np.arange(5) == WEIGHTS, 1.0, spread)
     parts = [_parts(unit, deviations, length) for length in LENGTHS]
     covariances = np.empty((DRAWS, len(unit), len(unit)))
     for i in range(DRAWS):
@@ -191,21 +195,23 @@ def _likeliest(
     return LENGTHS[best], scales[draws], chosen, np.exp(kept - logsumexp(kept))
 
 
-def _nearness(surfaces: FloatArray) -> float:
-    """Return what the scales are multiplied by because workloads of this kind are so near each other.
+def _spread_of_kind(surfaces: FloatArray) -> float:
+    """Return what the scales are multiplied by because of how far workloads of this kind lie apart.
 
-    It is below 1 only where half of the references have another one within `NEAR`, levels aside: many stages
-    of one training do the same work, and then the target most likely does, too.
+    It is the median distance from a reference to the nearest other one, levels aside. Many stages of one
+    training do the same work, and then the target most likely does, too. Where the references have nothing
+    in common, the target will differ as much from them. One reference alone does not tell.
     """
     n, count = surfaces.shape
     if count < 2:
-        return 1.0
+        return ONE_ALONE
     about = surfaces - surfaces.mean(axis=0)
     squares = (about**2).sum(axis=0)
     apart = squares[:, None] + squares - 2.0 * about.T @ about
     np.fill_diagonal(apart, np.inf)
     nearest = np.sqrt(np.maximum(apart.min(axis=0), 0.0) / max(n - 1, 1))
-    return float(np.clip(np.median(nearest) / NEAR, LEAST, 1.0))
+    typical = float(np.median(nearest))
+    return float(np.clip(typical / NEAR, LEAST, 1.0) * np.clip(typical / FAR, 1.0, MOST))
 
 
 def _log_evidence(roots: FloatArray, off: FloatArray) -> FloatArray:
