@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from powertrain.devices import Journal, VirtualClock
 from powertrain.devices.jetson import JetsonDevice, jetson_here
-from powertrain.devices.remote._base import RemoteSettings
+from powertrain.devices.remote import RemoteSettings
 from powertrain.errors import DeviceError, PowerTrainError, UnknownNameError
 from powertrain.records import PowerMode
 from powertrain.virtual.emulated import EMULATED, EmulatedSysfs
