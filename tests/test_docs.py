@@ -21,7 +21,9 @@ def test_every_exported_name_is_on_the_python_page():
 
 
 def test_the_version_is_that_of_the_newest_entry_of_the_changelog():
-    newest = re.search(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    newest = re.search(
+        r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
 
     assert newest is not None
     assert newest[1] == powertrain.__version__
