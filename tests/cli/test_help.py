@@ -71,11 +71,10 @@ def choices(name, option):
 def test_names_written_out_for_speed_are_those_of_the_layers():
     from typing import get_args
 
-    from powertrain import models, optimisation, planning
+    from powertrain import models, planning
 
     assert choices("fit", "--method") == choices("evaluate", "--method") == models.METHODS
     assert choices("profile", "--sampling") == choices("modes", "--sampling") == get_args(planning.Sampling)
-    assert {*choices("choose", "--objective")} == {*optimisation.OBJECTIVES}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -8,6 +8,7 @@ import pytest
 from tests.waiting import PATIENCE_S, until
 
 from powertrain.dataset import open_store
+from powertrain.opening import open_device
 
 NANO = ("--device", "sim:orin-nano")
 
@@ -101,3 +102,15 @@ def test_a_run_that_is_stopped_goes_on_and_measures_no_finished_mode_twice(done,
     assert 20 < before < 600
     assert run["kept"] + run["measured"] == 600
     assert counts(db) == 600 + (before - run["kept"])
+
+
+def test_a_hard_limit_leaves_out_what_is_known_to_exceed_it(done, run, db):
+    done("profile", "resnet18", *NANO, "--db", db, "--modes", 40, "--hard-limit", 9)
+    assert 0 < counts(db) < 40
+
+
+@pytest.mark.skipif(bool(open_device("cpu").rails), reason="this machine's power can be read")
+def test_a_hard_limit_needs_a_power_sensor(run, db):
+    ran = run("profile", "lstm", "--device", "cpu", "--db", db, "--modes", 1, "--hard-limit", 9)
+    assert ran.code == 2
+    assert "no power sensor" in ran.error_line

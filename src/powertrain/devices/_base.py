@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+import numpy.typing as npt
+
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Holder
-from powertrain.errors import DeviceError, MissingKnobError, UnknownNameError
+from powertrain.devices._reasons import Reason
+from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.workloads import Job
@@ -59,8 +63,26 @@ class AbstractDevice(ABC):
         """Return all modes that exist, `(n_modes, n_knobs)`, distinct, columns in the order of `space`.
 
         With a workload, only those in which it can be measured (a replay lacks the others). An unknown
-        workload raises `UnknownNameError`.
+        workload raises `UnknownNameError`, and a space that is too large to list `LargeSpaceError`.
         """
+
+    def exist(self, modes: ModeTable) -> npt.NDArray[np.bool_]:
+        """Tell which of some modes of `space` the device has, `(n_modes,)` booleans; all of them by default.
+
+        A space too large to list is planned with it.
+        """
+        return np.ones(len(modes), dtype=bool)
+
+    @final
+    def count(self, *, workload: str | None = None) -> int:
+        """Return how many modes there are, as `modes` would list them.
+
+        Of a space that is too large to list it is the number of combinations, some of which may not exist.
+        """
+        try:
+            return len(self.modes(workload=workload))
+        except LargeSpaceError:
+            return self.space.size
 
     @abstractmethod
     def workloads(self) -> tuple[str, ...]:
@@ -141,6 +163,8 @@ class AbstractLiveDevice(AbstractDevice):
     """What tells how long something took here."""
     rails: tuple[str, ...]
     """Rails or counters that `read_power` adds up, by their labels; none where power cannot be read."""
+    missing: tuple[Reason, ...] = ()
+    """Knobs and sensors that a device of its kind might have and this one does not offer here, with why."""
     _holder: Holder
 
     @property
@@ -152,6 +176,11 @@ class AbstractLiveDevice(AbstractDevice):
     def settle_s(self) -> float:
         """Time after a change of mode before which power and clocks may be the old mode's [s]."""
         return 0.0
+
+    @property
+    def key(self) -> str:
+        """What tells this device from all others of the machine, whichever process opened it and how."""
+        return self._holder.key
 
     @final
     def hold(self, mode: PowerMode) -> AbstractContextManager[None]:

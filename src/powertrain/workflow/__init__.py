@@ -30,8 +30,9 @@ from powertrain.workflow._pages import (
     store_html,
     summarise_store,
 )
-from powertrain.workflow._profiling import Profiled, measuring, profile, profile_script, workload
-from powertrain.workflow._rows import PredictedMode, predicted_modes
+from powertrain.workflow._profiling import Profiled, measuring, profile, workload
+from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
+from powertrain.workflow._script import profile_script
 
 __all__ = [
     "Demo",
@@ -73,6 +74,7 @@ __all__ = [
     "restore_all",
     "run_demo",
     "run_held",
+    "shown_quantities",
     "store_html",
     "summarise_store",
     "transfer",
