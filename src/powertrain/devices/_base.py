@@ -165,7 +165,7 @@ class AbstractLiveDevice(AbstractDevice):
     def hold(self, mode: PowerMode) -> AbstractContextManager[None]:
         """Put the device into a mode while the context lasts; the state before comes back on every way out.
 
-        Ctrl-C, SIGTERM and SIGHUP are such ways. What SIGKILL leaves behind is given back when the device is
+        Ctrl-C, SIGTERM and SIGHUP are such ways. What SIGKILL leaves behind is restored when the device is
         held the next time, or by `restore`.
 
         Raises:
@@ -183,14 +183,14 @@ class AbstractLiveDevice(AbstractDevice):
 
     @final
     def restore(self) -> bool:
-        """Give back what a dead process left behind; return whether there was anything."""
+        """Restore what a dead process left behind; return whether there was anything."""
         return self._holder.restore()
 
     @final
     def still_holds(self) -> str:
         """Return why the mode that is held is no longer in force, empty if it is as far as can be told.
 
-        Something else may have set the device meanwhile, or a signal may have given it back.
+        Something else may have set the device meanwhile, or a signal may have restored it.
         """
         return self._holder.lost()
 

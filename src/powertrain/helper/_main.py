@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s", level=logging.INFO)
     try:
         return _run(given)
-    except KeyboardInterrupt:  # stopped while it tried the board's clocks, which have been given back
+    except KeyboardInterrupt:  # stopped while it tried the board's clocks, which have been restored
         return 0
     except (PowerTrainError, OSError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="powertrain-helper",
-        description="Hold power modes for the members of a group, and give the device back when they go. "
+        description="Hold power modes for the members of a group, and restore the device when they go. "
         "systemd starts it: sudo powertrain setup-helper.",
     )
     parser.add_argument("--device", default="jetson", metavar="SPEC", help="what it holds (%(default)s)")
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--foreground", action="store_true", help="make the socket itself and stay until stopped"
     )
-    parser.add_argument("--restore", action="store_true", help="give back what was left behind, and end")
+    parser.add_argument("--restore", action="store_true", help="restore what was left behind, and end")
     return parser
 
 
@@ -133,7 +133,7 @@ def _serve(listener: socket.socket, service: Service, group: int, *, idle_s: flo
 
 @contextmanager
 def _stopped_by_signals(server: Server) -> Generator[None]:
-    """End in order on SIGTERM, SIGINT and SIGHUP; what is held then, `Held` has given back before."""
+    """End in order on SIGTERM, SIGINT and SIGHUP; what is held then, `Held` has restored before."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame

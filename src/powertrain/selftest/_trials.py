@@ -1,4 +1,4 @@
-"""Whether a device can be trusted, second part: whether modes hold, show in the power, and are given back."""
+"""Whether a device can be trusted, second part: whether modes hold, show in the power, and are restored."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def try_device(
     seed: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> SelfTest:
-    """Hold some modes for a moment each, under a small load, and give the device back after each.
+    """Hold some modes for a moment each, under a small load, and restore the device after each.
 
     Args:
         device: The one that was inspected.
@@ -99,7 +99,7 @@ def _tried(board: AbstractLiveDevice, mode: PowerMode, before: Mapping[str, Any]
     except (PowerTrainError, OSError) as error:
         problem = str(error)
     if left := differing(before, board.state()):
-        problem = "; ".join(filter(None, (problem, f"it was not given back: {', '.join(left)}")))
+        problem = "; ".join(filter(None, (problem, f"it was not restored: {', '.join(left)}")))
     return Trial(
         mode=mode,
         held=not problem,
@@ -179,7 +179,7 @@ class _Load:
 def _held_check(trials: list[Trial]) -> Check:
     held = sum(trial.held for trial in trials)
     problem = next((trial.problem for trial in trials if not trial.held), "")
-    says = f"{held} of {len(trials)} held and were given back."
+    says = f"{held} of {len(trials)} held and were restored."
     return Check(name="modes held", ok=held == len(trials), says=f"{says} {problem}".strip())
 
 
@@ -197,6 +197,6 @@ def _direction_checks(trials: list[Trial], modes: ModeTable) -> tuple[Check, ...
 def _back_check(board: AbstractLiveDevice, before: Mapping[str, Any]) -> Check:
     left = differing(before, board.state())
     if left:
-        return Check(name="given back", ok=False, says=f"It is not as it was: {', '.join(left)}.")
+        return Check(name="restored", ok=False, says=f"It is not as it was: {', '.join(left)}.")
     says = "It is as it was before." if before else "It tells no settings: there is nothing to compare."
-    return Check(name="given back", ok=True, says=says)
+    return Check(name="restored", ok=True, says=says)

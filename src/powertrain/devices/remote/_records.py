@@ -30,7 +30,7 @@ class Description:
     stock: Mapping[str, PowerMode]
     rails: tuple[str, ...]
     lease_s: float
-    """Time without a sign of life after which it gives the device back."""
+    """Time without a sign of life after which it restores the device."""
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
