@@ -87,6 +87,7 @@ class AbstractDevice(ABC):
         A knob that the device would silently ignore is a setting that the user believes to be in force.
         """
         own = self.space.names
+        # Both are compared: a knob that is given twice makes the sets equal and the lengths differ.
         if set(modes.knobs) != set(own) or len(modes.knobs) != len(own):
             raise MissingKnobError(
                 f"the modes have the knobs {', '.join(modes.knobs) or 'none'}; "
@@ -238,10 +239,11 @@ def check_mode(mode: PowerMode, space: ModeSpace, device: str) -> None:
     """
     if set(mode) != set(space.names):
         raise MissingKnobError(
-            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: give "
-            "exactly these"
+            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: "
+            "give exactly these"
         )
     for knob in space.knobs:
+        # `index` forgives the last digits of a number that went through a file, and nothing else.
         try:
             knob.index(mode[knob.name])
         except ValueError as error:

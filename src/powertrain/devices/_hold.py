@@ -201,6 +201,7 @@ class Held(AbstractContextManager[None]):
 
     def _take(self) -> None:
         holder, journal = self._holder, self._holder.journal
+        # The order is the promise: lock, restore what a dead process left, save, keep, and only then write.
         if journal is not None:
             self._lock.enter_context(holder.reserve())
             holder.restore_locked(journal)
@@ -215,6 +216,7 @@ class Held(AbstractContextManager[None]):
         holder, saved = self._holder, self._saved
         try:
             if saved is not None:
+                # A failure keeps the journal, so that the next process can restore what this one could not.
                 holder.settings.put_back(saved)
                 self._saved = None
                 if holder.journal is not None:
@@ -229,6 +231,7 @@ class Held(AbstractContextManager[None]):
         if threading.current_thread() is not threading.main_thread():
             return  # signals are the main thread's
         for number in SIGNALS:
+            # Who ignores a signal, as nohup does with SIGHUP, is not to die of it here either.
             before = signal.getsignal(number)
             if before is not signal.SIG_IGN and before is not None:
                 self._handlers[number] = before
@@ -236,6 +239,7 @@ class Held(AbstractContextManager[None]):
 
     def _release_signals(self) -> None:
         for number, before in self._handlers.items():
+            # Somebody may have installed a handler of his own meanwhile, which stays.
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, before)
 

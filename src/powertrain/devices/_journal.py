@@ -1,9 +1,9 @@
 """The journal of what was changed on hardware, so that it can be restored after a SIGKILL.
 
-Before the first write to a device its state is saved in a file that reaches the disk (fsync), with the id of
-the boot: after a reboot the state in the file means nothing any more. The file is removed once the device has
-been restored. While a device is held its lock file is locked (flock), which ends with the process however that
-ends; so a file without a locked lock is one that somebody left behind.
+Before the first write to a device its state is saved in a file that reaches the disk (fsync), with the id
+of the boot: after a reboot the state in the file means nothing any more. The file is removed once the device
+has been restored. While a device is held its lock file is locked (flock), which ends with the process however
+that ends; so a file without a locked lock is one that somebody left behind.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class Journal:
             except OSError as error:
                 owner = os.pread(lock, 32, 0).decode(errors="replace").strip()
                 raise DeviceBusyError(
-                    f"{key} is held by another process{f' ({owner})' if owner else ''}: wait for it or stop it"
+                    f"{key} is held by another process{f' ({owner})' if owner else ''}: "
+                    "wait for it or stop it"
                 ) from error
             # Only for the message to whoever comes next; the file itself stays, since removing it would let
             # two processes lock two files of one name.
@@ -153,7 +154,7 @@ class Journal:
                 f"the journal {path} cannot be read ({error}): check the device by hand, then delete the file"
             ) from error
         if entry.boot_id != self.boot_id():
-            # The reboot has restored the device. What is set there now is this boot's, and nobody's to change.
+            # The reboot has restored the device. What is set there now is this boot's: nobody's to change.
             self.forget(key)
             return None
         return entry

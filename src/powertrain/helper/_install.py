@@ -27,7 +27,7 @@ __all__ = ["HelperMachine", "HelperStep", "set_up_helper"]
 
 SERVICE, SOCKET = "powertrain-helper.service", "powertrain-helper.socket"
 UNITS = Path("etc/systemd/system")
-RECORD = Path("var/lib/powertrain/setup-helper.note")
+SETUP_NOTE = Path("var/lib/powertrain/setup-helper.note")
 """What was made that may have been there before: the group, and who was added to it, as JSON.
 
 Journals in the same folder end with .json, and this is none.
@@ -162,6 +162,7 @@ def set_up_helper(
 
 
 def _install_steps(machine: HelperMachine, device: str, needs: ServiceNeeds, group: str) -> list[HelperStep]:
+    # What is there already is not ours to remove later: only what this makes is noted, also over two runs.
     made = not _group_exists(machine, group)
     user = machine.user
     added = user if user is not None and (made or user not in _members(machine, group)) else None
@@ -174,7 +175,7 @@ def _install_steps(machine: HelperMachine, device: str, needs: ServiceNeeds, gro
     steps = _leave_group_steps(before) if before.get("group") not in (None, group) else []
     if made:
         steps.append(HelperStep(what=f"make the group {group}", command=("groupadd", "--system", group)))
-    steps.append(_file(machine, RECORD, f"{json.dumps(record)}\n", "note what was made"))
+    steps.append(_file(machine, SETUP_NOTE, f"{json.dumps(record)}\n", "note what was made"))
     if added is not None:
         steps.append(HelperStep(what=f"let {added} use the helper", command=("usermod", "-aG", group, added)))
     values = {
@@ -215,8 +216,8 @@ def _uninstall_steps(machine: HelperMachine) -> list[HelperStep]:
             HelperStep(what="have systemd read it", command=("systemctl", "daemon-reload")),
         ]
     steps += _leave_group_steps(record)
-    if (machine.root / RECORD).exists():
-        steps.append(HelperStep(what="forget what was made", file=machine.root / RECORD))
+    if (machine.root / SETUP_NOTE).exists():
+        steps.append(HelperStep(what="forget what was made", file=machine.root / SETUP_NOTE))
     return steps
 
 
@@ -234,7 +235,7 @@ def _leave_group_steps(record: Mapping[str, Any]) -> list[HelperStep]:
 
 def _damaged_note(machine: HelperMachine) -> list[str]:
     """Return what cannot be undone, since nobody knows any more what was made."""
-    path = machine.root / RECORD
+    path = machine.root / SETUP_NOTE
     if not path.exists() or _record(machine):
         return []
     return [f"{path} cannot be read, so the group and its members stay: see getent group and groupdel"]
@@ -253,6 +254,7 @@ def _refuse_elsewhere(machine: HelperMachine) -> None:
 def _carry_out(machine: HelperMachine, steps: Sequence[HelperStep]) -> list[str]:
     """Do the steps; return what went wrong with those that are not needed."""
     problems: list[str] = []
+    # Installing stops at a failure; removing goes on, since half of it would be worse.
     for step in steps:
         try:
             _do(machine, step)
@@ -273,6 +275,7 @@ def _do(machine: HelperMachine, step: HelperStep) -> None:
             step.file.unlink(missing_ok=True)
             return
         step.file.parent.mkdir(parents=True, exist_ok=True)
+        # At once: systemd may read units at any moment.
         new = step.file.with_name(f".{step.file.name}.new")
         new.write_text(step.text, encoding="utf-8")
         new.chmod(0o644)
@@ -300,7 +303,7 @@ def _word(value: object) -> str:
 
 def _record(machine: HelperMachine) -> dict[str, Any]:
     try:
-        return dict(json.loads((machine.root / RECORD).read_text(encoding="utf-8")))
+        return dict(json.loads((machine.root / SETUP_NOTE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -88,11 +88,13 @@ def _seconds(text: str) -> float:
 
 
 def _run(given: argparse.Namespace) -> int:
+    # In this order: systemd's socket is in the environment, which has to be gone before anything is opened.
     os.umask(0o027)
     passed = inherited(os.environ)
     _forget_environment(given.state)
     device = _device(given.device)
     service = Service(device, audit=Audit(given.audit), lease_s=given.lease)
+    # Before anything else is served: a helper that was killed may have left the device in a mode.
     well = service.restore()
     if given.restore:
         return 0 if well else 1

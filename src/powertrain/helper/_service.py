@@ -209,6 +209,7 @@ class Service:
         return ok_reply()
 
     def _hold(self, peer: Peer, request: Request) -> bytes:
+        # Checked, claimed, logged, and only then written: whatever refuses, nothing has been changed.
         mode = self._known(request.mode)
         claim = self._claim_for(peer)
         if claim.held is not None:
@@ -305,6 +306,7 @@ class Service:
         held, mode = claim.held, claim.mode
         if held is None or mode is None:
             return
+        # Given up before it is tried: if restoring fails, `tend` tries again, not the next request.
         claim.held = claim.mode = None
         noted = {"pid": claim.peer.pid, "uid": claim.peer.uid, "mode": dict(mode), "why": why}
         try:
@@ -323,6 +325,7 @@ class Service:
 
 def _modes_of(device: AbstractLiveDevice) -> frozenset[tuple[float, ...]] | None:
     """Return the modes of a device that lacks some of its space's, None where it has all."""
+    # Boards have all modes of their grid, tens of thousands; only a device with holes is listed in full.
     modes = device.modes()
     if len(modes) == len(device.space):
         return None

@@ -124,6 +124,7 @@ class HelperClient:
     def _claim(self, what: str, request: Request) -> None:
         self._refuse_forked()
         with self._lock:
+            # The signs of life begin with the first claim and end with the last.
             lease_s = self.describe().lease_s
             if not self._claims:
                 self._lost = ""
@@ -145,6 +146,7 @@ class HelperClient:
             if self._asking:
                 self._leave()
                 return
+            # A loss is told once, by the release of the mode that it took: who measured must hear of it.
             lost, self._lost = self._lost, ""
             if lost and what == "hold":
                 raise DeviceError(lost)

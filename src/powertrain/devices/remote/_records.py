@@ -35,6 +35,7 @@ class Description:
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
         """Read an answer to `describe`."""
+        # Whatever a helper of another release sends, the client ends with one line that says so.
         try:
             return cls(
                 device=str(answer["device"]),
