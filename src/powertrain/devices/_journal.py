@@ -9,6 +9,7 @@ that ends; so a file without a locked lock is one that somebody left behind.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,8 @@ __all__ = ["Entry", "Journal", "default_folder"]
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 VERSION = 1
+HASH_DIGITS = 12
+"""Of a key that cannot be the name of its file as it stands."""
 
 
 def default_folder() -> Path:
@@ -171,7 +174,12 @@ class Journal:
             return ""
 
     def _path(self, key: str) -> Path:
-        return self.folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', key).strip('-')}.json"
+        """Return the file of a device; each key has one of its own, also where it holds a path."""
+        name = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")
+        if name != key:
+            # `/a/b` and `/a-b` are two devices, and one must never be restored to the state of the other.
+            name = f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:HASH_DIGITS]}"
+        return self.folder / f"{name}.json"
 
     def _sync_folder(self) -> None:
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
