@@ -30,6 +30,7 @@ def absolute_percentage_errors(true: FloatArray, predicted: FloatArray) -> Float
     return 100.0 * np.abs(predicted[known] / true[known] - 1.0)
 
 
+# A method that leaves out hard modes must not look better for it: one missing prediction makes a score NaN.
 def mape(true: FloatArray, predicted: FloatArray) -> float:
     """Return the mean absolute percentage error; NaN where no truth is known or a prediction is missing."""
     errors = absolute_percentage_errors(true, predicted)
@@ -53,6 +54,7 @@ def coverage90(true: FloatArray, predicted: FloatArray, rel_sd: FloatArray) -> f
     known = np.isfinite(true)
     if not known.any() or not np.isfinite(rel_sd[known]).all() or not np.isfinite(predicted[known]).all():
         return float("nan")
+    # The interval is symmetric in the logarithm, so its two ends are one comparison.
     distance = np.abs(np.log(true[known] / predicted[known]))
     return percentage(distance <= Z90 * rel_sd[known])
 
@@ -60,7 +62,7 @@ def coverage90(true: FloatArray, predicted: FloatArray, rel_sd: FloatArray) -> f
 def time_penalty(*, time_ms: float, best_time_ms: float) -> float:
     """Return by how much the chosen mode is slower than the true optimum.
 
-    Negative where the choice broke the limit that the optimum keeps, and is faster for it.
+    It is negative where the choice broke the limit that the optimum keeps, and is faster for that reason.
     """
     return 100.0 * (time_ms / best_time_ms - 1.0)
 

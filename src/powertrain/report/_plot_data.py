@@ -146,6 +146,7 @@ def agreement_plot(
     }
     panels: list[AgreementPanel] = []
     for quantity, (true, predicted) in pairs.items():
+        # The axes are logarithmic, which have no place for a zero.
         both = np.isfinite(true) & np.isfinite(predicted) & (predicted > 0)
         if both.any():
             panels.append(_panel(quantity, true[both], predicted[both]))
@@ -224,6 +225,7 @@ def _rows_of(mode: PowerMode, modes: ModeTable) -> npt.NDArray[np.bool_]:
     if set(mode) != set(modes.knobs):
         return np.zeros(len(modes), dtype=bool)
     wanted = np.array([mode[knob] for knob in modes.knobs])
+    # Files round the last digits of a clock, so equal modes may differ by a rounding error.
     same = np.isclose(modes.values, wanted, rtol=1e-9, atol=1e-12)
     return np.asarray(same.all(axis=1), dtype=np.bool_)
 
@@ -306,6 +308,7 @@ def _curves(rows: list[Mapping[str, Any]], column: str) -> tuple[Curve, ...]:
     curves: list[Curve] = []
     for method, by_count in groups.items():
         counts = sorted(by_count)
+        # Quartiles and not a standard deviation: one failed fit would stretch the band over the whole plot.
         quartiles = np.array([np.percentile(by_count[count], [25, 50, 75]) for count in counts])
         curves.append(
             Curve(
