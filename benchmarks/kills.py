@@ -54,7 +54,7 @@ class Board(ABC):
 
     def open(self) -> AbstractLiveDevice:
         """Open it to be held directly."""
-        device = open_device(self.spec, through_helper=False)
+        device = open_device(self.spec, for_others=True)
         assert isinstance(device, AbstractLiveDevice)
         return device
 

@@ -15,6 +15,16 @@ def test_the_simulated_boards_are_always_here_and_say_that_they_are_simulated(do
     assert done("devices").out.count("(simulated)") == len(boards)
 
 
+def test_what_a_device_lacks_is_told_as_a_record_and_as_a_sentence(done):
+    (device,) = done("devices", "emulated:orin-agx@jp6", "--json").json["devices"]
+    assert device["missing"] == []
+    (processor,) = done("devices", "cpu", "--json").json["devices"]
+    kinds = {"absent", "forbidden", "broken", "fixed", "untried"}
+    for reason in processor["missing"]:
+        assert reason["why"] in kinds
+        assert any(note.startswith(f"No {reason['what']}") for note in processor["notes"])
+
+
 def test_a_device_asked_for_by_name_shows_its_stock_modes_and_remarks(done):
     shown = done("devices", "sim:orin-nano").out
 

@@ -17,7 +17,7 @@ from powertrain.cli._options import (
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
-    from powertrain.devices import AbstractDevice
+    from powertrain.devices import AbstractDevice, Reason
     from powertrain.records import ModeTable
     from powertrain.report import Table
 
@@ -40,14 +40,14 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     them, with options as in cpu?batch_size=8,16 or sim:orin-agx?seed=3 where needed, or replay:FILE.csv
     (replay:FILE.csv#NAME where the file has several).
     """
-    from powertrain.opening import DEVICE_SPECS, found_here
+    from powertrain.opening import device_forms, found_here
+    from powertrain.virtual import BOARDS
     from powertrain.workflow import open_device
 
-    simulated = [spec for spec in DEVICE_SPECS if spec.startswith("sim:")]
-    given = specs or (*found_here(), *simulated)
+    given = specs or (*found_here(), *BOARDS)
     found = [open_device(spec, probe=_is_our_own(spec)) for spec in given]
     if as_json:
-        print_json({"devices": [_described(device) for device in found], "specs": DEVICE_SPECS})
+        print_json({"devices": [_described(device) for device in found], "specs": device_forms()})
         return
     if not specs:
         here = [device for device in found if not device.simulated]
@@ -58,7 +58,7 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
         click.echo()
         boards = [device for device in found if device.simulated]
         print_table(_overview("Simulated boards, which are always here", boards))
-        click.echo(f"A DEVICE is given as {' or '.join(DEVICE_SPECS)}.")
+        click.echo(f"A DEVICE is given as {' or '.join(device_forms())}.")
         return
     for device in found:
         print_table(_device_table(device))
@@ -82,8 +82,15 @@ def _described(device: AbstractDevice) -> dict[str, Any]:
         "power_from": _rails(device),
         "workloads": device.workloads(),
         "stock_modes": {name: dict(mode) for name, mode in device.stock_modes().items()},
+        "missing": _missing(device),
         "notes": device.notes(),
     }
+
+
+def _missing(device: AbstractDevice) -> tuple[Reason, ...]:
+    from powertrain.devices import AbstractLiveDevice
+
+    return device.missing if isinstance(device, AbstractLiveDevice) else ()
 
 
 def _overview(title: str, devices: list[AbstractDevice]) -> Table:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Holder
+from powertrain.devices._reasons import Reason
 from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
@@ -162,6 +163,8 @@ class AbstractLiveDevice(AbstractDevice):
     """What tells how long something took here."""
     rails: tuple[str, ...]
     """Rails or counters that `read_power` adds up, by their labels; none where power cannot be read."""
+    missing: tuple[Reason, ...] = ()
+    """Knobs and sensors that a device of its kind might have and this one does not offer here, with why."""
     _holder: Holder
 
     @property
@@ -173,6 +176,11 @@ class AbstractLiveDevice(AbstractDevice):
     def settle_s(self) -> float:
         """Time after a change of mode before which power and clocks may be the old mode's [s]."""
         return 0.0
+
+    @property
+    def key(self) -> str:
+        """What tells this device from all others of the machine, whichever process opened it and how."""
+        return self._holder.key
 
     @final
     def hold(self, mode: PowerMode) -> AbstractContextManager[None]:

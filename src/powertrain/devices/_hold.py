@@ -68,6 +68,14 @@ class Settings(ABC):
     def put_back(self, saved: Mapping[str, Any]) -> None:
         """Bring back a state that `save` returned; to be called again after it failed half-way is fine."""
 
+    def kept_by(self, keep: Callable[[Mapping[str, Any]], None]) -> None:
+        """Take the function that keeps a saved state in the journal; the holder gives it once.
+
+        Settings whose state comes into view only while they are written call it with all that they know,
+        before they change any of it.
+        """
+        del keep
+
     def reserved(self) -> AbstractContextManager[None]:
         """Keep others from the device while the context lasts, where the journal's lock does not."""
         return nullcontext()
@@ -98,8 +106,14 @@ class Holder:
         self.settings, self.name, self.spec = settings, name, spec
         self.key = key or spec.partition("?")[0]
         self.journal = (journal or Journal()) if settings.outlives_process else None
+        settings.kept_by(self.keep)
         self.busy = self.reserved = False
         self.mode: PowerMode | None = None
+
+    def keep(self, saved: Mapping[str, Any]) -> None:
+        """Save a state in the journal, where what is written outlives the process."""
+        if self.journal is not None:
+            self.journal.keep(self.key, spec=self.spec, device=self.name, saved=saved)
 
     def hold(self, mode: PowerMode) -> Held:
         """Return the context in which the device is in a mode."""
@@ -117,7 +131,10 @@ class Holder:
         if self.reserved:
             yield
             return
-        with self.journal.locked(self.key) if self.journal is not None else self.settings.reserved():
+        with ExitStack() as stack:
+            if self.journal is not None:
+                stack.enter_context(self.journal.locked(self.key))
+            stack.enter_context(self.settings.reserved())
             self.reserved = True
             try:
                 yield
@@ -188,8 +205,7 @@ class Held(AbstractContextManager[None]):
             self._lock.enter_context(holder.reserve())
             holder.restore_locked(journal)
         saved = holder.settings.save()
-        if journal is not None:
-            journal.keep(holder.key, spec=holder.spec, device=holder.name, saved=saved)
+        holder.keep(saved)
         holder.busy, self._saved = True, saved
         holder.mode = self._mode
         holder.settings.write(self._mode)

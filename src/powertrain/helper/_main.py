@@ -118,7 +118,7 @@ def _forget_environment(state: Path) -> None:
 def _device(spec: str) -> AbstractLiveDevice:
     from powertrain.opening import open_device
 
-    device = open_device(spec, through_helper=False)
+    device = open_device(spec, for_others=True)
     if not isinstance(device, AbstractLiveDevice):
         raise DeviceError(f"{device.name} cannot be held in a mode: give a live device")
     return device

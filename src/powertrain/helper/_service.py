@@ -158,6 +158,7 @@ class Service:
             version=VERSION,
             device=device.name,
             spec=device.spec,
+            key=device.key,
             simulated=device.simulated,
             knobs={knob.name: list(knob.values) for knob in device.space.knobs},
             stock={name: dict(mode) for name, mode in device.stock_modes().items()},

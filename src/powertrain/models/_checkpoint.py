@@ -7,13 +7,9 @@ content gives the same bytes.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import json
 import math
-import os
-import secrets
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -27,6 +23,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from powertrain.errors import CheckpointError
+from powertrain.files import why_unwritten, write_file
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "Checkpoint", "peek_method", "read_checkpoint", "write_checkpoint"]
 
@@ -127,25 +124,12 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     file as it was. Arrays of anything but numbers, and headers that JSON cannot hold, are a `ValueError`.
     """
     content = _packed(checkpoint)
-    # Through a link, not over it; and a device (/dev/null) stays one.
-    path = Path(path).resolve()
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        path.write_bytes(content)
-        return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    path = Path(path)
     try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        write_file(path, content)
     except OSError as error:
         raise CheckpointError(
-            f"cannot write the predictor file {path}: {_unwritable(path, error)}"
+            f"cannot write the predictor file {path}: {why_unwritten(path, error)}"
         ) from error
 
 
@@ -212,26 +196,6 @@ def _own_version() -> str:
         return version("powertrain")
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where folders can be synchronised (not on every system)."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _unwritable(path: Path, error: OSError) -> str:
-    if not path.parent.is_dir():
-        return f"the folder {path.parent} does not exist; create it or choose another"
-    if path.is_dir():
-        return "that is a folder; add a file name"
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return f"the folder {path.parent} is read-only; choose another"
-    return f"{error.strerror or error}; free the disk or choose another place"
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

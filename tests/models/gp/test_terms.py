@@ -4,27 +4,28 @@ import numpy as np
 import pytest
 
 from powertrain.models.gp._terms import Term, terms_of
+from powertrain.quantities import POWER, TIME
 
 
 def test_time_falls_and_power_rises_with_a_speed():
-    assert terms_of("time_ms", ["gpu_mhz"], time_is_known=False) == (Term(knobs=("gpu_mhz",), rising=False),)
-    assert terms_of("power_w", ["gpu_mhz"], time_is_known=False) == (Term(knobs=("gpu_mhz",), rising=True),)
+    assert terms_of(TIME, ["gpu_mhz"], time_is_known=False) == (Term(knobs=("gpu_mhz",), rising=False),)
+    assert terms_of(POWER, ["gpu_mhz"], time_is_known=False) == (Term(knobs=("gpu_mhz",), rising=True),)
 
 
 def test_a_knob_that_is_no_speed_may_act_either_way():
-    terms = terms_of("time_ms", ["batch_size"], time_is_known=False)
+    terms = terms_of(TIME, ["batch_size"], time_is_known=False)
 
     assert {term.rising for term in terms} == {True, False}
 
 
 def test_a_known_time_lets_a_speed_raise_the_energy_of_the_work():
-    terms = terms_of("power_w", ["gpu_mhz"], time_is_known=True)
+    terms = terms_of(POWER, ["gpu_mhz"], time_is_known=True)
 
     assert Term(knobs=("gpu_mhz",), rising=True, per_work=True) in terms
 
 
 def test_a_number_of_units_also_acts_together_with_its_own_clock():
-    terms = terms_of("time_ms", ["cpu_cores", "cpu_mhz", "gpu_mhz"], time_is_known=False)
+    terms = terms_of(TIME, ["cpu_cores", "cpu_mhz", "gpu_mhz"], time_is_known=False)
 
     assert [term.knobs for term in terms if len(term.knobs) > 1] == [("cpu_cores", "cpu_mhz")]
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import final
 
-from powertrain.devices.jetson._part import Files, whole_number
+from powertrain.devices._files import Files, whole_number
 from powertrain.units import hz_from_khz, hz_from_mhz
 
 __all__ = ["DEBUGFS", "EmcFiles", "candidates_hz", "find_emc"]

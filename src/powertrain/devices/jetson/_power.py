@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
+from powertrain.devices._files import Files, whole_number
+from powertrain.devices._reasons import Reason, Why
 from powertrain.devices._sysfs import Sysfs
-from powertrain.devices.jetson._part import Files, whole_number
 from powertrain.errors import DeviceError
 from powertrain.units import s_from_ms, watts_from_microwatts, watts_from_milliwatts
 
@@ -92,7 +93,8 @@ class PowerRails:
         self._files = files
         self._reads: dict[str, Callable[[], float]] = {}
         self._settings: list[str] = []
-        self.missing = ""
+        self.missing: Reason | None = None
+        """Why the board's power cannot be told; None where it can."""
         self._find()
         # A sum of the rails that this user happens to be allowed to read would not be the board's power.
         wanted = summed_rails(self._reads)
@@ -100,12 +102,10 @@ class PowerRails:
         self.labels = tuple(self._reads)
         self.summed = wanted if set(wanted) <= set(self.labels) else ()
         self.averaging = self._averaging()
-        if not self.summed and not self.missing:
-            self.missing = (
-                f"the rails {', '.join(self.labels)} are not the whole board's, and none that is was found"
-                if self.labels
-                else "no power monitor (ina3221, ina238) was found in /sys"
-            )
+        if self.summed:
+            self.missing = None  # what may not be read is not summed here
+        elif self.missing is None:
+            self.missing = _no_power(Why.ABSENT, self._what_is_lacking())
 
     def read_w(self) -> dict[str, float]:
         """Return the power of each rail now, without those that do not answer and are not summed.
@@ -122,6 +122,11 @@ class PowerRails:
                 if label in self.summed:
                     raise
         return found
+
+    def _what_is_lacking(self) -> str:
+        if not self.labels:
+            return "no power monitor (ina3221, ina238) was found in /sys"
+        return f"the rails {', '.join(self.labels)} are not the whole board's, and none that is was found"
 
     def _find(self) -> None:
         sysfs = self._files.sysfs
@@ -160,9 +165,10 @@ class PowerRails:
         try:
             self._reads[label]()
         except PermissionError as error:
-            self.missing = (
-                f"{error.filename or label} may be read by root alone (as on release 35.5): run as root, "
-                "or sudo chmod a+r it after each boot"
+            self.missing = _no_power(
+                Why.FORBIDDEN,
+                f"{error.filename or label} may be read by root alone, as on release 35.5",
+                mend="run as root, or sudo chmod a+r it after each boot",
             )
             return False
         except (OSError, DeviceError):
@@ -189,6 +195,11 @@ class PowerRails:
 
     def _microwatts(self, path: str) -> float:
         return watts_from_microwatts(_number(self._files.sysfs, path))
+
+
+def _no_power(why: Why, sentence: str, *, mend: str = "") -> Reason:
+    consequence = "so profiles have times alone"
+    return Reason(what="power sensor", why=why, sentence=sentence, mend=mend, consequence=consequence)
 
 
 def _number(sysfs: Sysfs, path: str) -> float:

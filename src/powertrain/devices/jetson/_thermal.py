@@ -6,8 +6,8 @@ import math
 import re
 from typing import final
 
+from powertrain.devices._files import Files, whole_number
 from powertrain.devices._sysfs import Sysfs
-from powertrain.devices.jetson._part import Files, whole_number
 from powertrain.units import celsius_from_millicelsius
 
 __all__ = ["Cooling", "temperature_files", "warmest_c"]

@@ -23,6 +23,8 @@ class Description:
 
     device: str
     spec: str
+    key: str
+    """What tells the device from all others of the machine; a spec may name another one elsewhere."""
     simulated: bool
     space: ModeSpace
     stock: Mapping[str, PowerMode]
@@ -37,6 +39,7 @@ class Description:
             return cls(
                 device=str(answer["device"]),
                 spec=str(answer["spec"]),
+                key=str(answer["key"]),
                 simulated=bool(answer["simulated"]),
                 space=ModeSpace.of(answer["knobs"]),
                 stock={str(name): PowerMode(mode) for name, mode in answer["stock"].items()},

@@ -52,6 +52,7 @@ def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str,
         "level": layout.level,
         "surface_top": layout.surface_top,
         "inverse_time_top": layout.inverse_time_top,
+        "scale": layout.scale,
         "n_fixed": regression.shape.n_fixed,
         "timed": regression.shape.timed,
         "calibration": [regression.prior.calibration_weight, *regression.prior.widening],
@@ -90,6 +91,7 @@ def quantity_restored(
         surface_means=array("surface_means"),
         surface_top=header["surface_top"],
         inverse_time_top=header["inverse_time_top"],
+        scale=header.get("scale", 1.0),
     )
     shape = MeanShape(
         n_terms=len(terms),

@@ -8,6 +8,7 @@ from typing import final
 
 import numpy as np
 
+from powertrain import quantities
 from powertrain.errors import DataError, TooFewProfilesError
 from powertrain.models.gp._coordinates import Coordinates
 from powertrain.models.gp._mean import MeanInputs, MeanPrior, MeanShape
@@ -22,16 +23,20 @@ from powertrain.models.gp._references import (
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
-from powertrain.records import FloatArray, ModeTable, ProfileTable
+from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
 
 __all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity"]
 
+TINY = 1e-12
+"""Below this an error bar is rounding."""
 MIN_PROFILES = 3
 """Distinct modes below which a quantity cannot be told from noise."""
 FITTED_PROFILES = 200
 """Profiles that the parameters are fitted to; more hardly move them."""
 KEPT_PROFILES = 500
 """Profiles that the posterior is conditioned on."""
+SPREAD = 4.0
+"""Standard deviations of a quantity with absolute errors that count as 1: logarithms spread about as far."""
 
 
 @final
@@ -53,6 +58,13 @@ class Layout:
     """Largest value of the closest surface over the profiles."""
     inverse_time_top: float | None
     """Smallest log-time over the profiles; None: time is no input."""
+    scale: float = 1.0
+    """What values with absolute errors are divided by, so that they spread as logarithms do."""
+
+    @property
+    def measured(self) -> quantities.Quantity:
+        """What is predicted."""
+        return quantities.by_column()[self.quantity]
 
     @property
     def timed_terms(self) -> list[int] | None:
@@ -112,9 +124,28 @@ class Quantity:
     def predict(
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the log-value `(n,)` and its standard deviation."""
+        """Return the logarithm of the value (the value over `scale`), `(n,)`, and its standard deviation."""
         mean, sd = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
         return mean + self.layout.level, sd
+
+    def estimate(self, modes: ModeTable, time: Estimate | None) -> Estimate:
+        """Predict in the unit of the quantity, from the estimated time where that is an input."""
+        # What repeats differ in time is no error of the mean time that power follows.
+        before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
+        target, sd = self.predict(modes, *before)
+        quantity, noise_sd = self.layout.measured, np.full(len(modes), self.regression.noise_sd)
+        if quantity.is_log:
+            return Estimate(quantity=quantity, value=np.exp(target), sd=sd, noise_sd=noise_sd)
+        scale = self.layout.scale
+        return Estimate(quantity=quantity, value=scale * target, sd=scale * sd, noise_sd=scale * noise_sd)
+
+    def correlation(self, modes: ModeTable, time: Estimate, own: Estimate) -> FloatArray:
+        """Return how the errors of the mean time and of this quantity go together, `(n,)`.
+
+        A mode that takes longer than predicted spends its energy more slowly, so it draws less.
+        """
+        follows = self.regression.follows_time(self.layout.inputs(modes, np.log(time.value)))
+        return np.clip(follows * time.mean_sd / np.maximum(own.mean_sd, TINY), -1.0, 1.0)
 
     def lending_itself(self, workload: str, time: Quantity | None) -> Quantity:
         """Return this quantity with its own process as what it lends; `time` as for `log_mean`."""
@@ -166,36 +197,42 @@ class Learner:
     def __init__(self, profiles: ProfileTable, coordinates: Coordinates, seed: int) -> None:
         self.profiles, self.coordinates, self.seed = profiles, coordinates, seed
 
-    def learn(self, quantity: str, references: Sequence[Quantity], time: Quantity | None) -> Quantity:
+    def learn(
+        self, quantity: quantities.Quantity, references: Sequence[Quantity], time: Quantity | None
+    ) -> Quantity:
         """Fit one quantity; `time` is the fitted time where it may be an input."""
-        column: FloatArray = getattr(self.profiles, quantity)
+        column = self.profiles.columns[quantity.column]
         table = self.profiles.take(np.isfinite(column))
         distinct = len(np.unique(table.modes.values, axis=0))
         if distinct < MIN_PROFILES:
             raise TooFewProfilesError(
-                f"{table.workload!r} has {quantity.split('_')[0]} in {distinct} distinct mode(s): gp needs "
+                f"{table.workload!r} has {quantity.name} in {distinct} distinct mode(s): gp needs "
                 f"{MIN_PROFILES} or more; profile more modes"
             )
-        whole, target = table, np.log(getattr(table, quantity))
+        values = table.columns[quantity.column]
+        scale = 1.0 if quantity.is_log else SPREAD * float(values.std()) or 1.0
+        whole, target = table, np.log(values) if quantity.is_log else values / scale
+        all_targets = target
         if len(table) > KEPT_PROFILES:
             kept = plan_modes(table.modes, KEPT_PROFILES, seed=self.seed)
             table, target = table.take(kept), target[kept]
         log_time = time.predict(table.modes, None)[0] if time else None
-        layout = self._layout(quantity, table.modes, target, references, log_time)
+        layout = self._layout(quantity, table.modes, target, references, log_time, scale)
         inputs = layout.inputs(table.modes, log_time)
         regression = self._regression(layout, references, inputs, target - layout.level)
         fitted = Quantity(layout=layout, regression=regression, own_surface=None)
         if references:
             return fitted
-        return self._with_surface(fitted, whole, quantity, time)
+        return self._with_surface(fitted, whole, all_targets, time)
 
     def _layout(
         self,
-        quantity: str,
+        quantity: quantities.Quantity,
         modes: ModeTable,
         target: FloatArray,
         references: Sequence[Quantity],
         log_time: FloatArray | None,
+        scale: float,
     ) -> Layout:
         level = float(target.mean())
         stack = SurfaceStack(self.coordinates, self.profiles.device, [_lent(r) for r in references])
@@ -205,7 +242,8 @@ class Learner:
         distance = ((at - means - (target - level)[:, None]) ** 2).sum(axis=0)
         order = [int(i) for i in np.argsort(distance, kind="stable")[:MAX_SURFACES]]
         return Layout(
-            quantity=quantity,
+            quantity=quantity.column,
+            scale=scale,
             coordinates=self.coordinates,
             terms=terms_of(quantity, self.coordinates.names, time_is_known=log_time is not None),
             level=level,
@@ -247,14 +285,14 @@ class Learner:
         return Regression(shape, kernel_prior, inputs, target, fitted.theta)
 
     def _with_surface(
-        self, fitted: Quantity, whole: ProfileTable, quantity: str, time: Quantity | None
+        self, fitted: Quantity, whole: ProfileTable, targets: FloatArray, time: Quantity | None
     ) -> Quantity:
         if not fits_on_grid(self.coordinates, whole.modes):
             return fitted.lending_itself(whole.workload, time)
         surface = build_grid(
             self.coordinates,
             whole.modes,
-            np.log(getattr(whole, quantity)),
+            targets,
             device=whole.device,
             workload=whole.workload,
             predict=lambda modes: fitted.log_mean(modes, time),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from powertrain.models.gp._coordinates import is_speed
+from powertrain.quantities import Quantity
 from powertrain.records import FloatArray
 
 __all__ = ["Term", "terms_of"]
@@ -50,17 +51,20 @@ class Term:
         return cls(knobs=tuple(joined.split("*")), rising=direction < 0, per_work=abs(direction) == 2)
 
 
-def terms_of(quantity: str, knobs: Sequence[str], *, time_is_known: bool) -> tuple[Term, ...]:
+def terms_of(quantity: Quantity, knobs: Sequence[str], *, time_is_known: bool) -> tuple[Term, ...]:
     """Return the terms by which `knobs` may act on a quantity.
 
     Time falls as a speed rises, and power rises. A knob that is no speed (a batch size) may do either. Where
     the time is an input, a speed may also raise the energy of the work, as voltage rises with the clock.
+    Nothing physical is known of a quantity with absolute errors, so it has no terms.
     """
-    rising = quantity != "time_ms"
+    if not quantity.is_log:
+        return ()
+    rising = quantity.slope >= 0
     terms: list[Term] = []
     for knob in knobs:
         terms.append(Term(knobs=(knob,), rising=rising))
-        if not is_speed(knob):
+        if not is_speed(knob) or not quantity.slope:
             terms.append(Term(knobs=(knob,), rising=not rising))
         elif time_is_known:
             terms.append(Term(knobs=(knob,), rising=rising, per_work=True))
