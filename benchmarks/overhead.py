@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from _harness import machine, table, today, write_result
 
-from powertrain.devices._sysfs import RealSysfs
 import powertrain as pt
+from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.cpu import CpuDevice
 from powertrain.profiling import Procedure, Sampler, profile_modes
 from powertrain.workloads import open_job

@@ -114,7 +114,9 @@ class ProfilingSession:
         self._device, self._loop, self._keep = device, loop, keep
         self._run = run_modes(device, loop.workload, source, prepare, options or RunOptions())
         self._pace, self._turns, self._parts = Pace(device.clock), Turns(loop.evaluates), 0
-        self._started = self._paused = self._warned = False
+        self._paused = self._warned = False
+        self.started = False
+        """Whether any minibatch has been reported."""
         self.calls = Drawing()
         """Stands for the loop that calls `powertrain.step`."""
         self.finished = False
@@ -125,7 +127,7 @@ class ProfilingSession:
         if self.finished:
             return
         self._paused, self._parts = False, 0
-        self._advance(False if self._started else None)
+        self._advance(False if self.started else None)
 
     def step(self, *, every: int = 1) -> None:
         """Report that a minibatch has been trained since the last call.
@@ -137,7 +139,7 @@ class ProfilingSession:
         """
         if self.finished:
             return
-        if self._paused or not self._started:
+        if self._paused or not self.started:
             self._loop.synchronise()
             self.start()
             return
@@ -176,7 +178,7 @@ class ProfilingSession:
             self.pause()
 
     def _advance(self, sent: bool | None) -> None:
-        self._started = True
+        self.started = True
         try:
             profile = self._run.send(sent)
             while profile is not None:

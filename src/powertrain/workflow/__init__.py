@@ -24,6 +24,7 @@ from powertrain.workflow._joins import (
 from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
 from powertrain.workflow._profiling import Profiled, measuring, profile, workload
+from powertrain.workflow._program import Program
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
 from powertrain.workflow._script import profile_script
 
@@ -36,6 +37,7 @@ __all__ = [
     "Outcome",
     "PredictedMode",
     "Profiled",
+    "Program",
     "Restored",
     "StoreSummary",
     "VendorModes",
