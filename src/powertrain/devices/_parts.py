@@ -222,7 +222,7 @@ def restore_parts(parts: Sequence[Part], saved: Mapping[str, Any]) -> None:
             failed.append(error)
             continue
         for difference in part.differences(saved[part.name]):
-            logger.debug("%s", difference)
+            logger.info("%s", difference)
     for error in failed[1:]:
         logger.error("this was not restored either: %s", error)
     if failed:

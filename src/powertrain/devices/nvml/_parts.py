@@ -199,7 +199,7 @@ class ClocksPart(_NvmlPart):
             logger.debug("%s: %s cannot be watched: %s", self._gpu.spec, knob, error)
             return
         if shown != mhz:
-            logger.debug("%s: %s is locked at %d MHz and shows %d MHz", self._gpu.spec, knob, mhz, shown)
+            logger.info("%s: %s is locked at %d MHz and shows %d MHz", self._gpu.spec, knob, mhz, shown)
 
 
 @final
