@@ -154,6 +154,9 @@ def profile_command(
         raise WrongUse(
             f"--name names one WORKLOAD, and {len(wanted_runs)} were given: profile them one by one"
         )
+    if workflow.rank_here().follows:
+        _follow(wanted_runs)
+        return
     how = Procedure.paper() if as_paper else replace(Procedure(), precision=precision / 100, limit_s=limit_s)
     device = workflow.open_device(spec)
     runs: list[Profiled] = []
@@ -217,6 +220,16 @@ def _runs(workloads: tuple[str, ...], module: str | None, script_args: str) -> l
         if run.program is not None:
             run.program.check()
     return runs
+
+
+def _follow(runs: list[_Run]) -> None:
+    """Train as one of the processes that torchrun started; the first of them measures, and says all."""
+    from powertrain.workflow import follow_script
+
+    if len(runs) != 1 or runs[0].program is None:
+        raise WrongUse("several processes train one script together: give a single script, or -m MODULE")
+    with stdout_on_stderr():
+        follow_script(runs[0].program)
 
 
 @contextmanager

@@ -8,12 +8,13 @@ from powertrain.dataset import AbstractStore
 from powertrain.devices import AbstractDevice
 from powertrain.errors import ProgramError, WorkloadError
 from powertrain.planning import ModeSource
-from powertrain.profiling import ProfilingSession, RunKeywords, RunOptions
+from powertrain.profiling import RunKeywords, RunOptions
 from powertrain.records import ModeTable
-from powertrain.workflow._profiling import Profiled, Record, open_session
+from powertrain.workflow._profiling import Profiled, Record, following, open_session
 from powertrain.workflow._program import Program
+from powertrain.workflow._ranks import OrdersFile, rank_here
 
-__all__ = ["profile_script"]
+__all__ = ["follow_script", "profile_script"]
 
 
 def profile_script(
@@ -50,6 +51,8 @@ def profile_script(
     record = Record(device, name or program.name, modes, store, how)
     session = open_session(device, record, options=how, real=True, stop=True)
     if not record.source.left:
+        if rank_here().leads:
+            OrdersFile().give(ends_at=0)
         return record.summary()
     try:
         with session.active():
@@ -57,8 +60,23 @@ def profile_script(
     except ProgramError as error:
         raise error.adding(_kept(len(record.measured))) from error
     if not record.measured:
-        raise WorkloadError(_too_early(program, session))
+        raise WorkloadError(_too_early(program, started=session.reports > 0))
     return record.summary()
+
+
+def follow_script(program: Program) -> None:
+    """Run a program as one of several processes of a training, of which another one measures.
+
+    Raises:
+        UnknownNameError: There is no such program.
+        ProgramError: It failed.
+        WorkloadError: The other process does not begin to measure.
+    """
+    program.check()
+    if OrdersFile().wait().ends_at == 0:
+        return  # there is nothing to measure
+    with following().active():
+        program.run()
 
 
 def _kept(measured: int) -> str:
@@ -67,8 +85,8 @@ def _kept(measured: int) -> str:
     return f"the profiles of the {measured:,} mode{'s' * (measured > 1)} measured before are kept"
 
 
-def _too_early(program: Program, session: ProfilingSession) -> str:
-    if session.started:
+def _too_early(program: Program, *, started: bool) -> str:
+    if started:
         return f"{program.name} ended before a mode was measured: let it train for longer"
     return (
         f"{program.name} ended, and nothing in it was measured: let its loop go over "
