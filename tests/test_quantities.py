@@ -149,7 +149,7 @@ class TestAnotherQuantity:
         plot = agreement_plot(table(), prediction, method="gp")
         assert [panel.quantity for panel in plot.panels] == ["time", "power", "temperature", "gpu_mem"]
         assert "predicted temperature [°C]" in figure_svg(draw_agreement(plot))
-        assert "least temperature [°C]" in store_html(summarise_store(MemoryStore(profiles()), name="p.db"))
+        assert "least temperature [°C]" in store_html(summarise_store(MemoryStore(profiles())))
 
 
 class TestTheTable:

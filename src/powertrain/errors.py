@@ -19,6 +19,7 @@ PowerTrainError
 │   ├── WorkloadMemoryError     a minibatch did not fit into memory
 │   └── ProgramError            a program that was measured raised an exception or exited with an error
 ├── NoFeasibleModeError         no mode keeps the limits
+├── LargeSpaceError             a mode space has more modes than can be listed
 └── MissingExtraError           an optional dependency is not installed
 ```
 
@@ -39,6 +40,7 @@ __all__ = [
     "DeviceBusyError",
     "DeviceError",
     "DevicePermissionError",
+    "LargeSpaceError",
     "MissingExtraError",
     "MissingKnobError",
     "NewerStoreError",
@@ -152,6 +154,10 @@ class ProgramError(WorkloadError):
 
 class NoFeasibleModeError(PowerTrainError):
     """No mode keeps the limits; the message names the nearest and by how much it misses."""
+
+
+class LargeSpaceError(PowerTrainError):
+    """A mode space has more modes than can be listed; the message says how to take some of them."""
 
 
 class MissingExtraError(PowerTrainError):

@@ -54,7 +54,9 @@ def test_wrong_knobs_and_modes_are_refused():
 def test_measuring_ends_when_the_means_are_known_well_enough(precision):
     board = open_device("sim:orin-agx?seed=4")
     how = Procedure(precision=precision, most_minibatches=10_000)
-    for profile in profile_modes(board, "resnet18", board.space.table([3_000, 15_000]), procedure=how):
+    found = list(profile_modes(board, "resnet18", board.space.table([3_000, 15_000]), procedure=how))
+    assert len(found) == 2
+    for profile in found:
         # The interval is at least 1.96 standard errors to each side.
         assert 1.96 * profile.time_rel_se <= precision
         assert 1.96 * profile.power_rel_se <= precision

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, existing_file, json_option, method_option, new_file, seed_option
+from powertrain.cli._options import (
+    command,
+    database_option,
+    existing_file,
+    json_option,
+    method_option,
+    new_file,
+    seed_option,
+)
 from powertrain.cli._show import print_json, refuse_unwritable
 
 if TYPE_CHECKING:
@@ -23,7 +31,7 @@ __all__ = ["fit_command", "transfer_command"]
     short="Fit a reference from many profiles.",
     examples=("fit --db profiles.db --workload resnet18 --out resnet18.ptm",),
 )
-@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@database_option()
 @click.option("--workload", required=True, help="The workload to learn.")
 @click.option("--device", help="Its device; needed where it was profiled on several.")
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as resnet18.ptm.")
@@ -31,7 +39,7 @@ __all__ = ["fit_command", "transfer_command"]
 @seed_option
 @json_option
 def fit_command(
-    database: Path, workload: str, device: str | None, out: Path, method: str, seed: int, as_json: bool
+    database: str, workload: str, device: str | None, out: Path, method: str, seed: int, as_json: bool
 ) -> None:
     """Fit a reference: learn a workload from its own, many profiles."""
     from powertrain import workflow
@@ -52,7 +60,7 @@ def fit_command(
     short="Learn a new workload from a few profiles.",
     examples=("transfer --db profiles.db --workload bert --reference resnet18.ptm --out bert.ptm",),
 )
-@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@database_option()
 @click.option("--workload", required=True, help="The new workload, of which there are a few profiles.")
 @click.option("--device", help="Its device; needed where it was profiled on several.")
 @click.option(
@@ -67,7 +75,7 @@ def fit_command(
 @seed_option
 @json_option
 def transfer_command(
-    database: Path,
+    database: str,
     workload: str,
     device: str | None,
     references: tuple[Path, ...],

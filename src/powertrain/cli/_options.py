@@ -20,6 +20,7 @@ __all__ = [
     "METHODS",
     "SAMPLINGS",
     "command",
+    "database_option",
     "existing_file",
     "json_option",
     "limit_options",
@@ -43,6 +44,23 @@ DEVICE_HELP = (
 )
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+@final
+class _StoreLocation(click.Path):
+    """A file or a URL, kept as text; a shell completes files."""
+
+    def __init__(self, *, made: bool) -> None:
+        super().__init__()
+        self._made = made
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # A file that is missing is wrong use, as for every other file; the rest is for `open_store` to say.
+        if not self._made and ":" not in value and not Path(value).is_file():
+            self.fail(f"File {value!r} does not exist: import or profile something first.", param, ctx)
+        return value
+
 
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 new_file = click.Path(dir_okay=False, path_type=Path)
@@ -104,6 +122,19 @@ def names(text: str) -> tuple[str, ...]:
 def json_option(function: Decorated) -> Decorated:
     """Add `--json`, a flag."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(function)
+
+
+def database_option(*, made: bool = False) -> Callable[[Decorated], Decorated]:
+    """Add `--db`, the location of a profile store, as text; `made` tells that a missing one is made."""
+    remark = "; made if missing" if made else ""
+    return click.option(
+        "--db",
+        "database",
+        type=_StoreLocation(made=made),
+        metavar="FILE|URL",
+        required=True,
+        help=f"The profile database: a file, or SCHEME://... of another store{remark}.",
+    )
 
 
 def seed_option(function: Decorated) -> Decorated:

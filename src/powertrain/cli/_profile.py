@@ -16,8 +16,8 @@ from powertrain.cli._options import (
     SAMPLINGS,
     TakesProgram,
     command,
+    database_option,
     json_option,
-    new_file,
     program_arguments,
     seed_option,
 )
@@ -52,7 +52,7 @@ GRID = "grid"
 @click.argument("workloads", metavar="WORKLOAD...", nargs=-1)
 @click.option("-m", "module", metavar="MODULE", help="Train a module of a package, as python -m does.")
 @click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
-@click.option("--db", "database", type=new_file, required=True, help="The profile database; made if missing.")
+@database_option(made=True)
 @click.option(
     "--modes",
     "wanted",
@@ -119,7 +119,7 @@ def profile_command(
     workloads: tuple[str, ...],
     module: str | None,
     spec: str,
-    database: Path,
+    database: str,
     wanted: str,
     sampling: str,
     seed: int,
@@ -168,6 +168,7 @@ def profile_command(
         options = RunOptions(
             procedure=how, order=order, seed=seed, again=again, retry_flagged=retry_flagged, progress=progress
         )
+        place = store.location
         for run in wanted_runs:
             table = _modes(device, wanted, sampling=sampling, seed=seed, workload=run.job)
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
@@ -175,15 +176,14 @@ def profile_command(
                 runs.append(_one(device, replace(run, data=data, name=name), modes, store, options))
             except KeyboardInterrupt as error:
                 message = (
-                    f"interrupted; what is finished is kept in {database}: the same command goes on "
-                    "from there"
+                    f"interrupted; what is finished is kept in {place}: the same command goes on from there"
                 )
                 raise Interrupted.by(error, message) from error
     if as_json:
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs})
         return
     for done in runs:
-        click.echo(_line(done, device.name, database))
+        click.echo(_line(done, device.name, place))
 
 
 @dataclass(frozen=True)
@@ -233,11 +233,12 @@ def _follow(runs: list[_Run]) -> None:
 
 
 @contextmanager
-def _store(database: Path) -> Generator[AbstractStore]:
-    """Open the database; one that was made for this run and is still empty at its end is removed."""
-    from powertrain.dataset import open_store
+def _store(database: str) -> Generator[AbstractStore]:
+    """Open the store; a file that was made for this run and is still empty at its end is removed."""
+    from powertrain.dataset import open_store, store_file
 
-    is_new, empty = not database.exists(), False
+    file, empty = store_file(database), False
+    is_new = file is not None and not file.exists()
     try:
         with open_store(database) as store:
             try:
@@ -245,8 +246,8 @@ def _store(database: Path) -> Generator[AbstractStore]:
             finally:
                 empty = is_new and not store.counts()
     finally:
-        if empty:
-            database.unlink(missing_ok=True)
+        if file is not None and empty:
+            file.unlink(missing_ok=True)
 
 
 def _one(
@@ -276,10 +277,10 @@ def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> Mod
     return Climb(table, hard_limit_w=hard_limit_w)
 
 
-def _line(done: Profiled, device: str, database: Path) -> str:
+def _line(done: Profiled, device: str, place: str) -> str:
     return (
         f"{done.measured:,} modes of {done.workload} on {device}: {done.device_s / 60:.1f} min on its clock"
-        + (f", {done.kept:,} were in {database} already" if done.kept else "")
+        + (f", {done.kept:,} were in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )
 

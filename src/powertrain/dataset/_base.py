@@ -25,6 +25,17 @@ class AbstractStore(ABC):
     measurements of a mode are all kept, in the order in which they were added; `table` averages them.
     """
 
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """What opens the store again, for messages: a file, or a URL without its password."""
+
+    @final
+    @property
+    def name(self) -> str:
+        """The last part of the location, for titles: a file's or a database's own name."""
+        return self.location.rstrip("/:").rpartition("/")[2]
+
     @abstractmethod
     def add(self, profiles: Iterable[Profile]) -> int:
         """Keep profiles and return how many there were; all or none."""

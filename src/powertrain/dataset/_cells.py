@@ -13,6 +13,7 @@ from typing import final
 
 from powertrain.dataset._columns import EXTRA_PREFIX, Column, Role
 from powertrain.errors import CsvError
+from powertrain.files import read_file
 from powertrain.quantities import Quantity, by_column
 from powertrain.space import KNOWN_KNOBS
 
@@ -21,6 +22,8 @@ __all__ = ["Place", "Sheet", "split_rows", "text_of"]
 NAN = float("nan")
 _MOST_MHZ = 100_000.0
 """Beyond this a clock was given in kHz or Hz."""
+_LARGEST_BYTES = 1 << 29
+"""Half a gibibyte: some five million rows, which take ten times as much memory once read."""
 _OTHER_SEPARATOR = re.compile("[;\t|]")
 _IF_NOT_MEASURED = "leave the cell empty if it was not measured"
 _MAY_BE_ZERO = ("loader_workers",)
@@ -41,9 +44,11 @@ class Place:
 def text_of(place: Place) -> str:
     """Return the text of a UTF-8 file, without its byte-order mark; a blank file is refused."""
     try:
-        content = place.path.read_bytes()
+        content = read_file(place.path, most_bytes=_LARGEST_BYTES)
     except OSError as error:
         raise CsvError(f"cannot read {place.path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CsvError(f"{error}: part it into several") from None
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise place.error("the text is UTF-16: save it as UTF-8")
     try:

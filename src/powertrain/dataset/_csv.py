@@ -10,8 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
-import secrets
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import final
 from powertrain.dataset._cells import Place, Sheet, split_rows, text_of
 from powertrain.dataset._columns import DURATION, Column, Role, columns_of, header_of
 from powertrain.errors import CsvError, DataError, MissingKnobError
+from powertrain.files import why_unwritten, write_file
 from powertrain.quantities import by_column, measured
 from powertrain.records import PowerMode, Profile, ProfileTable
 
@@ -205,7 +204,11 @@ def write_csv(profiles: Iterable[Profile], path: Path | str) -> int:
     except UnicodeEncodeError as error:
         bad = text[error.start : error.end]
         raise DataError(f"{bad!r} in a name or an extra cannot be written as UTF-8: rename it") from None
-    _write(Path(path), content)
+    path = Path(path)
+    try:
+        write_file(path, content)
+    except OSError as error:
+        raise CsvError(f"cannot write {path}: {why_unwritten(path, error)}") from error
     return len(listed)
 
 
@@ -273,25 +276,3 @@ def _number(value: float) -> str:
     if math.isnan(number):
         return ""
     return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file at once; pipes and the like, which cannot be replaced, are written to."""
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            path.write_bytes(content)
-            return
-        target = path.resolve()
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise CsvError(
-            f"cannot write {path}: {error.strerror}; give a file in a folder that can be written"
-        ) from error

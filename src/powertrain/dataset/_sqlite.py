@@ -54,6 +54,7 @@ class SqliteStore(AbstractStore):
             NewerStoreError: a later version of PowerTrain wrote it.
             StoreError: it cannot be opened for another reason.
         """
+        self._location = str(path)
         self.path = Path(path).resolve()
         """The file, its links followed."""
         self._timeout_s = timeout_s
@@ -63,6 +64,11 @@ class SqliteStore(AbstractStore):
         self.read_only = _is_read_only(self.path, create=create)
         """Whether file or folder refuse to be written."""
         self._connection, self._process = self._connect(), os.getpid()
+
+    @property
+    @override
+    def location(self) -> str:
+        return self._location
 
     @override
     def add(self, profiles: Iterable[Profile]) -> int:

@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any, final
 
 from powertrain.errors import DeviceBusyError, DeviceError
+from powertrain.files import read_file, write_file
 
 __all__ = ["Entry", "Journal", "default_folder"]
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 VERSION = 1
+LARGEST_BYTES = 1 << 20
+"""Of a file of the journal, which takes a few thousand."""
 
 
 def default_folder() -> Path:
@@ -113,16 +116,9 @@ class Journal:
             "saved": saved,
         }
         path = self._path(key)
-        temporary = path.with_suffix(".tmp")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            self._sync_folder()
+            write_file(path, json.dumps(content, indent=1), follow_links=False)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise DeviceError(
                 f"cannot write the journal {path} ({error.strerror}): {device} is left as it is"
             ) from error
@@ -135,7 +131,7 @@ class Journal:
         """Return what was kept of a device, if anything, and the machine has not been booted since."""
         path = self._path(key)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_file(path, most_bytes=LARGEST_BYTES))
             entry = Entry(
                 spec=content["spec"],
                 device=content["device"],
@@ -167,10 +163,3 @@ class Journal:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', key).strip('-')}.json"
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from powertrain.errors import MissingExtraError, PowerTrainError
+from powertrain.files import why_unwritten, write_file
 from powertrain.records import Interval
 from powertrain.report._plot_data import (
     AgreementPanel,
@@ -150,9 +151,9 @@ def save_figure(figure: Figure, path: Path | str) -> None:
         raise ValueError(f"{path.name} is not a .png or .svg file: give the plot one of these endings")
     content = _rendered(figure, kind)
     try:
-        path.write_bytes(content)
+        write_file(path, content)
     except OSError as error:
-        raise PowerTrainError(f"cannot write the plot {path}: {error.strerror}") from error
+        raise PowerTrainError(f"cannot write the plot {path}: {why_unwritten(path, error)}") from error
 
 
 def figure_svg(figure: Figure) -> str:

@@ -14,10 +14,10 @@ import numpy as np
 from powertrain import opening, optimisation
 from powertrain.dataset import AbstractStore, CsvFile, read_csv, write_csv
 from powertrain.devices import AbstractDevice
-from powertrain.errors import MissingKnobError, UnknownNameError
+from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
-from powertrain.planning import Sampling, plan_modes
+from powertrain.planning import Sampling, plan_modes, plan_space
 from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 
@@ -58,9 +58,13 @@ def plan(
 ) -> ModeTable:
     """Choose `n` modes of a device to profile, in the order to measure them; see `plan_modes`.
 
-    With a workload, only modes in which it can be measured there.
+    With a workload, only modes in which it can be measured there. A space that is too large to list is
+    planned without listing it.
     """
-    modes = device.modes(workload=workload)
+    try:
+        modes = device.modes(workload=workload)
+    except LargeSpaceError:
+        return plan_space(device.space, n, sampling=sampling, seed=seed, exist=device.exist)
     return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed))
 
 

@@ -182,7 +182,7 @@ class StoreSummary:
 
 
 def summarise_store(
-    store: AbstractStore, *, name: str, device: str | None = None, workload: str | None = None
+    store: AbstractStore, *, device: str | None = None, workload: str | None = None
 ) -> StoreSummary:
     """Gather the profiles of a device and a workload (all by default).
 
@@ -192,7 +192,7 @@ def summarise_store(
     """
     owners = list(store.counts())
     if not owners:
-        raise DataError(f"{name} holds no profiles yet: add some with powertrain import")
+        raise DataError(f"{store.name} holds no profiles yet: add some with powertrain import")
     for kind, asked, known in (
         ("device", device, {d for d, _ in owners}),
         ("workload", workload, {w for _, w in owners}),
@@ -205,7 +205,7 @@ def summarise_store(
         if not profile.flags:
             groups.setdefault((profile.device, profile.workload), []).append(profile)
     return StoreSummary(
-        name=name,
+        name=store.name,
         tables=tuple(ProfileTable.of(groups[owner]).averaged() for owner in sorted(groups)),
         profiles=len(profiles),
         flagged=sum(bool(profile.flags) for profile in profiles),

@@ -161,10 +161,14 @@ class GaussianProcessPredictor(AbstractPredictor):
         device: str = checkpoint.value("device")
         coordinates = Coordinates.from_header(checkpoint.value("coordinates"))
         headers: dict[str, dict[str, Any]] = checkpoint.value("quantities")
-        found = {
-            name: quantity_restored(header, name, checkpoint, coordinates, device)
-            for name, header in headers.items()
-        }
+        found: dict[str, Quantity] = {}
+        # The time comes first: a power that lends its own process needs it.
+        # One thread, as when it was fitted: the last bits of a factor depend on how the work is shared out.
+        with one_thread():
+            for name in sorted(headers, reverse=True):
+                found[name] = quantity_restored(
+                    headers[name], name, checkpoint, coordinates, device, time=found.get("time")
+                )
         return cls(
             device=device,
             workload=checkpoint.value("workload"),

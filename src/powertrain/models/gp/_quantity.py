@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from powertrain import quantities
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models.gp._coordinates import Coordinates, is_speed
+from powertrain.models.gp._coordinates import Coordinates
 from powertrain.models.gp._mean import MeanInputs, MeanPrior, MeanShape
 from powertrain.models.gp._references import (
     MAX_SURFACES,
     LearnedPrior,
     Surface,
     SurfaceStack,
-    build_surface,
+    build_grid,
+    fits_on_grid,
 )
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
+from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
 from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
 
-__all__ = ["Layout", "Learner", "Quantity"]
+__all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity"]
 
 TINY = 1e-12
 """Below this an error bar is rounding."""
@@ -35,10 +37,6 @@ KEPT_PROFILES = 500
 """Profiles that the posterior is conditioned on."""
 SPREAD = 4.0
 """Standard deviations of a quantity with absolute errors that count as 1: logarithms spread about as far."""
-TIMES = "*"
-"""Joins the knobs of a term that acts by their product."""
-DYNAMIC = 2
-"""Marks a term of power that is spent per unit of work: it is multiplied by the inverse time."""
 
 
 @final
@@ -48,9 +46,8 @@ class Layout:
 
     quantity: str
     coordinates: Coordinates
-    terms: tuple[tuple[str, int], ...]
-    """Knob and direction (positive: the term falls as the knob rises) of each knob term of the mean; of
-    size `DYNAMIC`: times the inverse time."""
+    terms: tuple[Term, ...]
+    """The knob terms of the mean."""
     level: float
     """Mean log-value of the profiles: targets are about it."""
     stack: SurfaceStack
@@ -74,19 +71,15 @@ class Layout:
         """Knob terms that carry the inverse time; None where time is no input."""
         if self.inverse_time_top is None:
             return None
-        return [j for j, (_, direction) in enumerate(self.terms) if abs(direction) == DYNAMIC]
+        return [j for j, term in enumerate(self.terms) if term.per_work]
 
     def inputs(
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> RegressionInputs:
         """Turn modes, and their predicted log-time where it is an input, into regression inputs."""
         unit = self.coordinates.unit(modes)
-        logs = unit * self.coordinates.span
-        names = self.coordinates.names
-        slopes = [
-            -np.sign(direction) * sum(logs[:, names.index(part)] for part in name.split(TIMES))
-            for name, direction in self.terms
-        ]
+        logs = dict(zip(self.coordinates.names, (unit * self.coordinates.span).T, strict=True))
+        slopes = [term.slope(logs) for term in self.terms]
         surfaces = self.stack.at(modes)
         fixed: list[FloatArray] = []
         if len(self.stack):
@@ -96,7 +89,8 @@ class Layout:
                 raise ValueError("this quantity needs the predicted time")
             fixed.append(self.inverse_time_top - log_time)
         n = len(modes)
-        offsets = [fixed[-1] if abs(direction) == DYNAMIC else np.zeros(n) for _, direction in self.terms]
+        # An energy per unit of work is a power once it is divided by the time.
+        offsets = [fixed[-1] if term.per_work else np.zeros(n) for term in self.terms]
         mean = MeanInputs(
             slopes=np.stack(slopes, axis=1) if slopes else np.zeros((n, 0)),
             offsets=np.stack(offsets, axis=1) if slopes else np.zeros((n, 0)),
@@ -153,31 +147,47 @@ class Quantity:
         follows = self.regression.follows_time(self.layout.inputs(modes, np.log(time.value)))
         return np.clip(follows * time.mean_sd / np.maximum(own.mean_sd, TINY), -1.0, 1.0)
 
+    def lending_itself(self, workload: str, time: Quantity | None) -> Quantity:
+        """Return this quantity with its own process as what it lends; `time` as for `log_mean`."""
+        # What a time lends of its own is no part of what a power lends: left out, it is not saved twice.
+        bare = time and replace(time, own_surface=None)
+        lent = PosteriorSurface(
+            coordinates=self.layout.coordinates,
+            device=self.layout.stack.device,
+            workload=workload,
+            quantity=replace(self, own_surface=None),
+            time=bare,
+        )
+        return replace(self, own_surface=lent)
 
-def _terms(quantity: quantities.Quantity, names: Sequence[str], dynamic: bool) -> tuple[tuple[str, int], ...]:
-    """Return the directions in which each knob may act: both for one that is no speed (a batch size).
+    def log_mean(self, modes: ModeTable, time: Quantity | None) -> FloatArray:
+        """Return the log-value `(n,)` alone, at a fraction of what its error bar costs.
 
-    Nothing physical is known of a quantity with absolute errors: it has no terms.
+        `time` is the fitted time where it is an input.
+        """
+        log_time = time.log_mean(modes, None) if time else None
+        return self.regression.mean(self.layout.inputs(modes, log_time)) + self.layout.level
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PosteriorSurface(Surface):
+    """A reference with many knobs, looked up in the process that was fitted to it.
+
+    What it takes to keep one grows with the profiles of the reference, never with the size of its space.
     """
-    if not quantity.is_log:
-        return ()
-    falling = -quantity.slope or 1
-    terms: list[tuple[str, int]] = []
-    for name in names:
-        terms.append((name, falling))
-        if not is_speed(name) or not quantity.slope:
-            terms.append((name, -falling))
-        elif dynamic:
-            terms.append((name, DYNAMIC * falling))
-    terms += [(name, falling) for name in _products(names)]
-    return tuple(terms)
 
+    coordinates: Coordinates
+    device: str
+    workload: str
+    quantity: Quantity
+    time: Quantity | None
+    """The fitted time of the same reference, where it is an input of `quantity`."""
 
-def _products(names: Sequence[str]) -> list[str]:
-    """Return the pairs of a number of units and their clock: work shared out goes with their product."""
-    counts = [name for name in names if name.endswith(("_cores", "_threads"))]
-    pairs = [(count, f"{count.rpartition('_')[0]}_mhz") for count in counts]
-    return [TIMES.join(pair) for pair in pairs if pair[1] in names]
+    def at(self, unit: FloatArray) -> FloatArray:
+        """Predict the mean at each place, clipped to the range of the profiles."""
+        values = self.coordinates.values(np.clip(unit, -1.0, 0.0))
+        return self.quantity.log_mean(ModeTable(knobs=self.coordinates.knobs, values=values), self.time)
 
 
 @final
@@ -235,7 +245,7 @@ class Learner:
             quantity=quantity.column,
             scale=scale,
             coordinates=self.coordinates,
-            terms=_terms(quantity, self.coordinates.names, log_time is not None),
+            terms=terms_of(quantity, self.coordinates.names, time_is_known=log_time is not None),
             level=level,
             stack=stack.subset(order),
             surface_means=means[order],
@@ -277,18 +287,17 @@ class Learner:
     def _with_surface(
         self, fitted: Quantity, whole: ProfileTable, targets: FloatArray, time: Quantity | None
     ) -> Quantity:
-        def predict(modes: ModeTable) -> FloatArray:
-            return fitted.predict(modes, time.predict(modes, None)[0] if time else None)[0]
-
-        surface = build_surface(
+        if not fits_on_grid(self.coordinates, whole.modes):
+            return fitted.lending_itself(whole.workload, time)
+        surface = build_grid(
             self.coordinates,
             whole.modes,
             targets,
             device=whole.device,
             workload=whole.workload,
-            predict=predict,
+            predict=lambda modes: fitted.log_mean(modes, time),
         )
-        return Quantity(layout=fitted.layout, regression=fitted.regression, own_surface=surface)
+        return replace(fitted, own_surface=surface)
 
 
 def _lent(reference: Quantity) -> Surface:
