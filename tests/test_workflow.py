@@ -149,19 +149,21 @@ def test_a_device_must_have_the_predictors_knobs(board, predictor, tmp_path):
 
 def test_intervals_enclose_the_value_by_the_same_factor(board, predictor):
     modes = pt.plan(board, 5)
-    for row in predicted_modes(modes, predictor.predict(modes)):
-        for interval in (row.time_ms, row.power_w, row.energy_j):
+    rows = list(predicted_modes(modes, predictor.predict(modes)))
+    assert len(rows) == 5
+    for row in rows:
+        for interval in row.values.values():
             assert interval.value**2 == pytest.approx(interval.low * interval.high)
 
 
 def test_a_report_of_an_empty_database_is_refused():
     with pytest.raises(DataError, match="no profiles yet"):
-        summarise_store(MemoryStore(), name="p.db")
+        summarise_store(MemoryStore())
 
 
 def test_a_report_leaves_flagged_profiles_out_and_counts_them():
     flagged = dataclasses.replace(PROFILE, flags=("throttled",), time_ms=99999)
-    summary = summarise_store(MemoryStore([PROFILE, flagged]), name="p.db")
+    summary = summarise_store(MemoryStore([PROFILE, flagged]))
 
     assert (summary.profiles, summary.flagged) == (2, 1)
     page = store_html(summary)
@@ -175,7 +177,7 @@ def test_a_report_draws_what_was_measured_and_calls_it_so():
         dataclasses.replace(PROFILE, mode=pt.PowerMode(gpu_mhz=100 * i), time_ms=10 / i, power_w=5 + i)
         for i in range(1, 6)
     ]
-    page = store_html(summarise_store(MemoryStore(profiles), name="p.db"))
+    page = store_html(summarise_store(MemoryStore(profiles)))
 
     assert "measured front" in page
     assert "predicted" not in page
@@ -184,7 +186,7 @@ def test_a_report_draws_what_was_measured_and_calls_it_so():
 def test_names_in_a_report_are_escaped():
     profile = dataclasses.replace(PROFILE, workload="<script>alert(1)</script>")
 
-    assert "<script" not in store_html(summarise_store(MemoryStore([profile]), name="p.db"))
+    assert "<script" not in store_html(summarise_store(MemoryStore([profile])))
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ PowerTrainError
 ├── WorkloadError               a training failed while it was measured
 │   └── WorkloadMemoryError     a minibatch did not fit into memory
 ├── NoFeasibleModeError         no mode keeps the limits
+├── LargeSpaceError             a mode space has more modes than can be listed
 └── MissingExtraError           an optional dependency is not installed
 ```
 
@@ -38,6 +39,7 @@ __all__ = [
     "DeviceBusyError",
     "DeviceError",
     "DevicePermissionError",
+    "LargeSpaceError",
     "MissingExtraError",
     "MissingKnobError",
     "NewerStoreError",
@@ -137,6 +139,10 @@ class WorkloadMemoryError(WorkloadError):
 
 class NoFeasibleModeError(PowerTrainError):
     """No mode keeps the limits; the message names the nearest and by how much it misses."""
+
+
+class LargeSpaceError(PowerTrainError):
+    """A mode space has more modes than can be listed; the message says how to take some of them."""
 
 
 class MissingExtraError(PowerTrainError):

@@ -92,6 +92,26 @@ def test_counting_a_sample_is_wrong_use(run):
     assert run("modes", "sim:orin-agx", "--count", "--sample", 5).code == 2
 
 
+COUNTS = ",".join(map(str, range(1, 4001)))
+VAST = f"cpu?batch_size={COUNTS}&loader_workers={COUNTS}"
+
+
+def test_a_space_too_large_to_list_is_counted_and_sampled(done):
+    count = int(done("modes", VAST, "--count").out)
+    sample = done("modes", VAST, "--sample", 7, "--json").json
+
+    assert count % 16_000_000 == 0
+    assert sample["count"] == len({str(mode) for mode in sample["modes"]}) == 7
+    assert f"{count:,}" in done("modes", VAST).out
+
+
+def test_listing_a_space_that_is_too_large_is_one_line(run, tmp_path):
+    ran = run("modes", VAST, "--csv", tmp_path / "all.csv")
+
+    assert ran.code == 1
+    assert "too large to list" in ran.error_line
+
+
 def test_import_reports_what_it_added(done, grid_csv, tmp_path, board_name):
     (report,) = done("import", grid_csv, "--db", tmp_path / "p.db", "--json").json
 

@@ -4,7 +4,7 @@ import click
 import pytest
 
 from powertrain.cli import powertrain
-from powertrain.cli._options import METHODS, OBJECTIVES, SAMPLINGS
+from powertrain.cli._options import METHODS, SAMPLINGS
 from powertrain.cli._root import COMMANDS
 
 
@@ -65,11 +65,10 @@ def test_version_is_that_of_the_package(done):
 def test_names_written_out_for_speed_are_those_of_the_layers():
     from typing import get_args
 
-    from powertrain import models, optimisation, planning
+    from powertrain import models, planning
 
     assert models.METHODS == METHODS
     assert get_args(planning.Sampling) == SAMPLINGS
-    assert {*OBJECTIVES} == {*optimisation.OBJECTIVES}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

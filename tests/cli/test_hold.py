@@ -10,6 +10,7 @@ import time
 from importlib.util import find_spec
 
 import pytest
+from tests.waiting import PATIENCE_S, until
 
 from powertrain.dataset import open_store
 from powertrain.opening import open_device
@@ -92,7 +93,7 @@ def test_a_command_that_is_ended_gives_the_board_back(board, number, done):
         child.send_signal(number)
         if number == signal.SIGKILL:
             os.kill(command, signal.SIGKILL)
-        child.wait(timeout=20)
+        child.wait(timeout=PATIENCE_S)
     assert held == open_device(board).space[5]
     if number == signal.SIGKILL:
         assert open_device(board).mode == held
@@ -107,12 +108,10 @@ def test_a_command_that_is_ended_gives_the_board_back(board, number, done):
 def test_a_run_that_is_terminated_says_so_and_exits_with_the_signals_code(board, tmp_path):
     options = ("--device", board, "--db", tmp_path / "p.db", "--modes", "grid", "--order", "given")
     with powertrain("profile", "yolo", *options) as child:
-        until_s = time.monotonic() + 60
-        while not (tmp_path / "p.db").exists() and time.monotonic() < until_s:
-            time.sleep(0.05)
+        until((tmp_path / "p.db").exists, every_s=0.05)
         time.sleep(1.0)
         child.send_signal(signal.SIGTERM)
-        _, said = child.communicate(timeout=30)
+        _, said = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 128 + signal.SIGTERM
     assert "the same command goes on from there" in said
     assert open_device(board).mode == open_device("sim:orin-nano").mode

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import PATIENCE_S
 from typing_extensions import override
 
 from powertrain.devices import Holder, Journal, Settings, Terminated
@@ -273,7 +274,7 @@ def test_a_process_that_ends_gives_its_board_back_and_after_sigkill_the_next_one
         with pytest.raises(DeviceBusyError, match="wait for it or stop it"), held.hold(held.space[0]):
             pass
         child.send_signal(number)
-        child.wait(timeout=30)
+        child.wait(timeout=PATIENCE_S)
     after = open_device(board_spec)
     assert (after.mode == before) == (number != signal.SIGKILL)
     assert after.restore() == (number == signal.SIGKILL)

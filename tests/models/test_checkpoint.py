@@ -225,11 +225,11 @@ def test_another_method_is_refused_by_both_names(written):
         read_checkpoint(written, method="gp")
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("version", [3, 0, "1", None])
 def test_another_format_version_is_refused_with_who_wrote_it(written, version):
     rewritten(written, format_version=version, created_by="powertrain 9.1")
     with pytest.raises(
-        CheckpointError, match=rf"version {version!r}, written by powertrain 9.1; .* reads version 1"
+        CheckpointError, match=rf"version {version!r}, written by powertrain 9.1; .* reads versions 1 and 2"
     ):
         read_checkpoint(written, method=None)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, existing_file, json_option, names, new_file
+from powertrain.cli._options import command, database_option, existing_file, json_option, names, new_file
 from powertrain.cli._show import print_json, print_table, refuse_unwritable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["export_command", "import_command"]
     examples=("import measured.csv --db profiles.db",),
 )
 @click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=existing_file)
-@click.option("--db", "database", type=new_file, required=True, help="The profile database; made if missing.")
+@database_option(made=True)
 @click.option(
     "--knobs",
     type=names,
@@ -35,7 +35,7 @@ __all__ = ["export_command", "import_command"]
 )
 @json_option
 def import_command(
-    files: tuple[Path, ...], database: Path, knobs: tuple[str, ...] | None, again: bool, as_json: bool
+    files: tuple[Path, ...], database: str, knobs: tuple[str, ...] | None, again: bool, as_json: bool
 ) -> None:
     """Read measured profiles from CSV files into a database.
 
@@ -48,6 +48,7 @@ def import_command(
     contents = {path: read_csv(path, knobs=knobs) for path in files}
     with open_store(database) as store:
         reports = {path: add_new(content, store, again=again) for path, content in contents.items()}
+        place = store.location
     for report in reports.values():
         for warning in report.warnings:
             click.echo(f"warning: {warning}", err=True)
@@ -58,7 +59,7 @@ def import_command(
         if report.added:
             print_table(_imported_table(path, report))
         if report.skipped:
-            click.echo(f"{report.skipped:,} profiles of {path} were in {database} already; --again adds them")
+            click.echo(f"{report.skipped:,} profiles of {path} were in {place} already; --again adds them")
 
 
 def _imported_json(path: Path, report: Imported) -> dict[str, Any]:
@@ -84,13 +85,13 @@ def _imported_table(path: Path, report: Imported) -> Table:
     short="Write profiles to a CSV file.",
     examples=("export --db profiles.db measured.csv --workload resnet18",),
 )
-@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@database_option()
 @click.argument("file", metavar="FILE.csv", type=new_file)
 @click.option("--device", help="Only the profiles of this device.")
 @click.option("--workload", help="Only the profiles of this workload.")
 @json_option
 def export_command(
-    database: Path, file: Path, device: str | None, workload: str | None, as_json: bool
+    database: str, file: Path, device: str | None, workload: str | None, as_json: bool
 ) -> None:
     """Write the profiles of a database to a CSV file that `import` reads."""
     from powertrain.dataset import open_store

@@ -77,7 +77,7 @@ def _described(device: AbstractDevice) -> dict[str, Any]:
         "spec": device.spec,
         "name": device.name,
         "simulated": device.simulated,
-        "modes": len(device.modes()),
+        "modes": device.count(),
         "knobs": {knob.name: knob.values for knob in device.space.knobs},
         "power_from": _rails(device),
         "workloads": device.workloads(),
@@ -100,7 +100,7 @@ def _overview(title: str, devices: list[AbstractDevice]) -> Table:
         title,
         ("spec", "device", "modes", "knobs", "power"),
         [
-            (device.spec, device.name, len(device.modes()), ", ".join(device.space.names), _power(device))
+            (device.spec, device.name, device.count(), ", ".join(device.space.names), _power(device))
             for device in devices
         ],
         note="powertrain devices SPEC tells more of one.",
@@ -123,7 +123,7 @@ def _device_table(device: AbstractDevice) -> Table:
 
     rows = [
         ("spec", device.spec),
-        ("modes", f"{len(device.modes()):,}"),
+        ("modes", f"{device.count():,}"),
         *(("knob", _knob_line(knob.name, knob.values)) for knob in device.space.knobs),
         ("workloads", ", ".join(device.workloads())),
     ]
@@ -190,25 +190,27 @@ def modes_command(
     if csv_path is not None:
         refuse_unwritable(csv_path)
     device = open_device(device_spec)
-    modes = device.modes(workload=workload)
+    count = device.count(workload=workload)
+    modes = None
     if sample is not None:
         modes = plan(device, sample, workload=workload, sampling=sampling, seed=seed)
     if csv_path is not None:
-        write_text(csv_path, modes_csv(modes))
+        write_text(csv_path, modes_csv(device.modes(workload=workload) if modes is None else modes))
     if as_json:
-        print_json(_modes_json(device, modes, listed=sample is not None))
+        print_json(_modes_json(device, count, modes))
     elif only_count:
-        click.echo(str(len(modes)))
-    elif sample is None:
+        click.echo(str(count))
+    elif modes is None:
         print_table(_device_table(device))
     else:
         print_table(_mode_table(device, modes, limit))
 
 
-def _modes_json(device: AbstractDevice, modes: ModeTable, *, listed: bool) -> dict[str, Any]:
+def _modes_json(device: AbstractDevice, count: int, modes: ModeTable | None) -> dict[str, Any]:
     knobs = {knob.name: knob.values for knob in device.space.knobs}
-    found: dict[str, Any] = {"device": device.name, "count": len(modes), "knobs": knobs}
-    return {**found, "modes": [dict(mode) for mode in modes]} if listed else found
+    if modes is None:
+        return {"device": device.name, "count": count, "knobs": knobs}
+    return {"device": device.name, "count": len(modes), "knobs": knobs, "modes": [dict(m) for m in modes]}
 
 
 def _mode_table(device: AbstractDevice, modes: ModeTable, limit: int) -> Table:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, existing_file, json_option, method_option, new_file, seed_option
+from powertrain.cli._options import (
+    command,
+    database_option,
+    existing_file,
+    json_option,
+    method_option,
+    new_file,
+    seed_option,
+)
 from powertrain.cli._show import print_json, refuse_unwritable
 
 if TYPE_CHECKING:
@@ -23,7 +31,7 @@ __all__ = ["fit_command", "transfer_command"]
     short="Fit a reference from many profiles.",
     examples=("fit --db profiles.db --workload resnet18 --out resnet18.ptm",),
 )
-@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@database_option()
 @click.option("--workload", required=True, help="The workload to learn.")
 @click.option("--device", help="Its device; needed where it was profiled on several.")
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as resnet18.ptm.")
@@ -31,7 +39,7 @@ __all__ = ["fit_command", "transfer_command"]
 @seed_option
 @json_option
 def fit_command(
-    database: Path, workload: str, device: str | None, out: Path, method: str, seed: int, as_json: bool
+    database: str, workload: str, device: str | None, out: Path, method: str, seed: int, as_json: bool
 ) -> None:
     """Fit a reference: learn a workload from its own, many profiles."""
     from powertrain import workflow
@@ -40,9 +48,8 @@ def fit_command(
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
         profiles = store.table(workload=workload, device=device)
-        space = store.space(device=profiles.device, knobs=profiles.modes.knobs)
     started_s = time.perf_counter()
-    predictor = workflow.fit(profiles, method=method, space=space, seed=seed)
+    predictor = workflow.fit(profiles, method=method, seed=seed)
     fit_s = time.perf_counter() - started_s
     predictor.save(out)
     _tell(predictor, profiles, out, fit_s=fit_s, references=(), as_json=as_json)
@@ -53,7 +60,7 @@ def fit_command(
     short="Learn a new workload from a few profiles.",
     examples=("transfer --db profiles.db --workload bert --reference resnet18.ptm --out bert.ptm",),
 )
-@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@database_option()
 @click.option("--workload", required=True, help="The new workload, of which there are a few profiles.")
 @click.option("--device", help="Its device; needed where it was profiled on several.")
 @click.option(
@@ -68,7 +75,7 @@ def fit_command(
 @seed_option
 @json_option
 def transfer_command(
-    database: Path,
+    database: str,
     workload: str,
     device: str | None,
     references: tuple[Path, ...],
@@ -85,10 +92,9 @@ def transfer_command(
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
         profiles = store.table(workload=workload, device=device)
-        space = store.space(device=profiles.device, knobs=profiles.modes.knobs)
     loaded = [load_predictor(path) for path in references]
     started_s = time.perf_counter()
-    predictor = workflow.transfer(loaded, profiles, method=method, space=space, seed=seed)
+    predictor = workflow.transfer(loaded, profiles, method=method, seed=seed)
     fit_s = time.perf_counter() - started_s
     predictor.save(out)
     _tell(predictor, profiles, out, fit_s=fit_s, references=references, as_json=as_json)
@@ -103,7 +109,7 @@ def _tell(
     references: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    quantities = [name for name, has in (("time", profiles.has_time), ("power", profiles.has_power)) if has]
+    quantities = [quantity.name for quantity in profiles.measured]
     if as_json:
         facts: dict[str, Any] = {
             "file": str(out),

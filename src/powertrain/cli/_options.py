@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 import click
+from typing_extensions import override
+
+from powertrain.quantities import QUANTITIES, limited
 
 __all__ = [
     "DEVICE_HELP",
     "METHODS",
-    "OBJECTIVES",
     "SAMPLINGS",
     "command",
+    "database_option",
     "existing_file",
     "json_option",
     "limit_options",
@@ -31,7 +34,6 @@ __all__ = [
 
 # Written out, because the layers that own these names would bring numpy with them; a test compares.
 METHODS = ("gp", "paper", "paper-scratch", "linear")
-OBJECTIVES = ("time", "energy", "power", "edp")
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
@@ -41,6 +43,23 @@ DEVICE_HELP = (
 )
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+@final
+class _StoreLocation(click.Path):
+    """A file or a URL, kept as text; a shell completes files."""
+
+    def __init__(self, *, made: bool) -> None:
+        super().__init__()
+        self._made = made
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # A file that is missing is wrong use, as for every other file; the rest is for `open_store` to say.
+        if not self._made and ":" not in value and not Path(value).is_file():
+            self.fail(f"File {value!r} does not exist: import or profile something first.", param, ctx)
+        return value
+
 
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 new_file = click.Path(dir_okay=False, path_type=Path)
@@ -81,6 +100,19 @@ def json_option(function: Decorated) -> Decorated:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(function)
 
 
+def database_option(*, made: bool = False) -> Callable[[Decorated], Decorated]:
+    """Add `--db`, the location of a profile store, as text; `made` tells that a missing one is made."""
+    remark = "; made if missing" if made else ""
+    return click.option(
+        "--db",
+        "database",
+        type=_StoreLocation(made=made),
+        metavar="FILE|URL",
+        required=True,
+        help=f"The profile database: a file, or SCHEME://... of another store{remark}.",
+    )
+
+
 def seed_option(function: Decorated) -> Decorated:
     """Add `--seed`."""
     return click.option(
@@ -104,14 +136,18 @@ def limit_options(function: Decorated) -> Decorated:
     """Add the limits, the objective and the risk of a choice."""
     positive = click.FloatRange(min=0, min_open=True)
     options = (
-        click.option("--max-power", "max_power_w", type=positive, help="Power limit [W]."),
-        click.option(
-            "--max-time", "max_time_ms", type=positive, help="Limit on the time of a minibatch [ms]."
+        *(
+            click.option(
+                f"--max-{quantity.name.replace('_', '-')}",
+                quantity.limit_name,
+                type=positive if quantity.low == 0 else click.FLOAT,
+                help=f"Limit on the {quantity.title} [{quantity.unit}].",
+            )
+            for quantity in limited()
         ),
-        click.option("--max-energy", "max_energy_j", type=positive, help="Limit on its energy [J]."),
         click.option(
             "--objective",
-            type=click.Choice(OBJECTIVES),
+            type=click.Choice(tuple(QUANTITIES)),
             default="time",
             show_default=True,
             help="What to minimise; edp is energy times time.",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +13,20 @@ import click
 from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, names, new_file
 from powertrain.cli._root import Failure
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
+from powertrain.quantities import QUANTITIES
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from powertrain.models import AbstractPredictor
-    from powertrain.records import Interval, ModeTable
+    from powertrain.records import Interval, ModeTable, Prediction
     from powertrain.report import Table
     from powertrain.workflow import PredictedMode
 
 __all__ = ["front_command", "modes_for", "predict_command", "ranged"]
 
 ROWS_SHOWN = 20
-QUANTITIES = {"time": "time_ms", "power": "power_w", "energy": "energy_j"}
 
 
 @command(
@@ -69,16 +71,18 @@ def predict_command(
         refuse_unwritable(csv_path)
     predictor = load_predictor(predictor_path)
     modes = modes_for(predictor, device_spec, modes_path)
-    rows = list(predicted_modes(modes, predictor.predict(modes)))
+    prediction = predictor.predict(modes)
     if sort is not None:
-        rows = _sorted(rows, sort)
+        order = _order(prediction, sort)
+        modes, prediction = modes.take(order), prediction.take(order)
     if csv_path is not None:
-        write_text(csv_path, _csv_of(rows))
+        write_text(csv_path, _csv_of(modes, predicted_modes(modes, prediction)))
     if as_json:
+        rows = [_as_json(row) for row in predicted_modes(modes, prediction)]
         print_json({**_about(predictor), "predictions": rows})
         return
     title = f"{predictor.workload} on {predictor.device}, predicted by {predictor.method}"
-    print_table(_table(title, rows, limit))
+    print_table(_table(title, modes, prediction, limit))
 
 
 @command(
@@ -100,7 +104,7 @@ def predict_command(
     metavar="NAME,...",
     default="time,power",
     show_default=True,
-    help="What is traded: two or more of time, power, energy; the front is sorted by the first.",
+    help=f"What is traded: two or more of {', '.join(QUANTITIES)}; the front is sorted by the first.",
 )
 @click.option(
     "--limit",
@@ -124,7 +128,8 @@ def front_command(
 ) -> None:
     """Show the predicted Pareto front: the modes that no other beats in every cost."""
     from powertrain.models import load_predictor
-    from powertrain.workflow import draw_predicted_front, front, predicted_modes
+    from powertrain.optimisation import front_of
+    from powertrain.workflow import draw_predicted_front, predicted_modes
 
     if len(set(costs)) < 2 or not set(costs) <= set(QUANTITIES):
         raise click.BadParameter(f"name two or more of {', '.join(QUANTITIES)}", param_hint="--costs")
@@ -133,27 +138,32 @@ def front_command(
             refuse_unwritable(path)
     predictor = load_predictor(predictor_path)
     modes = modes_for(predictor, device_spec, modes_path)
-    found = front(predictor, modes, costs=costs)
-    rows = list(predicted_modes(found.modes, found.prediction))
+    prediction = predictor.predict(modes)
+    rows_on_front = front_of(prediction, costs=costs)
+    found, on_front = modes.take(rows_on_front), prediction.take(rows_on_front)
     if csv_path is not None:
-        write_text(csv_path, _csv_of(rows))
+        write_text(csv_path, _csv_of(found, predicted_modes(found, on_front)))
     if plot_path is not None:
-        draw_predicted_front(predictor, modes, plot_path)
+        about = f"{predictor.workload} on {predictor.device}"
+        draw_predicted_front(prediction, modes, plot_path, title=about)
     if as_json:
+        rows = [_as_json(row) for row in predicted_modes(found, on_front)]
         print_json({**_about(predictor), "costs": costs, "front": rows})
         return
-    title = f"{len(rows):,} of {len(modes):,} modes are on the front of {' and '.join(costs)}, as predicted"
-    print_table(_table(title, rows, limit))
+    title = f"{len(found):,} of {len(modes):,} modes are on the front of {' and '.join(costs)}, as predicted"
+    print_table(_table(title, found, on_front, limit))
 
 
-def _sorted(rows: Sequence[PredictedMode], sort: str) -> list[PredictedMode]:
-    def value(row: PredictedMode) -> float:
-        interval: Interval = getattr(row, QUANTITIES[sort])
-        return interval.value
-
-    if any(math.isnan(value(row)) for row in rows):
+def _order(prediction: Prediction, sort: str) -> npt.NDArray[np.intp]:
+    """Return the rows by a quantity, the least first; equal ones stay in order."""
+    values = prediction.of(sort).value
+    if (values != values).any():
         raise Failure(f"cannot sort by {sort}: the predictor does not have it; profile it, or sort otherwise")
-    return sorted(rows, key=value)
+    return values.argsort(kind="stable")
+
+
+def _as_json(row: PredictedMode) -> dict[str, object]:
+    return {"mode": row.mode, **row.values}
 
 
 def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path: Path | None) -> ModeTable:
@@ -182,39 +192,32 @@ def _about(predictor: AbstractPredictor) -> dict[str, Any]:
     return {"method": predictor.method, "device": predictor.device, "workload": predictor.workload}
 
 
-def _table(title: str, rows: Sequence[PredictedMode], limit: int) -> Table:
+def _table(title: str, modes: ModeTable, prediction: Prediction, limit: int) -> Table:
+    """Show the first `limit` modes; no more rows are made than are shown."""
     from powertrain.report import Column, Table
+    from powertrain.workflow import predicted_modes, shown_quantities
 
-    knobs = tuple(rows[0].mode) if rows else ()
-    columns = [Column(name=knob) for knob in knobs]
-    columns += [
-        Column(name="time", unit="ms"),
-        Column(name="power", unit="W"),
-        Column(name="energy", unit="J"),
-    ]
+    columns = [Column(name=knob) for knob in modes.knobs]
+    columns += [Column(name=q.name, unit=q.unit) for q in shown_quantities()]
+    first = range(min(limit, len(modes)))
     shown = [
-        (
-            *(f"{value:.10g}" for value in row.mode.values()),
-            ranged(row.time_ms),
-            ranged(row.power_w),
-            ranged(row.energy_j),
-        )
-        for row in rows[:limit]
+        (*(f"{value:.10g}" for value in row.mode.values()), *map(ranged, row.values.values()))
+        for row in predicted_modes(modes.take(first), prediction.take(first))
     ]
-    hidden = len(rows) - len(shown)
+    hidden = len(modes) - len(shown)
     note = f"{hidden:,} more rows; --limit shows them, --csv FILE writes all. " if hidden else ""
     return Table.of(title, columns, shown, note=f"{note}In brackets: 90 % intervals.")
 
 
-def _csv_of(rows: Sequence[PredictedMode]) -> str:
+def _csv_of(modes: ModeTable, rows: Iterable[PredictedMode]) -> str:
+    from powertrain.workflow import shown_quantities
+
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    quantities = tuple(QUANTITIES.values())
-    ends = [f"{name}{end}" for name in quantities for end in ("", "_low", "_high")]
-    writer.writerow([*(rows[0].mode if rows else ()), *ends])
+    ends = [f"{q.column}{end}" for q in shown_quantities() for end in ("", "_low", "_high")]
+    writer.writerow([*modes.knobs, *ends])
     for row in rows:
-        intervals: list[Interval] = [getattr(row, name) for name in quantities]
-        numbers = [number for i in intervals for number in (i.value, i.low, i.high)]
+        numbers = [number for i in row.values.values() for number in (i.value, i.low, i.high)]
         cells = ["" if number != number else f"{number:.10g}" for number in numbers]
         writer.writerow([*(f"{value:.15g}" for value in row.mode.values()), *cells])
     return buffer.getvalue()

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, SAMPLINGS, command, json_option, new_file, seed_option
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    SAMPLINGS,
+    command,
+    database_option,
+    json_option,
+    seed_option,
+)
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._show import print_json, progress_bar
 
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
     from powertrain.devices import AbstractDevice
-    from powertrain.profiling import Procedure
+    from powertrain.planning import ModeSource
+    from powertrain.profiling import RunOptions
     from powertrain.records import ModeTable
     from powertrain.workflow import Profiled
 
@@ -37,7 +45,7 @@ GRID = "grid"
 )
 @click.argument("workloads", metavar="WORKLOAD...", nargs=-1, required=True)
 @click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
-@click.option("--db", "database", type=new_file, required=True, help="The profile database; made if missing.")
+@database_option(made=True)
 @click.option(
     "--modes",
     "wanted",
@@ -60,6 +68,12 @@ GRID = "grid"
     default="cheap",
     show_default=True,
     help="In which order modes are measured: one that saves settling, or as they were drawn or listed.",
+)
+@click.option(
+    "--hard-limit",
+    "hard_limit_w",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Measure from the slowest mode up; none that is known to draw more power than this [W].",
 )
 @click.option(
     "--precision",
@@ -95,11 +109,12 @@ GRID = "grid"
 def profile_command(
     workloads: tuple[str, ...],
     spec: str,
-    database: Path,
+    database: str,
     wanted: str,
     sampling: str,
     seed: int,
     order: Any,
+    hard_limit_w: float | None,
     precision: float,
     limit_s: float,
     as_paper: bool,
@@ -122,85 +137,81 @@ def profile_command(
     """
     from powertrain import workflow
     from powertrain.dataset import open_store
-    from powertrain.profiling import Procedure
+    from powertrain.profiling import Procedure, RunOptions
 
     if name is not None and len(workloads) > 1:
         raise WrongUse(f"--name names one WORKLOAD, and {len(workloads)} were given: profile them one by one")
     how = Procedure.paper() if as_paper else replace(Procedure(), precision=precision / 100, limit_s=limit_s)
     device = workflow.open_device(spec)
-    options = {"order": order, "seed": seed, "again": again, "retry_flagged": retry_flagged}
     runs: list[Profiled] = []
     with open_store(database) as store, progress_bar(every_s=30) as progress:
+        options = RunOptions(
+            procedure=how, order=order, seed=seed, again=again, retry_flagged=retry_flagged, progress=progress
+        )
+        place = store.location
         for workload in workloads:
-            modes = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
+            table = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
+            modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
+            job = _Job(workload, data=data, name=name, arguments=shlex.split(script_args))
             try:
-                runs.append(
-                    _one(
-                        device,
-                        workload,
-                        modes,
-                        store,
-                        how,
-                        data=data,
-                        name=name,
-                        arguments=shlex.split(script_args),
-                        progress=progress,
-                        **options,
-                    )
-                )
+                runs.append(_one(device, job, modes, store, options))
             except KeyboardInterrupt as error:
                 message = (
-                    f"interrupted; what is finished is kept in {database}: the same command goes on "
-                    "from there"
+                    f"interrupted; what is finished is kept in {place}: the same command goes on from there"
                 )
                 raise Interrupted.by(error, message) from error
     if as_json:
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs})
         return
     for done in runs:
-        click.echo(_line(done, device.name, database))
+        click.echo(_line(done, device.name, place))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is trained, as it was typed."""
+
+    workload: str
+    data: Path | None
+    name: str | None
+    arguments: list[str]
 
 
 def _one(
     device: AbstractDevice,
-    workload: str,
-    modes: ModeTable,
+    job: _Job,
+    modes: ModeTable | ModeSource,
     store: AbstractStore,
-    procedure: Procedure,
-    *,
-    data: Path | None,
-    name: str | None,
-    arguments: list[str],
-    **options: Any,
+    options: RunOptions,
 ) -> Profiled:
     """Profile one workload: a script, or what becomes a job."""
     from powertrain import workflow
     from powertrain.workloads import open_own
 
-    if workload.endswith(".py"):
+    if job.workload.endswith(".py"):
+        script = Path(job.workload)
         return workflow.profile_script(
-            device,
-            Path(workload),
-            modes,
-            store,
-            arguments=arguments,
-            name=name,
-            procedure=procedure,
-            **options,
+            device, script, modes, store, arguments=job.arguments, name=job.name, options=options
         )
-    if arguments:
-        raise WrongUse(f"--args is for a script, and {workload} is none: leave it out")
-    if name is not None:
-        return workflow.profile(
-            device, open_own(workload, name_of_profiles=name), modes, store, procedure=procedure, **options
-        )
-    return workflow.profile(device, workload, modes, store, data=data, procedure=procedure, **options)
+    if job.arguments:
+        raise WrongUse(f"--args is for a script, and {job.workload} is none: leave it out")
+    trained = job.workload if job.name is None else open_own(job.workload, name_of_profiles=job.name)
+    return workflow.profile(device, trained, modes, store, data=job.data, options=options)
 
 
-def _line(done: Profiled, device: str, database: Path) -> str:
+def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> ModeSource:
+    from powertrain.devices import live
+    from powertrain.tuning import Climb
+
+    if not live(device).rails:
+        raise WrongUse(f"{device.name} has no power sensor, so --hard-limit cannot be kept: leave it out")
+    return Climb(table, hard_limit_w=hard_limit_w)
+
+
+def _line(done: Profiled, device: str, place: str) -> str:
     return (
         f"{done.measured:,} modes of {done.workload} on {device}: {done.device_s / 60:.1f} min on its clock"
-        + (f", {done.kept:,} were in {database} already" if done.kept else "")
+        + (f", {done.kept:,} were in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )
 

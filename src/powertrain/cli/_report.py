@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, existing_file, json_option, new_file
+from powertrain.cli._options import command, database_option, json_option, new_file
 from powertrain.cli._show import (
     make_folder,
     print_json,
@@ -28,21 +28,19 @@ __all__ = ["demo_command", "report_command"]
     short="Write a page of what a database holds.",
     examples=("report --db profiles.db --out report.html",),
 )
-@click.option("--db", "database", type=existing_file, required=True, help="The profile database.")
+@database_option()
 @click.option("--out", type=new_file, required=True, help="The page to write; it needs nothing but itself.")
 @click.option("--device", help="Only this device.")
 @click.option("--workload", help="Only this workload.")
 @json_option
-def report_command(
-    database: Path, out: Path, device: str | None, workload: str | None, as_json: bool
-) -> None:
+def report_command(database: str, out: Path, device: str | None, workload: str | None, as_json: bool) -> None:
     """Write an HTML page of what a database holds: counts, ranges, fronts."""
     from powertrain.dataset import open_store
     from powertrain.workflow import store_html, summarise_store
 
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
-        summary = summarise_store(store, name=database.name, device=device, workload=workload)
+        summary = summarise_store(store, device=device, workload=workload)
     write_text(out, store_html(summary))
     if as_json:
         counts = [{"device": t.device, "workload": t.workload, "modes": len(t)} for t in summary.tables]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import click
 
 from powertrain.cli._root import Failure, WrongUse
+from powertrain.files import why_unwritten, write_file
 
 if TYPE_CHECKING:
     from powertrain.report import Table
@@ -154,7 +155,8 @@ def refuse_unwritable(path: Path) -> None:
 
     Refuses, too, to write over any other file that the command was given.
     """
-    named = [given.resolve() for given in _given_paths(click.get_current_context().params.values())]
+    given = click.get_current_context().params
+    named = [one.resolve() for one in (*_given_paths(given.values()), *_store_file(given.get("database")))]
     if named.count(path.resolve()) > 1:
         message = f"cannot write {path}: it is also an input or another output of this command; name another"
         raise WrongUse(message)
@@ -178,18 +180,18 @@ def _given_paths(values: Iterable[object]) -> Generator[Path]:
             yield Path(value.removeprefix("replay:").partition("#")[0])
 
 
+def _store_file(location: str | None) -> Generator[Path]:
+    """Yield the file of the profile store that a command was given, if it is one."""
+    from powertrain.dataset import store_file
+
+    file = store_file(location) if location is not None else None
+    if file is not None:
+        yield file
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file that is either complete or not there; through a link, and straight into a device."""
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_file(path, text)
     except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise Failure(f"cannot write {path}: {why_unwritten(path, error)}") from error

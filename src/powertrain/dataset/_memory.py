@@ -25,6 +25,11 @@ class MemoryStore(AbstractStore):
         self._profiles = list(profiles)
         self._closed = False
 
+    @property
+    @override
+    def location(self) -> str:
+        return "memory:"
+
     @override
     def add(self, profiles: Iterable[Profile]) -> int:
         added = list(profiles)

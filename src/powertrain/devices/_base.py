@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+import numpy.typing as npt
+
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Holder
 from powertrain.devices._reasons import Reason
-from powertrain.errors import DeviceError, MissingKnobError, UnknownNameError
+from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.workloads import Job
@@ -60,8 +63,26 @@ class AbstractDevice(ABC):
         """Return all modes that exist, `(n_modes, n_knobs)`, distinct, columns in the order of `space`.
 
         With a workload, only those in which it can be measured (a replay lacks the others). An unknown
-        workload raises `UnknownNameError`.
+        workload raises `UnknownNameError`, and a space that is too large to list `LargeSpaceError`.
         """
+
+    def exist(self, modes: ModeTable) -> npt.NDArray[np.bool_]:
+        """Tell which of some modes of `space` the device has, `(n_modes,)` booleans; all of them by default.
+
+        A space too large to list is planned with it.
+        """
+        return np.ones(len(modes), dtype=bool)
+
+    @final
+    def count(self, *, workload: str | None = None) -> int:
+        """Return how many modes there are, as `modes` would list them.
+
+        Of a space that is too large to list it is the number of combinations, some of which may not exist.
+        """
+        try:
+            return len(self.modes(workload=workload))
+        except LargeSpaceError:
+            return self.space.size
 
     @abstractmethod
     def workloads(self) -> tuple[str, ...]:

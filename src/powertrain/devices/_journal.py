@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, final
 
 from powertrain.errors import DeviceBusyError, DeviceError
+from powertrain.files import read_file, write_file
 
 __all__ = ["Entry", "Journal", "default_folder"]
 
@@ -27,6 +28,8 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 VERSION = 1
 HASH_DIGITS = 12
 """Of a key that cannot be the name of its file as it stands."""
+LARGEST_BYTES = 1 << 20
+"""Of a file of the journal, which takes a few thousand."""
 
 
 def default_folder() -> Path:
@@ -118,18 +121,11 @@ class Journal:
             "saved": saved,
         }
         path = self._path(key)
-        temporary = path.with_suffix(".tmp")
         # The file takes its name only when it is whole and on the disk, and the name is on the disk once the
         # folder is: whoever loses power at any moment finds the old journal or the new one.
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            self._sync_folder()
+            write_file(path, json.dumps(content, indent=1), follow_links=False)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise DeviceError(
                 f"cannot write the journal {path} ({error.strerror}): {device} is left as it is"
             ) from error
@@ -142,7 +138,7 @@ class Journal:
         """Return what was kept of a device, if anything, and the machine has not been booted since."""
         path = self._path(key)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_file(path, most_bytes=LARGEST_BYTES))
             entry = Entry(
                 spec=content["spec"],
                 device=content["device"],
@@ -180,10 +176,3 @@ class Journal:
             # `/a/b` and `/a-b` are two devices, and one must never be restored to the state of the other.
             name = f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:HASH_DIGITS]}"
         return self.folder / f"{name}.json"
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

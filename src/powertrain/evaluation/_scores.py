@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from powertrain.records import FloatArray
+from powertrain.records import Z90, FloatArray
 
 __all__ = [
     "absolute_percentage_errors",
     "coverage90",
     "excess_w",
     "mape",
+    "mean_absolute_error",
     "p95_ape",
     "percentage",
     "time_penalty",
 ]
-
-Z90 = 1.6448536269514722
-"""Half-width of the central 90 % interval of a standard normal distribution."""
 
 
 def absolute_percentage_errors(true: FloatArray, predicted: FloatArray) -> FloatArray:
@@ -44,17 +42,23 @@ def p95_ape(true: FloatArray, predicted: FloatArray) -> float:
     return float(np.percentile(errors, 95))
 
 
-def coverage90(true: FloatArray, predicted: FloatArray, rel_sd: FloatArray) -> float:
+def mean_absolute_error(true: FloatArray, predicted: FloatArray) -> float:
+    """Return the mean absolute error in the unit of the quantity, NaN as in `mape`."""
+    known = np.isfinite(true)
+    return float(np.abs(predicted[known] - true[known]).mean()) if known.any() else float("nan")
+
+
+def coverage90(true: FloatArray, predicted: FloatArray, sd: FloatArray, *, is_log: bool = True) -> float:
     """Return the share of truths inside the central 90 % interval.
 
-    The interval is that of `powertrain.records.Prediction`: normal in the logarithm. Without error bars, or
-    with one missing, NaN.
+    The interval is that of `powertrain.records.Estimate`: normal in the logarithm with `is_log`. Without
+    error bars, or with one missing, NaN.
     """
     known = np.isfinite(true)
-    if not known.any() or not np.isfinite(rel_sd[known]).all() or not np.isfinite(predicted[known]).all():
+    if not known.any() or not np.isfinite(sd[known]).all() or not np.isfinite(predicted[known]).all():
         return float("nan")
-    distance = np.abs(np.log(true[known] / predicted[known]))
-    return percentage(distance <= Z90 * rel_sd[known])
+    off = np.log(true[known] / predicted[known]) if is_log else true[known] - predicted[known]
+    return percentage(np.abs(off) <= Z90 * sd[known])
 
 
 def time_penalty(*, time_ms: float, best_time_ms: float) -> float:

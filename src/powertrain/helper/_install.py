@@ -20,6 +20,7 @@ from powertrain.devices import DeviceSpec, ServiceNeeds
 from powertrain.devices.remote._client import HelperClient
 from powertrain.devices.remote._protocol import DEFAULT_GROUP, DEFAULT_SOCKET
 from powertrain.errors import DeviceError, DevicePermissionError, PowerTrainError
+from powertrain.files import read_file, write_file
 from powertrain.helper._trust import changeable, code_of
 from powertrain.opening import kind_of
 
@@ -32,6 +33,8 @@ SETUP_NOTE = Path("var/lib/powertrain/setup-helper.note")
 
 Journals in the same folder end with .json, and this is none.
 """
+
+LARGEST_NOTE_BYTES = 1 << 16
 
 HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome= of systemd.exec(5) hides."""
@@ -276,10 +279,8 @@ def _do(machine: HelperMachine, step: HelperStep) -> None:
             return
         step.file.parent.mkdir(parents=True, exist_ok=True)
         # At once: systemd may read units at any moment.
-        new = step.file.with_name(f".{step.file.name}.new")
-        new.write_text(step.text, encoding="utf-8")
-        new.chmod(0o644)
-        new.replace(step.file)
+        # A link here may lead anywhere (that of a masked unit to /dev/null): it is replaced, not followed.
+        write_file(step.file, step.text, permissions=0o644, follow_links=False)
     except OSError as error:
         raise DeviceError(f"{step.what}: {step.file}: {error.strerror}") from error
 
@@ -303,7 +304,7 @@ def _word(value: object) -> str:
 
 def _record(machine: HelperMachine) -> dict[str, Any]:
     try:
-        return dict(json.loads((machine.root / SETUP_NOTE).read_text(encoding="utf-8")))
+        return dict(json.loads(read_file(machine.root / SETUP_NOTE, most_bytes=LARGEST_NOTE_BYTES)))
     except (OSError, ValueError, TypeError):
         return {}
 

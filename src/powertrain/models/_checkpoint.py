@@ -7,13 +7,9 @@ content gives the same bytes.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import json
 import math
-import os
-import secrets
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -27,11 +23,15 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from powertrain.errors import CheckpointError
+from powertrain.files import why_unwritten, write_file
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "Checkpoint", "peek_method", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = "powertrain-predictor"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of the files that are written: 2 has records where version 1, of PowerTrain 0.3.0, had coded numbers."""
+READABLE = (1, 2)
+"""Format versions of the files that are read; each method reads the older forms of its own entries."""
 _HEADER = "header.json"
 _OWN_KEYS = ("format", "format_version", "method", "created_by", "arrays")
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
@@ -124,25 +124,12 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     file as it was. Arrays of anything but numbers, and headers that JSON cannot hold, are a `ValueError`.
     """
     content = _packed(checkpoint)
-    # Through a link, not over it; and a device (/dev/null) stays one.
-    path = Path(path).resolve()
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        path.write_bytes(content)
-        return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    path = Path(path)
     try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        write_file(path, content)
     except OSError as error:
         raise CheckpointError(
-            f"cannot write the predictor file {path}: {_unwritable(path, error)}"
+            f"cannot write the predictor file {path}: {why_unwritten(path, error)}"
         ) from error
 
 
@@ -211,26 +198,6 @@ def _own_version() -> str:
         return "(not installed)"
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where folders can be synchronised (not on every system)."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _unwritable(path: Path, error: OSError) -> str:
-    if not path.parent.is_dir():
-        return f"the folder {path.parent} does not exist; create it or choose another"
-    if path.is_dir():
-        return "that is a folder; add a file name"
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return f"the folder {path.parent} is read-only; choose another"
-    return f"{error.strerror or error}; free the disk or choose another place"
-
-
 def _opened(path: Path) -> zipfile.ZipFile:
     try:
         if path.is_dir():
@@ -265,10 +232,12 @@ def _header(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a predictor file but another zip: give what --out wrote")
     found_version = header.get("format_version")
-    if found_version != FORMAT_VERSION:
+    if found_version not in READABLE:
+        readable = " and ".join(map(str, READABLE))
         raise CheckpointError(
             f"{path} has format version {found_version!r}, written by {header.get('created_by')}; powertrain "
-            f"{_own_version()} reads version {FORMAT_VERSION}: use that version, or fit it again with this"
+            f"{_own_version()} reads versions {readable}: use that version, or fit it again with "
+            "this"
         )
     if not isinstance(header.get("method"), str) or not isinstance(header.get("arrays"), list):
         raise CheckpointError(f"{path} has an incomplete header: fit or transfer it again")
@@ -292,7 +261,8 @@ def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     if dtype.kind not in "biuf" or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"{name} does not hold the numbers that it declares")
     flat = np.frombuffer(content, dtype=dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C").copy()
+    # The order in memory is kept too: the last bits of a matrix product depend on it.
+    return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")
 
 
 def _damaged(path: Path, error: BaseException) -> CheckpointError:

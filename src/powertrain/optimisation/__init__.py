@@ -1,4 +1,4 @@
-"""Choice: exact Pareto fronts, limits with a risk, the best mode, and what an epoch costs in it."""
+"""Choice: exact Pareto fronts, limits with a risk, the best mode, and what an epoch costs."""
 
 from __future__ import annotations
 

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from powertrain import quantities
 from powertrain.errors import NoFeasibleModeError
-from powertrain.optimisation._limits import (
-    ENERGY,
-    LIMITED,
-    POWER,
-    QUANTITIES,
-    TIME,
-    Quantity,
-    bounds,
-    interval,
-    keeps,
-    measured,
-)
+from powertrain.optimisation._limits import bounds, keeps, limited_by, value_of
 from powertrain.optimisation._pareto import pareto_front
+from powertrain.quantities import QUANTITIES, Quantity
 from powertrain.records import Choice, FloatArray, Limits, ModeTable, Prediction
 
 __all__ = ["COSTS", "OBJECTIVES", "Cost", "Objective", "choose", "front_of"]
@@ -46,6 +37,7 @@ def choose(
     max_time_ms: float = math.inf,
     max_energy_j: float = math.inf,
     risk: float = 0.05,
+    **more_limits: float,
 ) -> Choice:
     """Return the mode with the lowest predicted objective among those that keep the limits.
 
@@ -61,6 +53,7 @@ def choose(
         max_time_ms: Longest minibatch [ms].
         max_energy_j: Highest energy of a minibatch [J].
         risk: Accepted probability, for each limit by itself, that a mode's true value exceeds it.
+        more_limits: Limits on further quantities, by `max_` and their column.
 
     Raises:
         NoFeasibleModeError: when no mode keeps the limits; names the nearest and by how much it misses.
@@ -71,9 +64,11 @@ def choose(
         raise ValueError(f"{len(prediction)} predictions for {len(modes)} modes: give one of each mode")
     if not len(modes):
         raise NoFeasibleModeError("there are no modes to choose from: give at least one")
-    limits = Limits(max_power_w=max_power_w, max_time_ms=max_time_ms, max_energy_j=max_energy_j)
+    limits = Limits(
+        max_power_w=max_power_w, max_time_ms=max_time_ms, max_energy_j=max_energy_j, **more_limits
+    )
     goal = _quantity(objective, kind="objective")
-    value = measured(prediction, goal, asked=f"objective {objective}")
+    value = value_of(prediction, goal, asked=f"objective {objective}")
     upper = bounds(prediction, limits, risk=risk)
     candidates = keeps(upper, limits, n_modes=len(modes)) & np.isfinite(value)
     if not candidates.any():
@@ -83,9 +78,7 @@ def choose(
     return Choice(
         mode=modes[best],
         index=best,
-        time_ms=interval(prediction, TIME, best),
-        power_w=interval(prediction, POWER, best),
-        energy_j=interval(prediction, ENERGY, best),
+        **_intervals(prediction, best),
         objective=objective,
         limits=limits,
         risk=risk,
@@ -93,6 +86,15 @@ def choose(
         next_best=None if second is None else modes[second],
         extra={"modes": len(modes), "modes_within_limits": kept},
     )
+
+
+def _intervals(prediction: Prediction, row: int) -> dict[str, Any]:
+    """Return what is predicted for one mode as fields of a choice."""
+    one = prediction.take([row])
+    found = {q.column: one.of(q).interval(0) for q in QUANTITIES.values()}
+    named = {column: found.pop(column) for column in ("time_ms", "power_w", "energy_j")}
+    others = {q.column: found[q.column] for q in quantities.measured() if q.column in found}
+    return {**named, "others": others}
 
 
 def front_of(prediction: Prediction, *, costs: Sequence[Cost] = ("time", "power")) -> npt.NDArray[np.intp]:
@@ -108,7 +110,7 @@ def front_of(prediction: Prediction, *, costs: Sequence[Cost] = ("time", "power"
     if not costs:
         raise ValueError(f"a front needs at least one cost of {', '.join(COSTS)}")
     quantities = [_quantity(name, kind="cost") for name in costs]
-    columns = [measured(prediction, q, asked=f"a front of {q.name}") for q in quantities]
+    columns = [value_of(prediction, q, asked=f"a front of {q.name}") for q in quantities]
     return pareto_front(np.column_stack(columns))
 
 
@@ -128,7 +130,7 @@ def _lowest_two(scores: FloatArray) -> tuple[int, int | None]:
 
 
 def _why(goal: Quantity, limits: Limits, *, kept: int, of: int, risk: float) -> str:
-    best = f"the lowest predicted {'energy-delay product' if goal.name == 'edp' else goal.name}"
+    best = f"the lowest predicted {goal.title if goal.powers and not goal.limitable else goal.name}"
     if not limits.active():
         return f"No limit was set, and of {of:,} modes this one has {best}."
     certainty = "by the point prediction" if risk == 0.5 else f"with probability {1 - risk:.4g}"
@@ -138,7 +140,7 @@ def _why(goal: Quantity, limits: Limits, *, kept: int, of: int, risk: float) -> 
 
 
 def _asked(limits: Limits) -> str:
-    return " and ".join(f"{LIMITED[n].name} <= {x:.6g} {LIMITED[n].unit}" for n, x in limits.active().items())
+    return " and ".join(f"{q.name} <= {limit:.6g} {q.unit}" for q, limit in limits.by_quantity().items())
 
 
 def _nearest_miss(
@@ -155,7 +157,7 @@ def _nearest_miss(
             f"none of {len(modes):,} modes has a finite prediction of all that was asked: profile more modes"
         )
     misses = [
-        f"{LIMITED[name].name} by {_number(bound[nearest] - asked[name])} {LIMITED[name].unit} "
+        f"{limited_by(name).name} by {_number(bound[nearest] - asked[name])} {limited_by(name).unit} "
         f"({_number(100 * (bound[nearest] / asked[name] - 1))} %)"
         for name, bound in upper.items()
         if bound[nearest] > asked[name]

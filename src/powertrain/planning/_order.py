@@ -66,11 +66,12 @@ def _serpentine(places: FloatArray, costs: FloatArray) -> npt.NDArray[np.int64]:
     """Walk a grid in rows, each backwards after the one before; dear knobs change least often."""
     by_cost = np.argsort(-costs, kind="stable")
     walked: list[npt.NDArray[np.int64]] = []
-    row = np.zeros(len(places), dtype=np.int64)
+    backwards = np.zeros(len(places), dtype=bool)
     for j in by_cost:
         levels, rank = np.unique(places[:, j], return_inverse=True)
-        # A reflected code: every other row is walked backwards.
-        rank = np.where(row % 2 == 1, len(levels) - 1 - rank, rank)
+        # A reflected code: every other row is walked backwards. Which rows follows from the parity of their
+        # number; the number itself grows beyond 64 bits with many knobs.
+        rank = np.where(backwards, len(levels) - 1 - rank, rank)
         walked.append(rank)
-        row = row * len(levels) + rank
+        backwards = (backwards & (len(levels) % 2 == 1)) ^ (rank % 2 == 1)
     return np.lexsort(walked[::-1])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from powertrain.errors import MissingExtraError, PowerTrainError
+from powertrain.files import why_unwritten, write_file
 from powertrain.records import Interval
 from powertrain.report._plot_data import (
     AgreementPanel,
@@ -150,9 +151,9 @@ def save_figure(figure: Figure, path: Path | str) -> None:
         raise ValueError(f"{path.name} is not a .png or .svg file: give the plot one of these endings")
     content = _rendered(figure, kind)
     try:
-        path.write_bytes(content)
+        write_file(path, content)
     except OSError as error:
-        raise PowerTrainError(f"cannot write the plot {path}: {error.strerror}") from error
+        raise PowerTrainError(f"cannot write the plot {path}: {why_unwritten(path, error)}") from error
 
 
 def figure_svg(figure: Figure) -> str:
@@ -162,12 +163,19 @@ def figure_svg(figure: Figure) -> str:
 
 
 def _draw_agreement_panel(axes: Axes, panel: AgreementPanel) -> None:
-    low = min(panel.true.min(), panel.predicted.min()) / 1.1
-    high = max(panel.true.max(), panel.predicted.max()) * 1.1
-    ends, within = np.array([low, high]), panel.p95_ape_pct / 100
-    lower_edge = ends * max(1 - within, 0.01)  # a band down to nothing has no place on a logarithmic axis
-    upper_edge = ends * (1 + within)
-    band = f"95 % of {len(panel.true):,} modes: within {panel.p95_ape_pct:.1f} %"
+    both = np.concatenate([panel.true, panel.predicted])
+    if panel.is_log:
+        scale, unit = "log", "%"
+        low, high, within = both.min() / 1.1, both.max() * 1.1, panel.p95_error / 100
+        ends = np.array([low, high])
+        # A band down to nothing has no place on a logarithmic axis.
+        lower_edge, upper_edge = ends * max(1 - within, 0.01), ends * (1 + within)
+    else:
+        scale, unit, margin = "linear", panel.unit, 0.05 * float(np.ptp(both))
+        low, high = both.min() - margin, both.max() + margin
+        ends = np.array([low, high])
+        lower_edge, upper_edge = ends - panel.p95_error, ends + panel.p95_error
+    band = f"95 % of {len(panel.true):,} modes: within {panel.p95_error:.1f} {unit}"
     axes.fill_between(ends, lower_edge, upper_edge, color=ORANGE, alpha=0.25, lw=0, label=band)
     # Fewer points are drawn larger and darker, so that ten of them are seen and ten thousand do not clot.
     crowd = min(1.0, 300 / len(panel.true))
@@ -176,13 +184,15 @@ def _draw_agreement_panel(axes: Axes, panel: AgreementPanel) -> None:
     for edge in (lower_edge, upper_edge):
         axes.plot(ends, edge, color=ORANGE, lw=1)
     axes.plot(ends, ends, color=INK, lw=0.8)
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), box_aspect=1)
-    for axis in (axes.xaxis, axes.yaxis):
-        _readable_ticks(axis)
+    axes.set(xscale=scale, yscale=scale, xlim=(low, high), ylim=(low, high), box_aspect=1)
+    if panel.is_log:
+        for axis in (axes.xaxis, axes.yaxis):
+            _readable_ticks(axis)
     axes.set(
         xlabel=f"true {panel.quantity} [{panel.unit}]", ylabel=f"predicted {panel.quantity} [{panel.unit}]"
     )
-    axes.set_title(f"{panel.quantity}: mean error (MAPE) {panel.mape_pct:.1f} %", color=INK)
+    name = "mean error (MAPE)" if panel.is_log else "mean error"
+    axes.set_title(f"{panel.quantity}: {name} {panel.mean_error:.1f} {unit}", color=INK)
     axes.legend(loc="upper left")
 
 

@@ -65,8 +65,9 @@ def _reference(case: Case, settings: Settings, board: SimulatedBoard, folder: Pa
     truth = board.truth(case.workload, board.modes())
     unseen = ~_among(truth.modes, grid)
     rows: Rows = {"errors": [], "choices": [], "costs": [_cost(case, "grid", profiles)]}
+    table = ProfileTable.of(profiles, ends=board.space.ends())
     for method in REFERENCE_METHODS:
-        fitted = predictor_class(method).fit(ProfileTable.of(profiles), space=board.space, seed=case.seed)
+        fitted = predictor_class(method).fit(table, seed=case.seed)
         path = reference_path(folder, case.workload, method)
         path.parent.mkdir(parents=True, exist_ok=True)
         fitted.save(path)
@@ -117,8 +118,8 @@ def _transferred(
     kind = predictor_class(trial.method)
     paths = [reference_path(folder, name, trial.method) for name in trial.references]
     references = [_loaded(path) for path in paths] if kind.uses_references else []
-    table = ProfileTable.of(seen.profiles[: trial.profiles])
-    return kind.transfer(references, table, space=board.space, seed=seed)
+    table = ProfileTable.of(seen.profiles[: trial.profiles], ends=board.space.ends())
+    return kind.transfer(references, table, seed=seed)
 
 
 @cache

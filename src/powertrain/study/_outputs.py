@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from powertrain.errors import MissingExtraError
+from powertrain.files import write_file
 from powertrain.plain import to_plain
 from powertrain.report import (
     Illustration,
@@ -55,13 +57,13 @@ def write_study(result: StudyResult, folder: Path) -> dict[str, Table]:
     for part in ("tables", "figures"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        (folder / "tables" / f"{name}.md").write_text(to_markdown(table) + "\n", encoding="utf-8")
+        write_file(folder / "tables" / f"{name}.md", to_markdown(table) + "\n")
     figures = _figures(result)
     for name, illustration in figures.items():
-        (folder / "figures" / f"{name}.svg").write_text(illustration.svg, encoding="utf-8")
-    (folder / "report.html").write_text(study_html(result, tables, figures), encoding="utf-8")
+        write_file(folder / "figures" / f"{name}.svg", illustration.svg)
+    write_file(folder / "report.html", study_html(result, tables, figures))
     text = json.dumps(study_summary(result, tables), indent=2, allow_nan=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    write_file(folder / "summary.json", text + "\n")
     return tables
 
 
@@ -194,11 +196,12 @@ def _median_penalty(rows: Sequence[Mapping[str, Any]]) -> float:
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        if rows:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    write_file(path, text.getvalue())
 
 
 def _cell(value: object) -> object:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 from powertrain.errors import DataError
+from powertrain.files import write_file
 from powertrain.study._case import REFERENCE_METHODS, Rows, reference_path, run_case
 from powertrain.study._plan import Case, Settings, cases, reference_cases
 
@@ -122,7 +123,7 @@ def _claim(folder: Path, settings: Settings, *, restart: bool) -> None:
     elif (folder / CASES_FILE).exists():
         raise DataError(f"{folder} holds cases but no {SETTINGS_FILE}: start over with --restart")
     else:
-        path.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+        write_file(path, json.dumps(mine, indent=2) + "\n")
 
 
 def _difference(theirs: object, mine: dict[str, Any]) -> str:
@@ -138,7 +139,7 @@ def _finished(folder: Path) -> Iterator[tuple[str, Rows]]:
     text = path.read_text(encoding="utf-8")
     whole, _, torn = text.rpartition("\n")
     if torn:
-        path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+        write_file(path, f"{whole}\n" if whole else "")
     for line in whole.splitlines():
         record = json.loads(line)
         yield record["case"], _with_nan(record["rows"])

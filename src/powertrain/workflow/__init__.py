@@ -23,8 +23,9 @@ from powertrain.workflow._joins import (
 )
 from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
-from powertrain.workflow._profiling import Profiled, measuring, profile, profile_script, workload
-from powertrain.workflow._rows import PredictedMode, predicted_modes
+from powertrain.workflow._profiling import Profiled, measuring, profile, workload
+from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
+from powertrain.workflow._script import profile_script
 
 __all__ = [
     "Demo",
@@ -65,6 +66,7 @@ __all__ = [
     "restore_all",
     "run_demo",
     "run_held",
+    "shown_quantities",
     "store_html",
     "summarise_store",
     "transfer",

@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from powertrain.errors import CsvError, MissingKnobError
+from powertrain.files import read_file
 from powertrain.records import ModeTable
 
 __all__ = ["modes_csv", "read_modes"]
+
+LARGEST_BYTES = 1 << 29
 
 
 def read_modes(path: Path, *, knobs: Sequence[str]) -> ModeTable:
@@ -24,11 +27,13 @@ def read_modes(path: Path, *, knobs: Sequence[str]) -> ModeTable:
         CsvError: The file cannot be read, has no rows, or a cell is not a finite number.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_file(path, most_bytes=LARGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise CsvError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CsvError(f"{path} is not UTF-8 text: give a CSV file with a column per knob") from error
+    except ValueError as error:
+        raise CsvError(f"{error}: part it into several") from None
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         header = [name.strip() for name in next(reader, list[str]())]

@@ -13,6 +13,7 @@ import numpy as np
 from powertrain.dataset import AbstractStore
 from powertrain.devices import is_simulated
 from powertrain.errors import DataError, MissingExtraError, UnknownNameError
+from powertrain.quantities import POWER, TIME, measured
 from powertrain.records import Prediction, Profile, ProfileTable
 from powertrain.report import (
     Cell,
@@ -181,7 +182,7 @@ class StoreSummary:
 
 
 def summarise_store(
-    store: AbstractStore, *, name: str, device: str | None = None, workload: str | None = None
+    store: AbstractStore, *, device: str | None = None, workload: str | None = None
 ) -> StoreSummary:
     """Gather the profiles of a device and a workload (all by default).
 
@@ -191,7 +192,7 @@ def summarise_store(
     """
     owners = list(store.counts())
     if not owners:
-        raise DataError(f"{name} holds no profiles yet: add some with powertrain import")
+        raise DataError(f"{store.name} holds no profiles yet: add some with powertrain import")
     for kind, asked, known in (
         ("device", device, {d for d, _ in owners}),
         ("workload", workload, {w for _, w in owners}),
@@ -204,7 +205,7 @@ def summarise_store(
         if not profile.flags:
             groups.setdefault((profile.device, profile.workload), []).append(profile)
     return StoreSummary(
-        name=name,
+        name=store.name,
         tables=tuple(ProfileTable.of(groups[owner]).averaged() for owner in sorted(groups)),
         profiles=len(profiles),
         flagged=sum(bool(profile.flags) for profile in profiles),
@@ -242,17 +243,19 @@ MOST_DRAWINGS = 12
 
 
 def _device_section(device: str, tables: Sequence[ProfileTable]) -> Section:
+    shown = [q for q in measured() if q in (TIME, POWER) or any(t.has(q) for t in tables)]
     ranges = Table.of(
         "What was measured",
         (
             "workload",
             "modes",
-            Column(name="least time", unit="ms"),
-            Column(name="most time", unit="ms"),
-            Column(name="least power", unit="W"),
-            Column(name="most power", unit="W"),
+            *(
+                Column(name=f"{end} {quantity.name}", unit=quantity.unit)
+                for quantity in shown
+                for end in ("least", "most")
+            ),
         ),
-        [(t.workload, len(t), *_ends(t.time_ms), *_ends(t.power_w)) for t in tables],
+        [(t.workload, len(t), *(end for q in shown for end in _ends(t.columns[q.column]))) for t in tables],
     )
     spaces = {table.modes.knobs: ModeSpace.spanned_by(table.modes) for table in tables}
     knobs = Table.of(
@@ -279,11 +282,8 @@ def _ends(column: np.ndarray) -> tuple[float, float]:
 
 
 def _measured_front(table: ProfileTable) -> Illustration:
-    unknown = np.full(len(table), np.nan)
-    measured = Prediction(
-        time_ms=table.time_ms, power_w=table.power_w, time_rel_sd=unknown, power_rel_sd=unknown
-    )
-    plot = front_plot(measured, table.modes, title=f"{table.workload} on {table.device}", basis="measured")
+    seen = Prediction(time_ms=table.time_ms, power_w=table.power_w)
+    plot = front_plot(seen, table.modes, title=f"{table.workload} on {table.device}", basis="measured")
     caption = f"Power against time of {table.workload}: every mode measured, and the front."
     return Illustration(svg=figure_svg(draw_front(plot)), caption=caption)
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
+from powertrain import quantities
+from powertrain.quantities import Quantity
+from powertrain.records import Interval, ModeTable, PowerMode, Prediction
 
-from powertrain.records import FloatArray, Interval, ModeTable, PowerMode, Prediction
-
-__all__ = ["PredictedMode", "predicted_modes"]
-
-Z90 = 1.6448536269514722
-"""Half-width of the central 90 % interval of a standard normal distribution."""
+__all__ = ["PredictedMode", "predicted_modes", "shown_quantities"]
 
 
 @final
@@ -22,26 +19,22 @@ class PredictedMode:
     """What is predicted for one mode; interval ends are NaN for a method without error bars."""
 
     mode: PowerMode
-    time_ms: Interval
-    power_w: Interval
-    energy_j: Interval
-    """Energy of one minibatch [J]."""
+    values: Mapping[str, Interval]
+    """By column: `"time_ms"`, `"power_w"`, `"energy_j"` of one minibatch, and whatever else was learned."""
+
+
+def shown_quantities() -> tuple[Quantity, ...]:
+    """Return the quantities that tables of predictions show: the measured ones, and energy."""
+    return tuple(q for q in (*quantities.measured(), *quantities.derived()) if not q.powers or q.limitable)
 
 
 def predicted_modes(modes: ModeTable, prediction: Prediction) -> Iterator[PredictedMode]:
     """Pair each of the modes with its prediction."""
-    quantities = zip(
-        modes,
-        _intervals(prediction.time_ms, prediction.time_rel_sd),
-        _intervals(prediction.power_w, prediction.power_rel_sd),
-        _intervals(prediction.energy_j, prediction.energy_rel_sd),
-        strict=True,
-    )
-    for mode, time_ms, power_w, energy_j in quantities:
-        yield PredictedMode(mode=mode, time_ms=time_ms, power_w=power_w, energy_j=energy_j)
-
-
-def _intervals(values: FloatArray, rel_sd: FloatArray) -> Iterator[Interval]:
-    factor = np.exp(Z90 * rel_sd)
-    for value, low, high in zip(values, values / factor, values * factor, strict=True):
-        yield Interval(value=float(value), low=float(low), high=float(high))
+    columns = {q.column: prediction.of(q) for q in shown_quantities()}
+    ends = {column: (e.value, *e.intervals()) for column, e in columns.items()}
+    for row, mode in enumerate(modes):
+        values = {
+            column: Interval(value=float(value[row]), low=float(low[row]), high=float(high[row]))
+            for column, (value, low, high) in ends.items()
+        }
+        yield PredictedMode(mode=mode, values=values)

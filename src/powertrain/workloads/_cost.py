@@ -8,6 +8,7 @@ kept as a fixed part and a part per sample.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import DataError
+from powertrain.files import write_file
 from powertrain.records import FloatArray
 
 __all__ = ["KINDS", "PHASES", "Kernel", "WorkloadCost", "read_kernels", "write_kernels"]
@@ -138,11 +140,10 @@ def _kernel(row: dict[str, str]) -> Kernel:
 
 def write_kernels(kernels: Iterable[Kernel], path: Path) -> None:
     """Write kernels to a CSV file, one line each."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for kernel in kernels:
-            writer.writerow(
-                value if isinstance(value, str) else f"{value:.0f}"
-                for value in (getattr(kernel, name) for name in _COLUMNS)
-            )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for kernel in kernels:
+        values = [getattr(kernel, name) for name in _COLUMNS]
+        writer.writerow(value if isinstance(value, str) else f"{value:.0f}" for value in values)
+    write_file(path, text.getvalue())

@@ -165,7 +165,7 @@ def test_a_quantity_measured_in_one_mode_is_refused_by_its_name():
     table = example_table()
     power_w = np.full(len(table), np.nan)
     power_w[3] = 10.0
-    with pytest.raises(TooFewProfilesError, match=r"power_w in 1 distinct mode: .* at least 2"):
+    with pytest.raises(TooFewProfilesError, match=r"power in 1 distinct mode: .* at least 2"):
         PaperPredictor.fit(replace(table, power_w=power_w))
 
 

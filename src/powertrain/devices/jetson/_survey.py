@@ -6,6 +6,7 @@ every way out. What was found is kept until the next boot, so that it is done on
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +16,13 @@ from typing import Any, final
 from typing_extensions import override
 
 from powertrain.devices._hold import Holder, Settings
-from powertrain.devices._journal import Journal
+from powertrain.devices._journal import LARGEST_BYTES, Journal
 from powertrain.devices._parts import Part, restore_parts
 from powertrain.devices._reasons import Why
 from powertrain.devices.jetson._emc import EmcPart
 from powertrain.devices.jetson._gpu import GpuPart
 from powertrain.errors import DeviceBusyError
+from powertrain.files import read_file, write_file
 from powertrain.records import PowerMode
 
 __all__ = ["KnownClocks", "survey"]
@@ -40,7 +42,7 @@ class KnownClocks:
         """Return them [Hz]; None where they are not known."""
         try:
             # A file that anything is wrong with is a file that is not there: trying again is cheap.
-            content = json.loads(self._path.read_text(encoding="utf-8"))
+            content = json.loads(read_file(self._path, most_bytes=LARGEST_BYTES))
             if content["stamp"] != self._stamp or not self._stamp[0]:
                 return None
             return tuple(int(hz) for hz in content["memory_hz"])
@@ -49,12 +51,9 @@ class KnownClocks:
 
     def write(self, memory_hz: Sequence[int]) -> None:
         """Keep them; where that fails they are tried again another time."""
-        new = self._path.with_suffix(".clocks.new")
-        try:
-            new.write_text(json.dumps({"stamp": self._stamp, "memory_hz": memory_hz}), encoding="utf-8")
-            new.replace(self._path)
-        except OSError:
-            return
+        text = json.dumps({"stamp": self._stamp, "memory_hz": memory_hz})
+        with contextlib.suppress(OSError):
+            write_file(self._path, text, follow_links=False)
 
 
 def survey(

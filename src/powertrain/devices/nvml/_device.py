@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+import numpy.typing as npt
 from typing_extensions import override
 
 from powertrain.devices._base import AbstractLiveDevice, PowerReading
@@ -124,7 +126,11 @@ class NvmlDevice(AbstractLiveDevice):
         if workload is not None:
             self._check_workload(workload)
         grid = self.space.table()
-        return ModeTable(knobs=grid.knobs, values=grid.values[self._clocks.exist(grid)])
+        return grid.take(self.exist(grid))
+
+    @override
+    def exist(self, modes: ModeTable) -> npt.NDArray[np.bool_]:
+        return self._clocks.exist(modes)
 
     @override
     def workloads(self) -> tuple[str, ...]:

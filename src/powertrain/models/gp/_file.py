@@ -6,6 +6,7 @@ what the saved one did, bit for bit on the same machine.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,17 @@ import numpy.typing as npt
 from powertrain.models._checkpoint import Checkpoint
 from powertrain.models.gp._coordinates import Coordinates
 from powertrain.models.gp._mean import MeanInputs, MeanShape
-from powertrain.models.gp._quantity import Layout, Quantity
-from powertrain.models.gp._references import Surface, SurfaceStack
+from powertrain.models.gp._quantity import Layout, PosteriorSurface, Quantity
+from powertrain.models.gp._references import GridSurface, Surface, SurfaceStack
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
+from powertrain.models.gp._terms import Term
 
 __all__ = ["Arrays", "quantity_restored", "quantity_state"]
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+GRID, PROCESS, OWN_PROCESS = "grid", "process", "own process"
+"""Kinds of surfaces: a table of nodes, a reference's fitted process, and that of the file's own workload."""
 
 
 def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str, Any]:
@@ -43,22 +48,32 @@ def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str,
     stack = [_surface_state(s, f"{prefix}.reference{i}", arrays) for i, s in enumerate(layout.stack.surfaces)]
     return {
         "quantity": layout.quantity,
-        "terms": [list(term) for term in layout.terms],
+        "terms": [term.header() for term in layout.terms],
         "level": layout.level,
         "surface_top": layout.surface_top,
         "inverse_time_top": layout.inverse_time_top,
+        "scale": layout.scale,
         "n_fixed": regression.shape.n_fixed,
         "timed": regression.shape.timed,
         "calibration": [regression.prior.calibration_weight, *regression.prior.widening],
         "references": stack,
-        "own_surface": quantity.own_surface and _surface_state(quantity.own_surface, f"{prefix}.own", arrays),
+        "own_surface": _own_surface_state(quantity.own_surface, f"{prefix}.own", arrays),
     }
 
 
 def quantity_restored(
-    header: dict[str, Any], prefix: str, checkpoint: Checkpoint, coordinates: Coordinates, device: str
+    header: dict[str, Any],
+    prefix: str,
+    checkpoint: Checkpoint,
+    coordinates: Coordinates,
+    device: str,
+    *,
+    time: Quantity | None,
 ) -> Quantity:
-    """Rebuild what `quantity_state` took apart; a damaged file raises `CheckpointError`."""
+    """Rebuild what `quantity_state` took apart; a damaged file raises `CheckpointError`.
+
+    `time` is the restored time of the same workload, if this quantity takes it as an input.
+    """
 
     def array(key: str) -> npt.NDArray[Any]:
         return checkpoint.array(f"{prefix}.{key}")
@@ -66,7 +81,7 @@ def quantity_restored(
     stack = [
         _surface_restored(s, f"{prefix}.reference{i}", checkpoint) for i, s in enumerate(header["references"])
     ]
-    terms = tuple((str(name), int(sign)) for name, sign in header["terms"])
+    terms = tuple(map(Term.from_header, header["terms"]))
     layout = Layout(
         quantity=header["quantity"],
         coordinates=coordinates,
@@ -76,6 +91,7 @@ def quantity_restored(
         surface_means=array("surface_means"),
         surface_top=header["surface_top"],
         inverse_time_top=header["inverse_time_top"],
+        scale=header.get("scale", 1.0),
     )
     shape = MeanShape(
         n_terms=len(terms),
@@ -96,28 +112,66 @@ def quantity_restored(
     weight, a, b = header["calibration"]
     prior = KernelPrior(calibration_weight=weight, widening=(a, b))
     regression = Regression(shape, prior, inputs, array("target"), array("theta"))
-    own = header["own_surface"] and _surface_restored(header["own_surface"], f"{prefix}.own", checkpoint)
-    return Quantity(layout=layout, regression=regression, own_surface=own or None)
+    fitted = Quantity(layout=layout, regression=regression, own_surface=None)
+    own = header["own_surface"]
+    if not own:
+        return fitted
+    if own.get("kind") == OWN_PROCESS:
+        return fitted.lending_itself(own["workload"], time if layout.inverse_time_top is not None else None)
+    return replace(fitted, own_surface=_surface_restored(own, f"{prefix}.own", checkpoint))
+
+
+def _own_surface_state(surface: Surface | None, prefix: str, arrays: Arrays) -> dict[str, Any] | None:
+    if isinstance(surface, PosteriorSurface):
+        # Its process is the quantity's own, which is in the file already.
+        return {"kind": OWN_PROCESS, "workload": surface.workload}
+    return surface and _surface_state(surface, prefix, arrays)
 
 
 def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, Any]:
-    arrays[f"{prefix}.nodes"] = surface.nodes
-    arrays[f"{prefix}.axes"] = np.concatenate([*surface.axes, np.zeros(0)])
-    return {
+    header = {
         "device": surface.device,
         "workload": surface.workload,
         "coordinates": surface.coordinates.header(),
-        "lengths": [len(axis) for axis in surface.axes],
     }
+    if isinstance(surface, PosteriorSurface):
+        quantity = quantity_state(surface.quantity, f"{prefix}.quantity", arrays)
+        time = surface.time and quantity_state(surface.time, f"{prefix}.time", arrays)
+        return {**header, "kind": PROCESS, "quantity": quantity, "time": time}
+    if not isinstance(surface, GridSurface):
+        raise TypeError(f"a {type(surface).__name__} has no place in a predictor file")
+    arrays[f"{prefix}.nodes"] = surface.nodes
+    arrays[f"{prefix}.axes"] = np.concatenate([*surface.axes, np.zeros(0)])
+    return {**header, "kind": GRID, "lengths": [len(axis) for axis in surface.axes]}
 
 
 def _surface_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoint) -> Surface:
+    # Files of version 0.3.0 do not name the kind: all of their surfaces are grids.
+    if header.get("kind", GRID) == PROCESS:
+        return _process_restored(header, prefix, checkpoint)
     ends = np.cumsum(header["lengths"])[:-1].astype(np.int64)
     axes = checkpoint.array(f"{prefix}.axes")
-    return Surface(
+    return GridSurface(
         coordinates=Coordinates.from_header(header["coordinates"]),
         device=header["device"],
         workload=header["workload"],
         axes=tuple(np.split(axes, ends)) if header["lengths"] else (),
         nodes=checkpoint.array(f"{prefix}.nodes"),
+    )
+
+
+def _process_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoint) -> PosteriorSurface:
+    coordinates, device = Coordinates.from_header(header["coordinates"]), str(header["device"])
+    time = header["time"] and quantity_restored(
+        header["time"], f"{prefix}.time", checkpoint, coordinates, device, time=None
+    )
+    quantity = quantity_restored(
+        header["quantity"], f"{prefix}.quantity", checkpoint, coordinates, device, time=time or None
+    )
+    return PosteriorSurface(
+        coordinates=coordinates,
+        device=device,
+        workload=header["workload"],
+        quantity=quantity,
+        time=time or None,
     )

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import final
 
+from powertrain.files import write_file
+
 __all__ = ["Watched", "show"]
 
 BLANKS = 24
@@ -22,10 +24,7 @@ LATE_S = 0.5
 
 def show(path: Path, text: str) -> None:
     """Replace a file, at once, keeping who may do what with it."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(f"{text}\n", encoding="utf-8")
-    new.chmod(path.stat().st_mode & 0o777)
-    new.replace(path)
+    write_file(path, f"{text}\n", follow_links=False, durable=False)
 
 
 @final

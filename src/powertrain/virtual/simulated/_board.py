@@ -24,6 +24,7 @@ from powertrain.devices._base import (
 from powertrain.devices._clock import Clock, VirtualClock
 from powertrain.devices._hold import Holder, Settings
 from powertrain.errors import DeviceError
+from powertrain.files import read_file, write_file
 from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
 from powertrain.space import Knob, ModeSpace
 from powertrain.units import ms_from_s, s_from_ms
@@ -37,6 +38,8 @@ __all__ = ["SimulatedBoard"]
 
 MEASURED_MINIBATCHES = 39
 """That a measurement by itself averages over: the paper's 40 without the first."""
+
+LARGEST_STATE_BYTES = 1 << 16
 
 
 @final
@@ -165,6 +168,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
             modes=exact.modes,
             time_ms=exact.time_ms * np.exp(time_sd * draws[:, 0]),
             power_w=rails_w[:, self._of_total].sum(axis=1),
+            ends=self.space.ends(),
         )
 
     @override
@@ -220,6 +224,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
             modes=own,
             time_ms=ms_from_s(points.time_s[row]),
             power_w=points.settled_w[row].sum(axis=1),
+            ends=self.space.ends(),
         )
 
     def stock_truth(self, workload: str) -> dict[str, tuple[float, float]]:
@@ -331,7 +336,9 @@ class _BoardSettings(Settings):
         self._state, self._space, self._name, self._file = state, space, name, file
         if file is not None and file.exists():
             try:
-                self._state.change(_setting_from(json.loads(file.read_text(encoding="utf-8")), len(space)))
+                self._state.change(
+                    _setting_from(json.loads(read_file(file, most_bytes=LARGEST_STATE_BYTES)), len(space))
+                )
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise DeviceError(f"{file} holds no state of {name} ({error}): delete it") from error
 
@@ -361,9 +368,8 @@ class _BoardSettings(Settings):
         self._state.change(setting)
         if self._file is not None:
             # Replaced at once: hardware, too, is in one mode or in another when its user is killed.
-            new = self._file.with_name(f"{self._file.name}.new")
-            new.write_text(json.dumps(self.save()), encoding="utf-8")
-            new.replace(self._file)
+            # It need not outlive this machine's boot either.
+            write_file(self._file, json.dumps(self.save()), follow_links=False, durable=False)
 
 
 def _setting_from(saved: Mapping[str, Any], modes: int) -> Setting:

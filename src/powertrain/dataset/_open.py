@@ -1,0 +1,107 @@
+"""From the text that a person types after `--db` to a store."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Protocol
+
+from powertrain.dataset._base import AbstractStore
+from powertrain.dataset._memory import MemoryStore
+from powertrain.dataset._sqlite import SqliteStore
+from powertrain.errors import StoreError, UnknownNameError
+from powertrain.registry import Registry
+
+__all__ = ["STORES", "StoreOpener", "open_store", "store_file"]
+
+STORES = Registry(
+    kind="kind of store",
+    group="powertrain.stores",
+    built_in={
+        "sqlite": "powertrain.dataset._open:open_sqlite",
+        "memory": "powertrain.dataset._open:open_memory",
+    },
+)
+"""What opens a store, by the scheme of its location; each is a `StoreOpener`."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?")
+_SQLITE = "sqlite:"
+
+
+class StoreOpener(Protocol):
+    """Opens a store from its whole location, scheme included."""
+
+    def __call__(self, location: str, *, create: bool) -> AbstractStore:
+        """Return the store; without `create`, one that is missing is a `StoreError`."""
+        ...
+
+
+def open_store(location: Path | str | None = None, *, create: bool = True) -> AbstractStore:
+    """Open a profile store.
+
+    Args:
+        location: A file, such as `profiles.db` (SQLite); `sqlite:///profiles.db`, which is the same, with
+            four slashes before an absolute path; `memory:` or None, for a store that ends with the process;
+            or `SCHEME://...` of a store that an installed package adds.
+        create: Whether a missing one is made; if not, it is a `StoreError`.
+
+    Raises:
+        UnknownNameError: There is no such scheme; the message lists those that there are.
+        StoreError: The store cannot be opened.
+    """
+    if location is None:
+        return open_memory("memory:", create=create)
+    scheme = _scheme(location)
+    if scheme is None:
+        return SqliteStore(location, create=create)
+    opener: StoreOpener = STORES.load(scheme)
+    return opener(str(location), create=create)
+
+
+def open_sqlite(location: str, *, create: bool) -> AbstractStore:
+    """Open `sqlite:///PATH`, or `sqlite:PATH`."""
+    return SqliteStore(_sqlite_path(location), create=create)
+
+
+def open_memory(location: str, *, create: bool) -> AbstractStore:
+    """Open a new store in memory."""
+    del create
+    if location.rstrip("/") != "memory:":
+        raise StoreError(f"{location!r} has more than memory: in it, and a store in memory has no name")
+    return MemoryStore()
+
+
+def store_file(location: Path | str) -> Path | None:
+    """Return the file that a location names, or None for a store that is no file."""
+    scheme = _scheme(location)
+    if scheme is None:
+        return Path(location)
+    return _sqlite_path(str(location)) if scheme == "sqlite" else None
+
+
+def _sqlite_path(location: str) -> Path:
+    rest = location[len(_SQLITE) :]
+    path = rest[3:] if rest.startswith("///") else rest
+    if not path or path.startswith("//"):
+        raise StoreError(
+            f"{location!r} names no file: give sqlite:///FILE, or sqlite:////FOLDER/FILE from the root"
+        )
+    return Path(path)
+
+
+def _scheme(location: Path | str) -> str | None:
+    """Return the scheme of a location in small letters, or None for that of a file.
+
+    A file whose name looks like a scheme is taken for a file if it exists.
+    """
+    found = _SCHEME.match(location) if isinstance(location, str) else None
+    if found is None:
+        return None
+    scheme, is_url = found[1].lower(), found[2] is not None
+    if not is_url and Path(location).exists():
+        return None
+    if scheme not in STORES:
+        known = ", ".join(f"{name}:" for name in STORES.names())
+        own = "" if is_url else f", or ./{location} for a file of that name"
+        raise UnknownNameError(f"unknown kind of store {scheme!r}: give a file, or one of {known}{own}")
+    return scheme

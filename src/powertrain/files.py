@@ -1,0 +1,126 @@
+"""Files: written whole or not at all, and read up to a size that was agreed on.
+
+Nothing else in PowerTrain replaces a file. A process that is killed while it writes, or a disk that fills up,
+leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+__all__ = ["read_file", "why_unwritten", "write_file"]
+
+CHUNK_BYTES = 1 << 20
+TEMPORARY_SUFFIX = ".tmp"
+"""Ends the name of a file that is being written; a dot begins it."""
+
+
+def write_file(
+    path: Path,
+    content: bytes | str,
+    *,
+    permissions: int | None = None,
+    follow_links: bool = True,
+    durable: bool = True,
+) -> None:
+    """Put `content` into the file `path`, replacing what is there only once the new content is complete.
+
+    What is no regular file (a pipe, `/dev/null`) cannot be replaced, and is written to.
+
+    Args:
+        path: The file; its folder must exist.
+        content: Its new content; text becomes UTF-8.
+        permissions: The file's new mode bits. None keeps those of the old file, and gives a new file those
+            that the process gives to any.
+        follow_links: Whether a symbolic link at `path` stays, and the file that it points to is replaced. If
+            not, the link itself is replaced.
+        durable: Whether the content must be on the disk when this returns, and so survive a power cut.
+
+    Raises:
+        OSError: The file could not be written, and is as it was. It names `path`; `why_unwritten` makes a
+            sentence of it.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    # Through a link, not over it.
+    target = path.resolve() if follow_links else path
+    try:
+        if target.exists() and not target.is_file() and not target.is_dir():
+            target.write_bytes(data)
+        else:
+            _replace(target, data, permissions, durable=durable)
+    except OSError as error:
+        # The name of the temporary file would tell nobody anything.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _replace(target: Path, data: bytes, permissions: int | None, *, durable: bool) -> None:
+    # Beside the target: a rename within one folder is atomic. The name is nobody else's.
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    if permissions is None:
+        permissions = _permissions_of(target)
+    try:
+        with temporary.open("xb") as file:
+            if permissions is not None:
+                os.fchmod(file.fileno(), permissions)
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    if durable:
+        _sync_folder(target.parent)
+
+
+def _permissions_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode & 0o777
+    except OSError:
+        return None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name survive a power cut, where folders can be synchronised (not on every system)."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def why_unwritten(path: Path, error: OSError) -> str:
+    """Return why a file could not be written and what to do, for the end of a message that names it."""
+    if not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist; create it or choose another"
+    if path.is_dir():
+        return "that is a folder; add a file name"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return f"the folder {path.parent} is read-only; choose another"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some of it or choose another place"
+    return f"{error.strerror or error}; choose another place"
+
+
+def read_file(path: Path, *, most_bytes: int) -> bytes:
+    """Return the content of a file of at most so many bytes.
+
+    Hardly more is ever read, whatever size the file is said to have (a pipe has none).
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is larger.
+    """
+    content = bytearray()
+    with path.open("rb") as file:
+        while len(content) <= most_bytes and (chunk := file.read(CHUNK_BYTES)):
+            content += chunk
+    if len(content) > most_bytes:
+        raise ValueError(f"{path} is larger than {most_bytes:,} bytes, the most that is read of such a file")
+    return bytes(content)
