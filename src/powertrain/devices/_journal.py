@@ -26,10 +26,10 @@ __all__ = ["Entry", "Journal", "default_folder"]
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 VERSION = 1
-HASH_DIGITS = 12
-"""Of a key that cannot be the name of its file as it stands."""
 LARGEST_BYTES = 1 << 20
 """Of a file of the journal, which takes a few thousand."""
+HASH_DIGITS = 12
+"""Of a key that cannot be the name of its file as it stands."""
 
 
 def default_folder() -> Path:
@@ -121,8 +121,8 @@ class Journal:
             "saved": saved,
         }
         path = self._path(key)
-        # The file takes its name only when it is whole and on the disk, and the name is on the disk once the
-        # folder is: whoever loses power at any moment finds the old journal or the new one.
+        # The file takes its name only when it is whole and on the disk: whoever loses power at any moment
+        # finds the old journal or the new one.
         try:
             write_file(path, json.dumps(content, indent=1), follow_links=False)
         except OSError as error:

@@ -34,7 +34,7 @@ SETUP_NOTE = Path("var/lib/powertrain/setup-helper.note")
 Journals in the same folder end with .json, and this is none.
 """
 
-LARGEST_NOTE_BYTES = 1 << 16
+LARGEST_RECORD_BYTES = 1 << 16
 
 HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome= of systemd.exec(5) hides."""
@@ -278,7 +278,6 @@ def _do(machine: HelperMachine, step: HelperStep) -> None:
             step.file.unlink(missing_ok=True)
             return
         step.file.parent.mkdir(parents=True, exist_ok=True)
-        # At once: systemd may read units at any moment.
         # A link here may lead anywhere (that of a masked unit to /dev/null): it is replaced, not followed.
         write_file(step.file, step.text, permissions=0o644, follow_links=False)
     except OSError as error:
@@ -304,7 +303,7 @@ def _word(value: object) -> str:
 
 def _record(machine: HelperMachine) -> dict[str, Any]:
     try:
-        return dict(json.loads(read_file(machine.root / SETUP_NOTE, most_bytes=LARGEST_NOTE_BYTES)))
+        return dict(json.loads(read_file(machine.root / SETUP_NOTE, most_bytes=LARGEST_RECORD_BYTES)))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -223,6 +223,7 @@ def _rows_of(mode: PowerMode, modes: ModeTable) -> npt.NDArray[np.bool_]:
     if set(mode) != set(modes.knobs):
         return np.zeros(len(modes), dtype=bool)
     wanted = np.array([mode[knob] for knob in modes.knobs])
+    # Files round the last digits of a clock, so equal modes may differ by a rounding error.
     same = np.isclose(modes.values, wanted, rtol=1e-9, atol=1e-12)
     return np.asarray(same.all(axis=1), dtype=np.bool_)
 
@@ -305,6 +306,7 @@ def _curves(rows: list[Mapping[str, Any]], column: str) -> tuple[Curve, ...]:
     curves: list[Curve] = []
     for method, by_count in groups.items():
         counts = sorted(by_count)
+        # Quartiles and not a standard deviation: one failed fit would stretch the band over the whole plot.
         quartiles = np.array([np.percentile(by_count[count], [25, 50, 75]) for count in counts])
         curves.append(
             Curve(

@@ -150,8 +150,11 @@ def choose(
     max_time_ms: float = np.inf,
     max_energy_j: float = np.inf,
     risk: float = 0.05,
+    **more_limits: float,
 ) -> Choice:
     """Predict `modes` and choose the best one that keeps the limits; see `powertrain.optimisation.choose`.
+
+    `more_limits` are on other quantities, named as `max_COLUMN`.
 
     Raises:
         NoFeasibleModeError: No mode keeps the limits; the message names the nearest.
@@ -164,6 +167,7 @@ def choose(
         max_time_ms=max_time_ms,
         max_energy_j=max_energy_j,
         risk=risk,
+        **more_limits,
     )
 
 
