@@ -8,7 +8,8 @@ from collections.abc import Generator
 import pytest
 from tests.devices.nvml.emulated import AT_REST, UNKNOWN
 from tests.devices.nvml.test_nvml import MODE, TRAINING
-from tests.helper.serving import served, until
+from tests.helper.serving import served
+from tests.waiting import until
 from typing_extensions import override
 
 from powertrain.devices import DeviceSpec, Journal
