@@ -14,8 +14,7 @@ from typing_extensions import override
 
 from powertrain.devices import DeviceSpec, Journal
 from powertrain.devices.nvml import KIND, NvmlDevice
-from powertrain.devices.remote import HelperClient, HelperPart
-from powertrain.devices.remote._part import ask_helper
+from powertrain.devices.remote import HelperClient, HelperPart, ask_helper
 from powertrain.errors import DeviceBusyError, DeviceError, DevicePermissionError
 from powertrain.records import PowerMode
 from powertrain.testing import LiveDeviceSuite
