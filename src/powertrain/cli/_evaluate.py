@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import METHODS, SAMPLINGS, command, existing_file, names, numbers, whole_numbers
+from powertrain.cli._options import (
+    SAMPLINGS,
+    MethodChoice,
+    command,
+    existing_file,
+    names,
+    numbers,
+    whole_numbers,
+)
 from powertrain.cli._root import Interrupted
 from powertrain.cli._show import json_by_line, print_table, progress_bar, refuse_unwritable, write_text
 
@@ -65,7 +73,7 @@ STDOUT = Path("-")
 @click.option(
     "--method",
     "methods",
-    type=click.Choice(METHODS),
+    type=MethodChoice(),
     multiple=True,
     default=("gp",),
     show_default=True,

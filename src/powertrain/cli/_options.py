@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import click
 from typing_extensions import override
@@ -18,6 +18,7 @@ __all__ = [
     "METHODS",
     "OBJECTIVES",
     "SAMPLINGS",
+    "MethodChoice",
     "command",
     "database_option",
     "existing_file",
@@ -120,11 +121,32 @@ def seed_option(function: Decorated) -> Decorated:
     )(function)
 
 
+# Generic from click 8.2 on.
+BaseChoice = click.Choice[str] if TYPE_CHECKING else click.Choice
+
+
+@final
+class MethodChoice(BaseChoice):
+    """One of the predictors: of PowerTrain, which are listed, or of an installed package."""
+
+    def __init__(self) -> None:
+        super().__init__(METHODS)
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in METHODS:
+            from powertrain.models import PREDICTORS
+
+            if value in PREDICTORS:
+                return value
+        return super().convert(value, param, ctx)
+
+
 def method_option(function: Decorated) -> Decorated:
     """Add `--method`, one of the predictors."""
     return click.option(
         "--method",
-        type=click.Choice(METHODS),
+        type=MethodChoice(),
         default="gp",
         show_default=True,
         help="How to predict: gp (Gaussian process), paper (the published network), paper-scratch (that "

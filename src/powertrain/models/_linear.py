@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from powertrain.errors import DataError, TooFewProfilesError
 from powertrain.models._base import AbstractPredictor
-from powertrain.models._checkpoint import Checkpoint
+from powertrain.models._checkpoint import LARGEST_NUMBER, Checkpoint, shortened
 from powertrain.records import FloatArray, ModeTable, Prediction, ProfileTable
 from powertrain.space import ModeSpace
 
@@ -194,21 +194,36 @@ class LinearPredictor(AbstractPredictor):
     @classmethod
     def _restore(cls, checkpoint: Checkpoint) -> LinearPredictor:
         knobs = checkpoint.texts("knobs")
-        regressions: dict[str, _Regression] = {}
-        for quantity in checkpoint.texts("quantities"):
-            is_log, mean, sd, slopes = checkpoint.array(f"{quantity}.features", shape=(4, len(knobs)))
-            intercept, residual_sd, n = checkpoint.array(f"{quantity}.numbers", shape=(3,))
-            regressions[quantity] = _Regression(
-                features=_Features(is_log=is_log > 0, mean=mean, sd=sd),
-                intercept=float(intercept),
-                slopes=slopes,
-                residual_sd=float(residual_sd),
-                root=checkpoint.array(f"{quantity}.root", shape=(len(knobs), None)),
-                n=int(n),
+        quantities = checkpoint.texts("quantities")
+        if not knobs or not quantities or not set(quantities) <= set(QUANTITIES):
+            raise checkpoint.unfit(
+                f"it has the knobs {shortened(knobs)} and predicts {shortened(quantities)}"
             )
         return cls(
             device=checkpoint.text("device"),
             workload=checkpoint.text("workload"),
             knobs=knobs,
-            regressions=regressions,
+            regressions={q: _regression_restored(checkpoint, q, len(knobs)) for q in quantities},
         )
+
+
+def _regression_restored(checkpoint: Checkpoint, quantity: str, n_knobs: int) -> _Regression:
+    is_log, mean, sd, slopes = checkpoint.array(f"{quantity}.features", shape=(4, n_knobs)).astype(float)
+    intercept, residual_sd, n = map(float, checkpoint.array(f"{quantity}.numbers", shape=(3,)))
+    root = checkpoint.column(f"{quantity}.root", shape=(n_knobs, None))
+    usual = np.abs([*mean, *slopes, intercept]) <= LARGEST_NUMBER  # NaN is not
+    # A constant knob has an infinite spread, and a fit without degrees of freedom no residual.
+    if not usual.all() or not (sd >= 1 / LARGEST_NUMBER).all() or not np.isin(is_log, (0, 1)).all():
+        raise checkpoint.unfit(f"its regression of {quantity} is not one")
+    if not (np.isnan(residual_sd) or 0 <= residual_sd <= LARGEST_NUMBER):
+        raise checkpoint.unfit(f"its error bar of {quantity} is {residual_sd:g}")
+    if not (n.is_integer() and LEAST_MODES <= n <= LARGEST_NUMBER) or root.shape[1] >= n:
+        raise checkpoint.unfit(f"its regression of {quantity} is of {n:g} profiles")
+    return _Regression(
+        features=_Features(is_log=is_log > 0, mean=mean, sd=sd),
+        intercept=intercept,
+        slopes=slopes,
+        residual_sd=residual_sd,
+        root=root,
+        n=int(n),
+    )

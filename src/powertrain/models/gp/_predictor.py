@@ -10,10 +10,10 @@ import numpy as np
 
 from powertrain.errors import DataError
 from powertrain.models._base import AbstractPredictor
-from powertrain.models._checkpoint import Checkpoint
+from powertrain.models._checkpoint import Checkpoint, shortened
 from powertrain.models._threads import one_thread
 from powertrain.models.gp._coordinates import Coordinates
-from powertrain.models.gp._file import Arrays, quantity_restored, quantity_state
+from powertrain.models.gp._file import Arrays, coordinates_restored, quantity_restored, quantity_state
 from powertrain.models.gp._quantity import Learner, Quantity
 from powertrain.models.gp._references import check_knobs
 from powertrain.records import ModeTable, Prediction, ProfileTable
@@ -23,6 +23,8 @@ __all__ = ["GaussianProcessPredictor"]
 
 logger = logging.getLogger(__name__)
 
+LOG_RANGE = 200.0
+"""How far from 0 a predicted logarithm may go: far beyond any clock's reach, within what a float holds."""
 BEYOND = 0.02
 """How far outside a knob's range, relative to its value, a mode may lie without remark."""
 
@@ -122,7 +124,8 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`; a quantity that was never measured is NaN."""
-        with one_thread():
+        # Far outside what was profiled a power law may overflow; what is said there is a guess anyway.
+        with one_thread(), np.errstate(over="ignore"):
             return self._predict(modes)
 
     def _predict(self, modes: ModeTable) -> Prediction:
@@ -138,8 +141,8 @@ class GaussianProcessPredictor(AbstractPredictor):
         elif self._power:
             log_power, power_sd = self._power.predict(own, None)
         return Prediction(
-            time_ms=np.exp(log_time),
-            power_w=np.exp(log_power),
+            time_ms=np.exp(np.clip(log_time, -LOG_RANGE, LOG_RANGE)),
+            power_w=np.exp(np.clip(log_power, -LOG_RANGE, LOG_RANGE)),
             time_rel_sd=time_sd,
             power_rel_sd=power_sd,
             time_noise_rel_sd=np.full(len(own), self._time.regression.noise_sd if self._time else 0.0),
@@ -178,16 +181,22 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     @classmethod
     def _restore(cls, checkpoint: Checkpoint) -> GaussianProcessPredictor:
-        device: str = checkpoint.value("device")
-        coordinates = Coordinates.from_header(checkpoint.value("coordinates"))
-        headers: dict[str, dict[str, Any]] = checkpoint.value("quantities")
-        found = {
-            name: quantity_restored(header, name, checkpoint, coordinates, device)
-            for name, header in headers.items()
-        }
+        device, workload = checkpoint.text("device"), checkpoint.text("workload")
+        coordinates = coordinates_restored(checkpoint.section("coordinates"))
+        headers = checkpoint.section("quantities")
+        names = tuple(headers.header)
+        if not names or not set(names) <= {"time", "power"}:
+            raise checkpoint.unfit(f"it predicts {shortened(names)}")
+        with one_thread():
+            found = {
+                name: quantity_restored(
+                    headers.section(name), name, coordinates, device, time_known="time" in names
+                )
+                for name in names
+            }
         return cls(
             device=device,
-            workload=checkpoint.value("workload"),
+            workload=workload,
             coordinates=coordinates,
             time=found.get("time"),
             power=found.get("power"),

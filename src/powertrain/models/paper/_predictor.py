@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
-from powertrain.errors import CheckpointError, DataError, MissingKnobError, TooFewProfilesError
+from powertrain.errors import DataError, MissingKnobError, TooFewProfilesError
 from powertrain.models._base import AbstractPredictor
-from powertrain.models._checkpoint import Checkpoint
+from powertrain.models._checkpoint import LARGEST_NUMBER, Checkpoint, shortened
 from powertrain.models._threads import one_thread
 from powertrain.models.paper._mlp import Networks, Recipe, parameter_count, train
 from powertrain.records import FloatArray, ModeTable, Prediction, ProfileTable
@@ -28,6 +28,10 @@ __all__ = ["PaperConfig", "PaperPredictor", "PaperScratchPredictor"]
 
 QUANTITIES = ("time_ms", "power_w")
 LEAST_MODES = 2
+FARTHEST = 1e6
+"""Standard deviations from the mean at which an input is cut off: there a network guesses anyway."""
+MOST_LAYERS, MOST_UNITS, LARGEST_WEIGHT = 32, 1 << 20, 1e4
+"""Of a network in a file."""
 
 
 @final
@@ -120,7 +124,7 @@ class _Scale:
 
     def standardised(self, values: FloatArray) -> npt.NDArray[np.float32]:
         divisor = np.where(self.sd > 0, self.sd, np.inf)
-        return ((values - self.mean) / divisor).astype(np.float32)
+        return np.clip((values - self.mean) / divisor, -FARTHEST, FARTHEST).astype(np.float32)
 
 
 @final
@@ -329,7 +333,8 @@ class _NetworkPredictor(AbstractPredictor):
         """Predict `modes`; a quantity that was never measured is NaN, and so are the error bars."""
         values = modes.select(self.knobs)
         nothing = np.full(len(modes), np.nan)
-        with one_thread():
+        # A network whose weights are wild may overflow; what it says is then infinite, and no crash.
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
             found = {quantity: network.predict(values) for quantity, network in self._networks.items()}
         return Prediction(
             time_ms=found.get("time_ms", nothing),
@@ -356,36 +361,47 @@ class _NetworkPredictor(AbstractPredictor):
     @classmethod
     def _restore(cls, checkpoint: Checkpoint) -> Self:
         knobs = checkpoint.texts("knobs")
-        try:
-            config = PaperConfig(**checkpoint.value("config"))
-            hidden = {q: tuple(map(int, layers)) for q, layers in checkpoint.value("hidden").items()}
-            widths = {q: (len(knobs), *replace(config, hidden=h).hidden, 1) for q, h in hidden.items()}
-        except (AttributeError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{checkpoint.source} has a damaged header ({error}): fit it again"
-            ) from error
-        networks: dict[str, _QuantityNetwork] = {}
-        for quantity, layers in widths.items():
-            # Asked for before the network is made: a damaged header may name more than the memory holds.
-            parameters = checkpoint.array(f"{quantity}.parameters", shape=(parameter_count(layers),))
-            network = Networks(1, layers)
-            network.parameters[:] = parameters
-            inputs = checkpoint.array(f"{quantity}.inputs", shape=(2, len(knobs)))
-            mean, sd, least = checkpoint.array(f"{quantity}.output", shape=(3,))
-            networks[quantity] = _QuantityNetwork(
-                network=network,
-                knobs=knobs,
-                inputs=_Scale(mean=inputs[0], sd=inputs[1]),
-                output=_Scale(mean=np.asarray(mean), sd=np.asarray(sd)),
-                least=float(least),
-            )
+        config = PaperConfig(**checkpoint.section("config").header)
+        hidden = checkpoint.section("hidden")
+        if not knobs or not hidden.header or not set(hidden.header) <= set(QUANTITIES):
+            quantities = shortened(list(hidden.header))
+            raise checkpoint.unfit(f"it has the knobs {shortened(knobs)} and predicts {quantities}")
         return cls(
             device=checkpoint.text("device"),
             workload=checkpoint.text("workload"),
             knobs=knobs,
             config=config,
-            networks=networks,
+            networks={q: _network_restored(checkpoint, q, knobs, hidden.value(q)) for q in hidden.header},
         )
+
+
+def _network_restored(
+    checkpoint: Checkpoint, quantity: str, knobs: tuple[str, ...], hidden: Sequence[object]
+) -> _QuantityNetwork:
+    layers = [units for units in hidden if isinstance(units, int) and 0 < units <= MOST_UNITS]
+    if len(layers) != len(hidden) or len(layers) > MOST_LAYERS:
+        raise checkpoint.unfit(f"its network of {quantity} has the layers {shortened(hidden)}")
+    widths = (len(knobs), *layers, 1)
+    # Asked for before the network is made: a damaged header may name more than the memory holds.
+    parameters = checkpoint.column(
+        f"{quantity}.parameters",
+        shape=(parameter_count(widths),),
+        least=-LARGEST_WEIGHT,
+        most=LARGEST_WEIGHT,
+    )
+    network = Networks(1, widths)
+    network.parameters[:] = parameters
+    means, sds = checkpoint.column(f"{quantity}.inputs", shape=(2, len(knobs)))
+    mean, sd, least = checkpoint.column(f"{quantity}.output", shape=(3,))
+    if not ((sds == 0) | (sds >= 1 / LARGEST_NUMBER)).all() or sd < 0 or least <= 0:
+        raise checkpoint.unfit(f"its scales of {quantity} have a spread below zero or no least value")
+    return _QuantityNetwork(
+        network=network,
+        knobs=knobs,
+        inputs=_Scale(mean=means, sd=sds),
+        output=_Scale(mean=np.asarray(mean), sd=np.asarray(sd)),
+        least=float(least),
+    )
 
 
 @final
