@@ -15,6 +15,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from powertrain import units
 from powertrain.errors import DataError, MissingKnobError
 
 __all__ = [
@@ -171,7 +172,7 @@ class Profile:
     @property
     def energy_j(self) -> float:
         """Energy of one minibatch [J]; NaN where time or power was not measured."""
-        return self.time_ms * self.power_w / 1e3
+        return units.energy_j(power_w=self.power_w, time_ms=self.time_ms)
 
 
 def _rows(rows: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -375,7 +376,7 @@ class Prediction:
     @property
     def energy_j(self) -> FloatArray:
         """Energy of one minibatch [J], `(n_modes,)`."""
-        return self.time_ms * self.power_w / 1e3
+        return units.energy_j(power_w=self.power_w, time_ms=self.time_ms)
 
     @property
     def energy_rel_sd(self) -> FloatArray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from powertrain.intervals import Z_CENTRAL
 from powertrain.records import FloatArray
 
 __all__ = [
@@ -19,9 +20,6 @@ __all__ = [
     "percentage",
     "time_penalty",
 ]
-
-Z90 = 1.6448536269514722
-"""Half-width of the central 90 % interval of a standard normal distribution."""
 
 
 def absolute_percentage_errors(true: FloatArray, predicted: FloatArray) -> FloatArray:
@@ -54,7 +52,7 @@ def coverage90(true: FloatArray, predicted: FloatArray, rel_sd: FloatArray) -> f
     if not known.any() or not np.isfinite(rel_sd[known]).all() or not np.isfinite(predicted[known]).all():
         return float("nan")
     distance = np.abs(np.log(true[known] / predicted[known]))
-    return percentage(distance <= Z90 * rel_sd[known])
+    return percentage(distance <= Z_CENTRAL * rel_sd[known])
 
 
 def time_penalty(*, time_ms: float, best_time_ms: float) -> float:

@@ -8,16 +8,15 @@ mean of a mode over many repeats; intervals are about one new measurement, and s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import DataError
+from powertrain.intervals import central_interval, quantile
 from powertrain.records import FloatArray, Interval, Limits, Prediction
 from powertrain.units import s_from_ms
 
@@ -116,8 +115,6 @@ LIMITED: Mapping[str, Quantity] = {
 }
 """The quantity that each limit bounds."""
 
-INTERVAL = (0.05, 0.95)  # the ends of a central 90 % interval
-
 
 def upper_quantile(value: FloatArray, rel_sd: FloatArray, *, risk: float) -> FloatArray:
     """Return what the true values `(n,)` stay below with probability `1 - risk`.
@@ -128,7 +125,7 @@ def upper_quantile(value: FloatArray, rel_sd: FloatArray, *, risk: float) -> Flo
         ValueError: when `risk` is not between 0 and 1, both excluded.
     """
     check_risk(risk)
-    return _quantile(value, rel_sd, 1 - risk)
+    return quantile(value, rel_sd, 1 - risk)
 
 
 def check_risk(risk: float) -> None:
@@ -137,25 +134,13 @@ def check_risk(risk: float) -> None:
         raise ValueError(f"risk is {risk!r}: give a number between 0 and 1; 0.5 is the point prediction")
 
 
-def _quantile(value: FloatArray, rel_sd: FloatArray, probability: float) -> FloatArray:
-    z = NormalDist().inv_cdf(probability)
-    if z == 0:
-        return value
-    with np.errstate(over="ignore"):  # an error bar without end gives an infinite bound
-        return value * np.exp(z * np.where(np.isnan(rel_sd), 0.0, rel_sd))
-
-
 def interval(prediction: Prediction, quantity: Quantity, row: int) -> Interval:
     """Return the prediction of the mode at `row` with its central 90 % interval.
 
     The ends are NaN for a method without error bars, and all three for a quantity that was not measured.
     """
     one = prediction.take([row])
-    value, rel_sd = quantity.value(one), quantity.rel_sd(one)
-    if np.isnan(rel_sd[0]):
-        return Interval(value=float(value[0]), low=math.nan, high=math.nan)
-    low, high = (float(_quantile(value, rel_sd, p)[0]) for p in INTERVAL)
-    return Interval(value=float(value[0]), low=low, high=high)
+    return central_interval(quantity.value(one), quantity.rel_sd(one), 0)
 
 
 def measured(prediction: Prediction, quantity: Quantity, *, asked: str) -> FloatArray:

@@ -15,6 +15,7 @@ from powertrain.errors import (
 )
 from powertrain.profiling._measure import Subject, measure
 from powertrain.profiling._procedure import Procedure
+from powertrain.progress import Progress as Progress
 from powertrain.records import ModeTable, PowerMode, Profile
 from powertrain.space import SOFTWARE_KNOBS
 from powertrain.workloads import Job
@@ -23,8 +24,6 @@ __all__ = ["Progress", "check_knobs", "profile_modes", "run_modes"]
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int, str], None]
-"""Told about every step: modes done, modes in all, what comes next."""
 
 MOST_FAILURES = 3
 """Modes one after the other whose power could not be read, after which it is the sensor that is at fault."""

@@ -17,6 +17,7 @@ from powertrain.devices import AbstractDevice, live
 from powertrain.errors import PowerTrainError, UnknownNameError, WorkloadError
 from powertrain.planning import order_modes
 from powertrain.profiling import AllMeasured, Procedure, ProfilingSession, profile_modes
+from powertrain.progress import Progress
 from powertrain.records import ModeTable, PowerMode, Profile
 from powertrain.workloads import Job, OwnJob, job_name, set_threads, synchronise, torch_description
 
@@ -53,7 +54,7 @@ def profile(
     again: bool = False,
     retry_flagged: bool = False,
     data: Path | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Profiled:
     """Measure a workload in some modes and keep each profile at once.
 
@@ -118,7 +119,7 @@ def measuring(
     seed: int = 0,
     again: bool = False,
     retry_flagged: bool = False,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
     stop: bool = False,
 ) -> Generator[list[Profile]]:
     """Measure what loops over `powertrain.measured` do while the context lasts, into a store.
@@ -189,7 +190,7 @@ def profile_script(
     seed: int = 0,
     again: bool = False,
     retry_flagged: bool = False,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Profiled:
     """Run a training script whose loop goes over `powertrain.measured`, until every mode has been measured.
 

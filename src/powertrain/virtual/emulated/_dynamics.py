@@ -9,6 +9,7 @@ from typing import final
 
 from powertrain.devices._clock import Clock
 from powertrain.records import ModeTable, PowerMode
+from powertrain.units import s_from_ms
 from powertrain.virtual.emulated._boards import EMULATED
 from powertrain.virtual.simulated._disturbances import Chance, Disturbances
 from powertrain.virtual.simulated._mechanism import Mechanism, OperatingPoints, settled_power_w
@@ -120,7 +121,7 @@ class Dynamics:
     def _point(self, points: OperatingPoints) -> Point:
         settled_w, settled_c = settled_power_w(points, self._heat)
         return Point(
-            time_s=float(points.time_ms[0]) / 1e3,
+            time_s=s_from_ms(float(points.time_ms[0])),
             dynamic_w=points.dynamic_w[0],
             leakage_w=points.leakage_w[0],
             settled_w=settled_w[0],

@@ -27,6 +27,7 @@ from powertrain.errors import DeviceError
 from powertrain.files import read_file, write_file
 from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
 from powertrain.space import Knob, ModeSpace
+from powertrain.units import ms_from_s, s_from_ms
 from powertrain.virtual.simulated._disturbances import Chance, Disturbances
 from powertrain.virtual.simulated._mechanism import Mechanism, OperatingPoints, settled_power_w
 from powertrain.virtual.simulated._records import COMPONENTS, Board
@@ -218,7 +219,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
             device=self.name,
             workload=workload,
             modes=own,
-            time_ms=1e3 * points.time_s[row],
+            time_ms=ms_from_s(points.time_s[row]),
             power_w=points.settled_w[row].sum(axis=1),
         )
 
@@ -275,7 +276,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
     def _settled(self, points: OperatingPoints) -> _Points:
         settled_w, settled_c = settled_power_w(points, self._board.heat)
         return _Points(
-            time_s=points.time_ms / 1e3,
+            time_s=s_from_ms(points.time_ms),
             dynamic_w=points.dynamic_w,
             leakage_w=points.leakage_w,
             settled_w=settled_w,
