@@ -47,10 +47,10 @@ def test_seconds_and_milliseconds_are_inverse(time_ms):
     assert units.ms_from_s(units.s_from_ms(time_ms)) == pytest.approx(time_ms, rel=1e-15)
 
 
-FACTOR = re.compile(
-    r"[*/] ?(1e[369]|1e12|1000(\.0)?|1_000_000)\b|\b(1e-?[369]|1e-?12|1000(\.0)?|1_000_000) ?\*"
-)
+POWER_OF_1000 = r"(1e-?(3|6|9|12)|1000(\.0)?|1_000_000)"
+FACTOR = re.compile(rf"[*/] ?{POWER_OF_1000}(?![\w.])|(?<![\w.]){POWER_OF_1000} ?\*(?!\*)")
 KEPT = {
+    "devices/nvml/_device.py": "how the driver packs a version",
     "dataset/_schema.py": "SQL cannot call units.energy_j",
     "models/gp/_coordinates.py": "a share of the smallest value, no unit",
     "models/paper/_predictor.py": "what rounding leaves, no unit",

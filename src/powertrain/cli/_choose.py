@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, limit_options, new_file
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    command,
+    device_spec_option,
+    existing_file,
+    json_option,
+    limit_options,
+    new_file,
+)
 from powertrain.cli._predict import modes_for, ranged
 from powertrain.cli._show import print_json, print_table, refuse_unwritable
 
@@ -29,7 +37,7 @@ __all__ = ["choose_command"]
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Choose from all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Choose from all modes of this device. {DEVICE_HELP}")
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Choose from the modes of a CSV file instead."
 )
@@ -60,15 +68,16 @@ def choose_command(
     nearest is named, and the exit code is 1.
     """
     from powertrain.models import load_predictor
-    from powertrain.optimisation import epoch_totals
-    from powertrain.workflow import choose, draw_predicted_front
+    from powertrain.optimisation import choose, epoch_totals
+    from powertrain.workflow import draw_predicted_front
 
     if plot_path is not None:
         refuse_unwritable(plot_path)
     predictor = load_predictor(predictor_path)
     modes = modes_for(predictor, device_spec, modes_path)
+    prediction = predictor.predict(modes)
     choice = choose(
-        predictor,
+        prediction,
         modes,
         objective=objective,
         max_power_w=max_power_w or float("inf"),
@@ -78,7 +87,7 @@ def choose_command(
     )
     epoch = epoch_totals(choice, minibatches=epoch_minibatches) if epoch_minibatches else None
     if plot_path is not None:
-        draw_predicted_front(predictor, modes, plot_path, choice=choice)
+        draw_predicted_front(predictor, modes, prediction, plot_path, choice=choice)
     if as_json:
         about = {"method": predictor.method, "device": predictor.device, "workload": predictor.workload}
         print_json({**about, "modes": len(modes), "choice": choice, "epoch": epoch})

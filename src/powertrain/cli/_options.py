@@ -16,11 +16,15 @@ from typing_extensions import override
 __all__ = [
     "DEVICE_HELP",
     "METHODS",
+    "NAME_HELP",
     "OBJECTIVES",
     "SAMPLINGS",
+    "AliasedOption",
     "MethodChoice",
     "command",
     "database_option",
+    "device_name_option",
+    "device_spec_option",
     "existing_file",
     "json_option",
     "limit_options",
@@ -28,6 +32,7 @@ __all__ = [
     "names",
     "new_file",
     "numbers",
+    "rows_option",
     "seed_option",
     "whole_numbers",
 ]
@@ -35,6 +40,7 @@ __all__ = [
 # Written out, because the layers that own these names would bring numpy with them; a test compares.
 METHODS = ("gp", "paper", "paper-scratch", "linear")
 OBJECTIVES = ("time", "energy", "power", "edp")
+ROWS_SHOWN = 20
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
@@ -43,6 +49,7 @@ DEVICE_HELP = (
     "(replay:FILE.csv#NAME where it has several). powertrain devices lists them."
 )
 
+NAME_HELP = "Its name in the profiles, such as 'Jetson TX2', or the SPEC of a simulated board or a replay."
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -94,6 +101,47 @@ def numbers(text: str) -> tuple[float, ...]:
 def names(text: str) -> tuple[str, ...]:
     """Read a comma-separated list of names."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@final
+class AliasedOption(click.Option):
+    """An option that has several names, of which the first is the one in the help."""
+
+    @override
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        every, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = every
+
+
+def rows_option(text: str) -> Callable[[Decorated], Decorated]:
+    """Add `--limit`, how many rows a table shows."""
+    return click.option(
+        "--limit",
+        "--limits",
+        "limit",
+        cls=AliasedOption,
+        type=click.IntRange(min=1),
+        default=ROWS_SHOWN,
+        show_default=True,
+        help=text,
+    )
+
+
+def device_spec_option(
+    help_text: str = DEVICE_HELP, *, default: str | None = None
+) -> Callable[[Decorated], Decorated]:
+    """Add `--device`, the spec of one to open, as `device_spec`."""
+    return click.option(
+        "--device", "device_spec", metavar="SPEC", default=default, show_default=True, help=help_text
+    )
+
+
+def device_name_option(help_text: str) -> Callable[[Decorated], Decorated]:
+    """Add `--device`, the name by which profiles know one, as `device`."""
+    return click.option("--device", metavar="NAME", help=help_text)
 
 
 def json_option(function: Decorated) -> Decorated:

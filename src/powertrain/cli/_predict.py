@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, names, new_file
-from powertrain.cli._root import Failure
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    OBJECTIVES,
+    command,
+    device_spec_option,
+    existing_file,
+    json_option,
+    names,
+    new_file,
+    rows_option,
+)
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
@@ -23,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["front_command", "modes_for", "predict_command", "ranged"]
 
-ROWS_SHOWN = 20
 QUANTITIES = {"time": "time_ms", "power": "power_w", "energy": "energy_j"}
 
 
@@ -36,49 +43,46 @@ QUANTITIES = {"time": "time_ms", "power": "power_w", "energy": "energy_j"}
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Predict all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Predict all modes of this device. {DEVICE_HELP}")
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Predict the modes of a CSV file of knob columns."
 )
-@click.option(
-    "--sort", type=click.Choice(tuple(QUANTITIES)), default=None, help="Sort by this, the least first."
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of the table.",
-)
+@click.option("--sort", type=click.Choice(OBJECTIVES), default=None, help="Sort by this, the least first.")
+@rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=new_file, help="Write all predictions to this file.")
 @json_option
 def predict_command(
     predictor_path: Path,
     device_spec: str | None,
     modes_path: Path | None,
-    sort: str | None,
+    sort: Any,
     limit: int,
     csv_path: Path | None,
     as_json: bool,
 ) -> None:
     """Predict time, power and energy of modes, with 90 % intervals."""
+    import numpy as np
+
     from powertrain.models import load_predictor
+    from powertrain.optimisation import order_by
     from powertrain.workflow import predicted_modes
 
     if csv_path is not None:
         refuse_unwritable(csv_path)
     predictor = load_predictor(predictor_path)
     modes = modes_for(predictor, device_spec, modes_path)
-    rows = list(predicted_modes(modes, predictor.predict(modes)))
-    if sort is not None:
-        rows = _sorted(rows, sort)
+    prediction = predictor.predict(modes)
+    order = np.arange(len(modes)) if sort is None else order_by(prediction, sort)
+    if not as_json and csv_path is None:
+        order = order[:limit]
+    rows = list(predicted_modes(modes.take(order), prediction.take(order)))
     if csv_path is not None:
         write_text(csv_path, _csv_of(rows))
     if as_json:
         print_json({**_about(predictor), "predictions": rows})
         return
     title = f"{predictor.workload} on {predictor.device}, predicted by {predictor.method}"
-    print_table(_table(title, rows, limit))
+    print_table(_table(title, rows[:limit], of=len(modes)))
 
 
 @command(
@@ -90,7 +94,7 @@ def predict_command(
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Take all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Take all modes of this device. {DEVICE_HELP}")
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Take the modes of a CSV file of knob columns."
 )
@@ -100,15 +104,9 @@ def predict_command(
     metavar="NAME,...",
     default="time,power",
     show_default=True,
-    help="What is traded: two or more of time, power, energy; the front is sorted by the first.",
+    help="What is traded: two or more of time, energy, power, edp; the front is sorted by the first.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of the table.",
-)
+@rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=new_file, help="Write the front to this file.")
 @click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
 @json_option
@@ -124,36 +122,31 @@ def front_command(
 ) -> None:
     """Show the predicted Pareto front: the modes that no other beats in every cost."""
     from powertrain.models import load_predictor
-    from powertrain.workflow import draw_predicted_front, front, predicted_modes
+    from powertrain.optimisation import front_of
+    from powertrain.workflow import draw_predicted_front, predicted_modes
 
-    if len(set(costs)) < 2 or not set(costs) <= set(QUANTITIES):
-        raise click.BadParameter(f"name two or more of {', '.join(QUANTITIES)}", param_hint="--costs")
+    if len(set(costs)) < 2 or not set(costs) <= set(OBJECTIVES):
+        raise click.BadParameter(f"name two or more of {', '.join(OBJECTIVES)}", param_hint="--costs")
     for path in (csv_path, plot_path):
         if path is not None:
             refuse_unwritable(path)
     predictor = load_predictor(predictor_path)
     modes = modes_for(predictor, device_spec, modes_path)
-    found = front(predictor, modes, costs=costs)
-    rows = list(predicted_modes(found.modes, found.prediction))
+    prediction = predictor.predict(modes)
+    on_front = front_of(prediction, costs=costs)
+    shown = on_front if as_json or csv_path is not None else on_front[:limit]
+    rows = list(predicted_modes(modes.take(shown), prediction.take(shown)))
     if csv_path is not None:
         write_text(csv_path, _csv_of(rows))
     if plot_path is not None:
-        draw_predicted_front(predictor, modes, plot_path)
+        draw_predicted_front(predictor, modes, prediction, plot_path)
     if as_json:
         print_json({**_about(predictor), "costs": costs, "front": rows})
         return
-    title = f"{len(rows):,} of {len(modes):,} modes are on the front of {' and '.join(costs)}, as predicted"
-    print_table(_table(title, rows, limit))
-
-
-def _sorted(rows: Sequence[PredictedMode], sort: str) -> list[PredictedMode]:
-    def value(row: PredictedMode) -> float:
-        interval: Interval = getattr(row, QUANTITIES[sort])
-        return interval.value
-
-    if any(math.isnan(value(row)) for row in rows):
-        raise Failure(f"cannot sort by {sort}: the predictor does not have it; profile it, or sort otherwise")
-    return sorted(rows, key=value)
+    title = (
+        f"{len(on_front):,} of {len(modes):,} modes are on the front of {' and '.join(costs)}, as predicted"
+    )
+    print_table(_table(title, rows[:limit], of=len(on_front)))
 
 
 def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path: Path | None) -> ModeTable:
@@ -182,7 +175,7 @@ def _about(predictor: AbstractPredictor) -> dict[str, Any]:
     return {"method": predictor.method, "device": predictor.device, "workload": predictor.workload}
 
 
-def _table(title: str, rows: Sequence[PredictedMode], limit: int) -> Table:
+def _table(title: str, rows: Sequence[PredictedMode], *, of: int) -> Table:
     from powertrain.report import Column, Table
 
     knobs = tuple(rows[0].mode) if rows else ()
@@ -199,9 +192,9 @@ def _table(title: str, rows: Sequence[PredictedMode], limit: int) -> Table:
             ranged(row.power_w),
             ranged(row.energy_j),
         )
-        for row in rows[:limit]
+        for row in rows
     ]
-    hidden = len(rows) - len(shown)
+    hidden = of - len(rows)
     note = f"{hidden:,} more rows; --limit shows them, --csv FILE writes all. " if hidden else ""
     return Table.of(title, columns, shown, note=f"{note}In brackets: 90 % intervals.")
 

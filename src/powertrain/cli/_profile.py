@@ -43,7 +43,7 @@ GRID = "grid"
     ),
 )
 @click.argument("workloads", metavar="WORKLOAD...", nargs=-1, required=True)
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--device", "spec", metavar="SPEC", default="auto", show_default=True, help=DEVICE_HELP)
 @database_option(made=True)
 @click.option(
     "--modes",

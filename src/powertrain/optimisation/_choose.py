@@ -25,7 +25,7 @@ from powertrain.optimisation._limits import (
 from powertrain.optimisation._pareto import pareto_front
 from powertrain.records import Choice, FloatArray, Limits, ModeTable, Prediction
 
-__all__ = ["COSTS", "OBJECTIVES", "Cost", "Objective", "choose", "front_of"]
+__all__ = ["COSTS", "OBJECTIVES", "Cost", "Objective", "choose", "front_of", "order_by"]
 
 BoolArray = npt.NDArray[np.bool_]
 Objective = Literal["time", "energy", "power", "edp"]
@@ -110,6 +110,17 @@ def front_of(prediction: Prediction, *, costs: Sequence[Cost] = ("time", "power"
     quantities = [_quantity(name, kind="cost") for name in costs]
     columns = [measured(prediction, q, asked=f"a front of {q.name}") for q in quantities]
     return pareto_front(np.column_stack(columns))
+
+
+def order_by(prediction: Prediction, cost: Cost) -> npt.NDArray[np.intp]:
+    """Return the indices of all modes by rising predicted cost, of equals the lower index first.
+
+    Raises:
+        DataError: when the cost needs a quantity that the predictor never saw.
+        ValueError: for an unknown cost.
+    """
+    quantity = _quantity(cost, kind="cost")
+    return np.argsort(measured(prediction, quantity, asked=f"the order by {cost}"), kind="stable")
 
 
 def _quantity(name: str, *, kind: str) -> Quantity:

@@ -31,6 +31,7 @@ from powertrain.units import (
     hz_from_mhz,
     joules_from_picojoules,
     ms_from_s,
+    s_from_ns,
 )
 from powertrain.virtual.simulated._records import COMPONENTS, Board, Heat
 from powertrain.workloads import Workload, WorkloadCost
@@ -136,7 +137,7 @@ class _Clocks:
     def stall_s(self) -> FloatArray:
         """Time of one cache miss of the CPU."""
         fixed_ns, memory_ns = self.board.cpu.stall_ns
-        return 1e-9 * (fixed_ns + memory_ns * self.board.top("mem_mhz") / self.mem_mhz)
+        return s_from_ns(fixed_ns + memory_ns * self.board.top("mem_mhz") / self.mem_mhz)
 
     @cached_property
     def cpu_fv2(self) -> FloatArray:
