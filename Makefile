@@ -6,15 +6,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check jetson-selftest docs bench clean
+.PHONY: help demo test test-integrations coverage check jetson-selftest docs dist bench clean
 
 help:
 	@echo "make demo   choose a mode on a simulated board, from nothing to an answer"
 	@echo "make test   run the tests"
+	@echo "make test-integrations  run the tests with Lightning, transformers, Keras and the others"
+	@echo "make coverage  run the tests and show which lines they miss"
 	@echo "make check  lint, types, layers, generated pages, strict documentation"
 	@echo "make jetson-selftest  check a Jetson, and on consent set and restore a few modes"
 	@echo "make bench  measure accuracy and speed, and write benchmarks/results"
 	@echo "make docs   build the documentation into site/"
+	@echo "make dist   build the wheel and the source archive into dist/"
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +34,21 @@ $(VENV)/.test: $(VENV)/.demo
 	$(PIP) --group test
 	@touch $@
 
+$(VENV)/.integrations: $(VENV)/.test
+	@echo "installing the packages that PowerTrain integrates with into $(VENV) (once)"
+	$(PIP) --group integrations
+	@touch $@
+
+$(VENV)/.coverage: $(VENV)/.test
+	@echo "installing what measures the coverage into $(VENV) (once)"
+	$(PIP) --group coverage
+	@touch $@
+
+$(VENV)/.dist: $(VENV)/.python constraints.txt
+	@echo "installing what builds the wheel into $(VENV) (once)"
+	$(PIP) --group dist
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.test
 	@echo "installing the development tools into $(VENV) (once)"
 	$(PIP) --group check --group docs
@@ -45,7 +63,13 @@ demo: $(VENV)/.demo
 	$(BIN)/powertrain demo --out demo-output
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not integration"
+
+test-integrations: $(VENV)/.integrations
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/integrations
+
+coverage: $(VENV)/.coverage
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not integration" --cov --cov-report term-missing:skip-covered
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -53,7 +77,7 @@ check: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would hide warnings from --strict too
 
 jetson-selftest: $(VENV)/.demo
 	$(BIN)/powertrain selftest --device jetson --write --report jetson-selftest.md
@@ -62,8 +86,12 @@ docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --strict
 
+dist: $(VENV)/.dist
+	rm -rf dist
+	$(BIN)/python -m build
+
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
-	rm -rf $(VENV) site demo-output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist site demo-output .pytest_cache .ruff_cache .hypothesis

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from _harness import machine, table, today, write_result
 
+import powertrain as pt
+from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.cpu import CpuDevice
 from powertrain.profiling import Procedure, Sampler, profile_modes
 from powertrain.workloads import open_job
@@ -25,13 +27,14 @@ WORKLOADS = ("resnet18-s64-b8", "mobilenet_v3-s64-b8", "lstm-s16-b4")
 BLOCKS, MINIBATCHES, WARM_UP = 4, 10, 3
 """Pairs of blocks of a repetition, and the minibatches of a block that count and that do not."""
 SAMPLED_S = 30.0
+EMPTY_STEPS, EMPTY_STEPS_MEASURED, REPEATS_OF_EMPTY_LOOPS = 200_000, 2_000, 7
 
 
 def counters() -> Path:
     """Make files like those of two packages with memory."""
     root = Path(tempfile.mkdtemp())
     for number, label in (("0", "package-0"), ("0:0", "dram"), ("1", "package-1"), ("1:0", "dram")):
-        folder = root / f"class/powercap/intel-rapl:{number}"
+        folder = root / f"sys/class/powercap/intel-rapl:{number}"
         folder.mkdir(parents=True)
         for name, text in (
             ("name", label),
@@ -91,12 +94,62 @@ def sampling_share(device: CpuDevice) -> float:
     return 100 * (sampled_s - at_rest_s) / SAMPLED_S
 
 
+def ns_of_a_step(run, steps: int) -> float:
+    """Return the time of an empty step, the least of several runs [ns]."""
+    taken_s = []
+    for _ in range(REPEATS_OF_EMPTY_LOOPS):
+        started_s = time.perf_counter()
+        run(steps)
+        taken_s.append(time.perf_counter() - started_s)
+    return 1e9 * min(taken_s) / steps
+
+
+def empty_loops() -> list[tuple[str, str]]:
+    """Time loops of empty steps: bare, with what stands in for a loader, and while that is measured."""
+
+    def bare(steps: int) -> None:
+        for _ in [None] * steps:
+            pass
+
+    def over(make):
+        def run(steps: int) -> None:
+            for _ in pt.measured(make(steps)):
+                pass
+
+        return run
+
+    def reporting(steps: int) -> None:
+        for _ in [None] * steps:
+            pt.step()
+
+    bare_ns = ns_of_a_step(bare, EMPTY_STEPS)
+    rows = [
+        (name, f"{ns_of_a_step(run, EMPTY_STEPS) - bare_ns:+,.0f}")
+        for name, run in (
+            ("`measured(list)`, nothing measures", over(lambda steps: [None] * steps)),
+            ("`measured(generator)`, nothing measures", over(lambda steps: iter([None] * steps))),
+            ("`step()`, nothing measures", reporting),
+        )
+    ]
+    device = CpuDevice("cpu_cores=1", sysfs=counters())
+    # So many minibatches that no run ends one of its modes; reading the power goes on meanwhile.
+    how = Procedure(precision=1e-9, most_minibatches=10**9, limit_s=1e9)
+    with tempfile.TemporaryDirectory() as folder, pt.open_store(Path(folder) / "p.db") as store:
+        for name, run in (
+            ("`measured(list)`, being measured", over(lambda steps: [None] * steps)),
+            ("`step()`, being measured", reporting),
+        ):
+            with pt.measuring(device, "empty", device.modes(), store, procedure=how):
+                rows.append((name, f"{ns_of_a_step(run, EMPTY_STEPS_MEASURED) - bare_ns:+,.0f}"))
+    return rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--out", default="overhead.md")
     options = parser.parse_args()
-    device = CpuDevice("cpu_cores=2&loader_workers=0", sysfs=counters())
+    device = CpuDevice("cpu_cores=2&loader_workers=0", sysfs=RealSysfs(counters()))
     rows = []
     for name in WORKLOADS:
         ratios, bare = [], []
@@ -135,6 +188,10 @@ def main() -> int:
         "",
         f"Reading the power ten times a second takes {sampling_share(device):.2f} % of one core "
         f"(four energy counters, over {SAMPLED_S:.0f} s).",
+        "",
+        "What a step of a loop that does nothing takes longer:",
+        "",
+        *table(("loop of empty steps", "adds ns a step"), empty_loops(), words=1),
     ]
     write_result(options.out, "What measuring adds", "python benchmarks/overhead.py", lines)
     return 0

@@ -136,8 +136,7 @@ def main() -> int:
                 unseen = np.setdiff1d(np.arange(len(target)), rows)
                 own = gp.transfer(
                     [fitted[t.workload] for t in others],
-                    target.take(rows),
-                    space=ModeSpace.spanned_by(target.modes),
+                    target.take(rows).within(ModeSpace.spanned_by(target.modes).ends()),
                 ).predict(target.modes)
                 scores.setdefault(("PowerTrain gp, with references", count), []).append(
                     {

@@ -37,8 +37,8 @@ def reference() -> AbstractPredictor:
     opened = board(0)
     grid = paper_grid(opened.space).table()
     order = np.random.default_rng(0).permutation(len(grid))
-    profiles = ProfileTable.of(profile_modes(opened, REFERENCE, grid.take(order)))
-    return predictor_class("gp").fit(profiles, space=opened.space)
+    profiles = profile_modes(opened, REFERENCE, grid.take(order))
+    return predictor_class("gp").fit(ProfileTable.of(profiles, ends=opened.space.ends()))
 
 
 def trial(fitted: AbstractPredictor, workload: str, procedure: Procedure, seed: int) -> Sequence[float]:
@@ -51,7 +51,7 @@ def trial(fitted: AbstractPredictor, workload: str, procedure: Procedure, seed: 
         chosen = chosen.take(order_modes(chosen, seed=seed))
     profiles = list(profile_modes(opened, workload, chosen, procedure=procedure))
     learnt = predictor_class("gp").transfer(
-        [fitted], ProfileTable.of(profiles), space=opened.space, seed=seed
+        [fitted], ProfileTable.of(profiles, ends=opened.space.ends()), seed=seed
     )
     unseen = np.ones(len(modes), dtype=bool)
     unseen[planned] = False

@@ -85,7 +85,7 @@ def main() -> int:
     reference, target = board.workloads()[:2]
     profiled = board.measure(reference, paper_grid(space).table(), seed=0)
     profiles = board.measure(target, everything.take(plan_modes(everything, 50)), seed=1)
-    references = [GP.fit(profiled, space=space)]
+    references = [GP.fit(profiled)]
     lines = [f"{machine()}, {today()}. The board is simulated.", ""]
     lines += [
         "| what | min s | median s | max s | budget s | median ratio to PowerTrain |",
@@ -93,7 +93,7 @@ def main() -> int:
     ]
 
     cases: dict[str, Callable[[], object]] = {
-        "gp transfer, 50 profiles, time and power": lambda: GP.transfer(references, profiles, space=space)
+        "gp transfer, 50 profiles, time and power": lambda: GP.transfer(references, profiles)
     }
     for name, peer in (
         ("scikit-learn GP, same points", sklearn_gp),
@@ -108,7 +108,7 @@ def main() -> int:
     for i, (name, seconds) in enumerate(times.items()):
         lines.append(row(name, seconds, "0.5" if i == 0 else "", f"{np.median(seconds) / own:.1f}"))
 
-    fitted = GP.transfer(references, profiles, space=space)
+    fitted = GP.transfer(references, profiles)
 
     def answer() -> None:
         prediction = fitted.predict(everything)

@@ -1,4 +1,7 @@
-"""Write the pages that are made from the code: the command line's reference, from `--help`.
+"""Write the pages that are made from the code.
+
+These are the reference of the command line, from `--help`, and the picture and the list of the floors in
+`architecture.md`, from the imports.
 
 python docs/generate.py           write the pages
 python docs/generate.py --check   exit with 1 if a page is not what the code says
@@ -11,13 +14,28 @@ from pathlib import Path
 
 import click
 
+sys.path.insert(0, str(Path(__file__).parent))
+import floors
+
 from powertrain.cli import powertrain
 
-PAGE = Path(__file__).parent / "reference" / "command-line.md"
+DOCS = Path(__file__).parent
 HEAD = """# Command line
 
 What `powertrain --help` and `powertrain COMMAND --help` print. This page is written by `docs/generate.py`.
 """
+ARCHITECTURE = DOCS / "architecture.md"
+MARKS = {"begin": "<!-- rooms: written by docs/generate.py -->", "end": "<!-- end of rooms -->"}
+
+
+def pages() -> dict[Path, str]:
+    """Return the text of every page that is made from the code."""
+    found = floors.rooms()
+    return {
+        DOCS / "reference" / "command-line.md": command_line(),
+        DOCS / "images" / "floors.svg": floors.drawing(found),
+        ARCHITECTURE: floors.with_listing(ARCHITECTURE.read_text(encoding="utf-8"), found, MARKS),
+    }
 
 
 def command_line() -> str:
@@ -40,14 +58,18 @@ def _block(command: click.Command, context: click.Context) -> str:
 
 def main() -> int:
     """Write or check the pages."""
-    text = command_line()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        sys.stderr.write(f"{PAGE} is not what --help says: run python docs/generate.py\n")
-        return 1
-    return 0
+    check = "--check" in sys.argv[1:]
+    outdated = {path: text for path, text in pages().items() if not _is(path, text)}
+    for path, text in outdated.items():
+        if check:
+            sys.stderr.write(f"{path} is not what the code says: run python docs/generate.py\n")
+        else:
+            path.write_text(text, encoding="utf-8")
+    return int(check and bool(outdated))
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
 
 
 if __name__ == "__main__":

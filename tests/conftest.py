@@ -7,12 +7,25 @@ import signal
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("powertrain.testing")
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so all that they start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts the tests in the background has them ignore Ctrl-C, and nohup SIGHUP. What they start
+# would ignore it too, as it should, and no test could see what a signal does.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGTERM, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
+
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    "powertrain", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("powertrain")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -250,3 +250,33 @@ def test_limits_are_positive_and_those_set_are_active():
 def test_a_mode_that_gives_a_knob_twice_is_refused():
     with pytest.raises(ValueError, match="gives gpu_mhz twice"):
         PowerMode.parse("gpu_mhz=1 cpu_mhz=2 gpu_mhz=3")
+
+
+class TestRepeats:
+    def table(self, **columns) -> ProfileTable:
+        modes = ModeTable(knobs=("x",), values=np.array([[1.0], [2.0], [1.0], [1.0]]))
+        return ProfileTable(device="d", workload="w", modes=modes, **columns)
+
+    def test_are_counted_and_the_error_of_their_mean_is_how_far_they_lie_apart(self):
+        table = self.table(time_ms=[9.0, 5.0, 10.0, 11.0], time_rel_se=[0.001, 0.02, 0.001, 0.001])
+
+        averaged = table.averaged()
+
+        np.testing.assert_array_equal(averaged.repeats, [3, 1])
+        np.testing.assert_allclose(averaged.time_ms, [10.0, 5.0])
+        # Three values with a standard deviation of 1: their mean is known to 1 / sqrt(3), of 10.
+        np.testing.assert_allclose(averaged.se["time_ms"], [0.1 / np.sqrt(3), 0.02])
+
+    def test_that_were_averaged_before_count_for_what_they_are_the_mean_of(self):
+        table = dataclasses.replace(self.table(power_w=[10.0, 5.0, 20.0, 20.0]), repeats=[2, 1, 1, 1])
+
+        averaged = table.averaged()
+
+        np.testing.assert_array_equal(averaged.repeats, [4, 1])
+        np.testing.assert_allclose(averaged.power_w, [15.0, 5.0])
+
+    def test_without_a_measurement_are_left_out(self):
+        averaged = self.table(power_w=[np.nan, np.nan, 20.0, np.nan]).averaged()
+
+        np.testing.assert_array_equal(averaged.power_w, [20.0, np.nan])
+        assert np.isnan(averaged.se["power_w"]).all()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powertrain.errors import MissingKnobError, UnknownNameError
+from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.space import Knob, ModeSpace
 
@@ -84,6 +84,47 @@ def test_a_vast_space_costs_nothing():
     assert len(vast) == 10**18
     assert vast[10**18 - 1] == PowerMode(dict.fromkeys("abcdef", 999))
     assert vast.index(vast[123456789012345678]) == 123456789012345678
+
+
+BEYOND_64_BITS = ModeSpace.of({f"k{i}": range(10) for i in range(30)})
+
+
+@given(st.integers(0, 10**30 - 1))
+def test_spaces_beyond_64_bits_are_counted_and_indexed(i):
+    assert BEYOND_64_BITS.size == 10**30
+    assert BEYOND_64_BITS.index(BEYOND_64_BITS[i]) == i
+    assert list(BEYOND_64_BITS.table([i, -1])) == [BEYOND_64_BITS[i], BEYOND_64_BITS[-1]]
+    assert len(BEYOND_64_BITS.table([])) == 0
+
+
+def test_a_length_that_python_cannot_hold_is_refused_with_what_to_use():
+    with pytest.raises(OverflowError, match=r"use space\.size"):
+        len(BEYOND_64_BITS)
+    assert BEYOND_64_BITS
+
+
+def test_a_space_too_large_to_list_says_how_to_take_some_of_its_modes():
+    with pytest.raises(LargeSpaceError, match=r"1,000,000,000,000 modes is too large .* --sample N"):
+        ModeSpace.of({name: range(1000) for name in "abcd"}).table()
+
+
+@pytest.mark.parametrize("space", [BEYOND_64_BITS, ModeSpace.of({"a": [1, 2], "b": [3]})])
+def test_a_table_of_numbers_out_of_range_is_refused(space):
+    for index in (space.size, -space.size - 1):
+        with pytest.raises(IndexError, match="was asked for"):
+            space.table([index])
+
+
+@given(SPACES)
+def test_the_ends_of_a_space_are_its_first_and_its_last_mode(space):
+    assert list(space.ends()) == [space[0], space[-1]]
+
+
+def test_modes_are_found_by_their_position_along_each_knob(space):
+    assert list(space.at(np.array([[0, 2], [1, 0]]))) == [
+        PowerMode(cpu_cores=2, gpu_mhz=1300.5),
+        PowerMode(cpu_cores=4, gpu_mhz=306),
+    ]
 
 
 def test_a_space_of_other_knobs_does_not_hold_a_mode(space):

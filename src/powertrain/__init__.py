@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from powertrain.errors import PowerTrainError as PowerTrainError
     from powertrain.models import load_predictor as load_predictor
     from powertrain.profiling import measured as measured
+    from powertrain.profiling import pause as pause
+    from powertrain.profiling import step as step
     from powertrain.records import Choice as Choice
     from powertrain.records import ModeTable as ModeTable
     from powertrain.records import PowerMode as PowerMode
@@ -61,9 +63,11 @@ __all__ = [
     "measuring",
     "open_device",
     "open_store",
+    "pause",
     "plan",
     "profile",
     "read_csv",
+    "step",
     "transfer",
     "workload",
     "write_csv",
@@ -73,7 +77,7 @@ _HOMES = {
     "dataset": ("open_store", "read_csv", "write_csv"),
     "errors": ("PowerTrainError",),
     "models": ("load_predictor",),
-    "profiling": ("measured",),
+    "profiling": ("measured", "pause", "step"),
     "records": ("Choice", "ModeTable", "PowerMode", "Prediction", "Profile", "ProfileTable"),
     "workflow": (
         *("choose", "fit", "front", "measuring", "open_device"),

@@ -1,42 +1,50 @@
-"""From the text that a person types to a device."""
+"""From the text that a person types to a device: the one place that knows every kind of device.
+
+`BUILT_IN` has a line for each kind that comes with PowerTrain. Another package adds a kind by an entry point:
+
+```toml
+[project.entry-points."powertrain.devices"]
+amd = "powertrain_amd:KIND"    # a DeviceKind whose name is amd
+```
+
+A kind is imported only when it is asked for, so a broken one is in nobody's way.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterable
-from pathlib import Path
+import logging
+from collections.abc import Generator
+from importlib.metadata import EntryPoint, entry_points
 
 from powertrain.devices._base import AbstractDevice
-from powertrain.devices._clock import MonotonicClock, VirtualClock
-from powertrain.devices._journal import Journal
-from powertrain.devices._sysfs import RealSysfs
-from powertrain.devices.cpu._device import CpuDevice
-from powertrain.devices.jetson import JetsonDevice, TegrastatsReader, jetson_here
-from powertrain.devices.nvml._device import NvmlDevice
-from powertrain.devices.nvml._driver import gpu_count
-from powertrain.devices.remote import remote_settings
-from powertrain.devices.remote._base import RemoteSettings
-from powertrain.errors import DataError, DeviceError, UnknownNameError
-from powertrain.records import ProfileTable
-from powertrain.virtual import ReplayDevice
-from powertrain.virtual.emulated import EmulatedSysfs, TreeJob, is_tree
-from powertrain.virtual.simulated import BOARDS, Disturbances, SimulatedBoard
+from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening, TableReader
+from powertrain.errors import DeviceError, UnknownNameError
 
-__all__ = ["DEVICE_SPECS", "found_here", "open_device"]
+__all__ = ["BUILT_IN", "GROUP", "device_forms", "found_here", "kind_of", "open_device"]
 
-TableReader = Callable[[Path], Iterable[ProfileTable]]
+logger = logging.getLogger(__name__)
 
-DEVICE_SPECS: tuple[str, ...] = (
-    *("auto", "cpu", "nvml:0", "jetson"),
-    *BOARDS,
-    "emulated:orin-agx@jp6",
-    *("replay:FILE.csv", "replay:FILE.csv#DEVICE"),
-)
-"""The forms that `open_device` takes."""
+GROUP = "powertrain.devices"
+"""The group of entry points by which other packages add kinds of devices."""
+
+BUILT_IN: dict[str, str] = {
+    "jetson": "powertrain.devices.jetson:KIND",
+    "nvml": "powertrain.devices.nvml:KIND",
+    "cpu": "powertrain.devices.cpu:KIND",
+    "sim": "powertrain.virtual.simulated:KIND",
+    "emulated": "powertrain.virtual.emulated:KIND",
+    "replay": "powertrain.virtual:REPLAY",
+}
+"""The kinds that come with PowerTrain, in the order in which a training is likely to run on them."""
+
+AUTO = "auto"
+"""Stands for the first device that is found on this machine."""
+LAST = "cpu"
+"""Every machine has this one, so it is found after all others, also after those of other packages."""
 
 
 def open_device(
-    spec: str, *, read_tables: TableReader | None = None, through_helper: bool = True, probe: bool = True
+    spec: str, *, read_tables: TableReader | None = None, probe: bool = True, for_others: bool = False
 ) -> AbstractDevice:
     """Open a device by its spec.
 
@@ -49,147 +57,94 @@ def open_device(
         read_tables: Reads the profiles of a file, one table per device and workload; needed for a replay.
         probe: Whether a Jetson's memory clocks may be tried, which changes the board for a few seconds, the
             first time after each boot; without, its memory clock may be missing.
-        through_helper: Whether `powertrain-helper` may be asked to change what this user may not.
+        for_others: Whether the device is to be held for other processes, as `powertrain-helper` does: then it
+            asks no helper itself, and has no knob that belongs to this process alone.
 
     Raises:
         UnknownNameError: No such spec, option or disturbance, or no such device in the file.
-        DeviceError: A kind of device that a later version brings, a file to replay that holds several devices
-            when none is named, or no `read_tables`.
+        DeviceError: The kind of device cannot be imported, a file to replay holds several devices and none
+            is named, or there is no `read_tables`.
     """
-    kind, _, rest = spec.partition(":")
-    board, _, options = spec.partition("?")
-    if board == "cpu":
-        return CpuDevice(options)
-    if board == "auto":
-        return _open_auto(options, probe=probe)
-    if board == "jetson":
-        helper = remote_settings if through_helper else None
-        return JetsonDevice(options, helper=helper, tegrastats=TegrastatsReader, probe=probe)
-    if kind == "emulated" and "/" in rest:
-        return _open_tree(board, options, helper=remote_settings if through_helper else None, probe=probe)
-    if kind == "emulated":
-        return _open_emulated(board, options, probe=probe)
-    if kind == "nvml":
-        return _open_gpu(board, options)
-    if board in BOARDS:
-        return _open_board(board, options)
-    if kind == "replay" and rest:
-        return _open_replay(spec, rest, read_tables)
-    if _is_csv(spec):
-        raise UnknownNameError(f"unknown device {spec!r}: did you mean 'replay:{spec}'?")
-    raise UnknownNameError.of("device", spec, DEVICE_SPECS)
+    how = Opening(read_tables=read_tables, probe=probe, for_others=for_others)
+    asked = DeviceSpec(spec)
+    if asked.name == AUTO:
+        # The first that is found: whoever has a GPU is not asking about the processor.
+        first = found_here()[0]
+        asked = DeviceSpec(f"{first}?{asked.options}" if asked.options else first)
+    return kind_of(asked).open(asked, how)
 
 
-def _open_auto(options: str, *, probe: bool) -> AbstractDevice:
-    """Open the device of this machine that a training is likely to run on: the first of `found_here`."""
-    first = found_here()[0]
-    return open_device(f"{first}?{options}" if options else first, probe=probe)
+def kind_of(spec: DeviceSpec) -> DeviceKind:
+    """Return the kind of a device; no other kind is imported.
+
+    Raises:
+        UnknownNameError: There is no such kind.
+        DeviceError: The package that brings it cannot be imported.
+    """
+    entry = _entries().get(spec.kind)
+    if entry is not None:
+        return _loaded(entry)
+    if _is_csv(spec.text):
+        raise UnknownNameError(f"unknown device {spec.text!r}: did you mean 'replay:{spec.text}'?")
+    raise UnknownNameError.of("device", spec.text, device_forms())
 
 
-def _open_emulated(name: str, options: str, *, probe: bool) -> JetsonDevice:
-    """Open an emulated Jetson: the device itself, on files that behave as the kernel's do."""
-    board = EmulatedSysfs(name.partition(":")[2], clock=VirtualClock())
-    return JetsonDevice(
-        options,
-        sysfs=board,
-        clock=board.clock,
-        # It ends with this process, so nothing of it can be left behind.
-        journal=Journal(Path(tempfile.mkdtemp(prefix="powertrain-emulated-"))),
-        jobs=lambda workload, _data: board.job(workload),
-        spec=name,
-        name=board.title,
-        simulated=True,
-        probe=probe,
-    )
-
-
-def _open_tree(
-    name: str, options: str, *, helper: Callable[[], RemoteSettings | None] | None, probe: bool
-) -> JetsonDevice:
-    """Open an emulated Jetson whose files are real ones, so that other processes see it, too."""
-    root = Path(name.partition(":")[2]).expanduser().absolute()
-    if not is_tree(root):
-        raise DeviceError(
-            f"{root} holds no emulated board: keep one there with python -m powertrain.virtual.emulated "
-            f"{root} orin-agx"
-        )
-    return JetsonDevice(
-        options,
-        sysfs=RealSysfs(root),
-        jobs=lambda workload, _data: TreeJob(root, workload),
-        helper=helper,
-        spec=f"emulated:{root}",
-        simulated=True,
-        probe=probe,
-    )
-
-
-def _open_gpu(name: str, options: str) -> NvmlDevice:
-    number = name.partition(":")[2] or "0"
-    if not number.isdecimal():
-        raise UnknownNameError(f"unknown device {name!r}: a GPU is given by its number, as in nvml:0")
-    return NvmlDevice(int(number), options)
+def device_forms() -> tuple[str, ...]:
+    """Return the forms of spec that `open_device` takes, of every kind that can be imported."""
+    return (AUTO, *(form for kind in _kinds() for form in kind.forms))
 
 
 def found_here() -> tuple[str, ...]:
     """Return the specs of the devices of this machine that can be opened, the likeliest first."""
-    jetson = ("jetson",) if jetson_here(RealSysfs()) else ()
-    return (*jetson, *(f"nvml:{index}" for index in range(gpu_count())), "cpu")
+    kinds = sorted(_kinds(), key=lambda kind: kind.name == LAST)
+    return tuple(spec for kind in kinds for spec in kind.find())
 
 
-BOARD_OPTIONS = ("clock", "off", "seed", "state")
+def _entries() -> dict[str, EntryPoint]:
+    """Return the entry point of each kind, by name; nobody can take the place of a built-in kind."""
+    built_in = {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
+    added = {entry.name: entry for entry in entry_points(group=GROUP)}
+    return {**built_in, **{name: entry for name, entry in added.items() if name not in built_in}}
 
 
-def _open_board(name: str, text: str) -> SimulatedBoard:
-    """Open a simulated board with the options that follow the question mark of its spec."""
-    given: dict[str, str] = {}
-    for part in text.split("&") if text else ():
-        key, _, given[key] = part.partition("=")
-    if unknown := next((key for key in given if key not in BOARD_OPTIONS), None):
-        raise UnknownNameError.of(f"option of {name}", unknown, BOARD_OPTIONS)
-    clock, seed, off = given.get("clock", "virtual"), given.get("seed", "0"), given.get("off", "")
-    if clock not in ("real", "virtual"):
-        raise UnknownNameError.of(f"clock of {name}", clock, ("real", "virtual"))
-    if not seed.isdecimal():
-        raise DeviceError(f"{name}?seed={seed}: a seed is a whole number, as in {name}?seed=3")
-    names = off.split(",") if off else list[str]()
-    disturbances = Disturbances.none() if off == "all" else Disturbances().without(names)
-    return SimulatedBoard(
-        BOARDS[name],
-        clock=MonotonicClock() if clock == "real" else VirtualClock(),
-        disturbances=disturbances,
-        seed=int(seed),
-        spec=f"{name}?{text}" if text else name,
-        state_file=Path(given["state"]) if "state" in given else None,
-    )
+def _kinds() -> Generator[DeviceKind]:
+    """Yield every kind that can be imported, and report each of the others in one line."""
+    for entry in _entries().values():
+        try:
+            yield _loaded(entry)
+        except DeviceError as error:
+            logger.warning("%s", error)
+
+
+def _loaded(entry: EntryPoint) -> DeviceKind:
+    """Import a kind of device.
+
+    Raises:
+        DeviceError: It cannot be imported, or it is no kind of device of that name.
+    """
+    try:
+        kind = entry.load()
+    except Exception as error:  # the boundary to code of others, which may fail in any way
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DeviceError(
+            f"{_origin(entry)} cannot be imported ({reason}): reinstall or remove it"
+        ) from error
+    if not isinstance(kind, DeviceKind) or kind.name != entry.name:
+        raise DeviceError(
+            f"{_origin(entry)} is {kind!r:.80}, not a DeviceKind named {entry.name!r}: tell who wrote it"
+        )
+    return kind
+
+
+def _origin(entry: EntryPoint) -> str:
+    """Return what an error says of where a kind of device comes from."""
+    package = f" of the package {entry.dist.name}" if entry.dist is not None else ""
+    return f"the device {entry.name!r}{package} ({entry.value})"
 
 
 def _is_csv(spec: str) -> bool:
     """Return whether `spec` is a path to a CSV file, with or without `#DEVICE`, and no misspelt kind."""
-    path, _ = _path_and_device(spec)
+    from powertrain.virtual import path_and_device
+
+    path, _ = path_and_device(spec)
     return path.suffix.lower() == ".csv" and (":" not in spec or path.is_file())
-
-
-def _open_replay(spec: str, rest: str, read_tables: TableReader | None) -> ReplayDevice:
-    if read_tables is None:
-        raise DeviceError(f"{spec!r} needs a reader of files, and none was given: pass read_tables")
-    path, device = _path_and_device(rest)
-    tables = list(read_tables(path))
-    if not tables:
-        raise DataError(f"{path} holds no profiles to replay")
-    found = sorted({table.device for table in tables})
-    if device is None and len(found) > 1:
-        raise DeviceError(f"{path} has {len(found)} devices, {', '.join(found)}: add one, as in #{found[0]}")
-    device = found[0] if device is None else device
-    if device not in found:
-        raise UnknownNameError.of(f"device in {path.name}", device, found)
-    return ReplayDevice([table for table in tables if table.device == device], spec=spec)
-
-
-def _path_and_device(text: str) -> tuple[Path, str | None]:
-    """Split `FILE#DEVICE` at the last `#`, unless a file of the whole name exists."""
-    whole = Path(text).expanduser()
-    head, mark, device = text.rpartition("#")
-    if not mark or not head or whole.is_file():
-        return whole, None
-    return Path(head).expanduser(), device or None

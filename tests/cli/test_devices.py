@@ -15,6 +15,16 @@ def test_the_simulated_boards_are_always_here_and_say_that_they_are_simulated(do
     assert done("devices").out.count("(simulated)") == len(boards)
 
 
+def test_what_a_device_lacks_is_told_as_a_record_and_as_a_sentence(done):
+    (device,) = done("devices", "emulated:orin-agx@jp6", "--json").json["devices"]
+    assert device["missing"] == []
+    (processor,) = done("devices", "cpu", "--json").json["devices"]
+    kinds = {"absent", "forbidden", "broken", "fixed", "untried"}
+    for reason in processor["missing"]:
+        assert reason["why"] in kinds
+        assert any(note.startswith(f"No {reason['what']}") for note in processor["notes"])
+
+
 def test_a_device_asked_for_by_name_shows_its_stock_modes_and_remarks(done):
     shown = done("devices", "sim:orin-nano").out
 
@@ -80,6 +90,26 @@ def test_more_modes_than_there_are_is_one_line(run, grid_csv):
 
 def test_counting_a_sample_is_wrong_use(run):
     assert run("modes", "sim:orin-agx", "--count", "--sample", 5).code == 2
+
+
+COUNTS = ",".join(map(str, range(1, 4001)))
+VAST = f"cpu?batch_size={COUNTS}&loader_workers={COUNTS}"
+
+
+def test_a_space_too_large_to_list_is_counted_and_sampled(done):
+    count = int(done("modes", VAST, "--count").out)
+    sample = done("modes", VAST, "--sample", 7, "--json").json
+
+    assert count % 16_000_000 == 0
+    assert sample["count"] == len({str(mode) for mode in sample["modes"]}) == 7
+    assert f"{count:,}" in done("modes", VAST).out
+
+
+def test_listing_a_space_that_is_too_large_is_one_line(run, tmp_path):
+    ran = run("modes", VAST, "--csv", tmp_path / "all.csv")
+
+    assert ran.code == 1
+    assert "too large to list" in ran.error_line
 
 
 def test_import_reports_what_it_added(done, grid_csv, tmp_path, board_name):

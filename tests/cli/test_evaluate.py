@@ -70,7 +70,8 @@ def test_one_workload_in_two_files_is_put_together(done, grid_csv, tmp_path, boa
         part.write_text("\n".join([header, *rows[i::2]]))
     common = ("--device", board_name, "--target", "lstm", "--profiles", "159", "--seeds", 1)
 
-    done("evaluate", *parts, *common, "--method", "linear")
+    (row,) = done("evaluate", *parts, *common, "--method", "linear", "--json", "-").json["rows"]
+    assert row["profiles"] == 159  # neither file has as many modes
 
 
 def test_all_targets_take_turns(done, grid_csv, board_name):

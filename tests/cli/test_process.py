@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.waiting import PATIENCE_S
 
 from powertrain.dataset import write_csv
 from powertrain.records import PowerMode, Profile
@@ -120,7 +121,7 @@ def test_ctrl_c_ends_an_evaluation_with_one_line_and_keeps_its_rows(endless, tmp
         shown = read_until(b"seed 3", terminal)
         child.send_signal(signal.SIGINT)
         shown += read_until(b"out.json", terminal)
-        child.communicate(timeout=60)
+        child.communicate(timeout=PATIENCE_S)
     os.close(terminal)
 
     assert child.returncode == 130

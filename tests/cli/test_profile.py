@@ -3,11 +3,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from tests.waiting import PATIENCE_S, until
 
 from powertrain.dataset import open_store
+from powertrain.opening import open_device
 
 NANO = ("--device", "sim:orin-nano")
 
@@ -87,19 +88,29 @@ def test_modes_that_are_no_modes_are_wrong_use(run, db):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_goes_on_and_measures_no_finished_mode_twice(done, db, how):
-    options = (*NANO, "--db", str(db), "--modes", "grid")
+    options = (*NANO, "--db", str(db), "--modes", "600")
     command = [sys.executable, "-m", "powertrain", "profile", "yolo", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
-        until_s = time.monotonic() + 60
-        while not (db.exists() and counts(db) > 20) and time.monotonic() < until_s:
-            time.sleep(0.05)
+        until(lambda: db.exists() and counts(db) > 20, every_s=0.05)
         child.send_signal(how)
-        _, said = child.communicate(timeout=60)
+        _, said = child.communicate(timeout=PATIENCE_S)
     before = counts(db)
-    run = done("profile", "yolo", *NANO, "--db", db, "--modes", "grid", "--json").json["runs"][0]
+    run = done("profile", "yolo", *NANO, "--db", db, "--modes", "600", "--json").json["runs"][0]
 
     assert child.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert how == signal.SIGKILL or b"goes on from there" in said
-    assert 20 < before < 1800
-    assert run["kept"] + run["measured"] == 1800
-    assert counts(db) == 1800 + (before - run["kept"])
+    assert 20 < before < 600
+    assert run["kept"] + run["measured"] == 600
+    assert counts(db) == 600 + (before - run["kept"])
+
+
+def test_a_hard_limit_leaves_out_what_is_known_to_exceed_it(done, run, db):
+    done("profile", "resnet18", *NANO, "--db", db, "--modes", 40, "--hard-limit", 9)
+    assert 0 < counts(db) < 40
+
+
+@pytest.mark.skipif(bool(open_device("cpu").rails), reason="this machine's power can be read")
+def test_a_hard_limit_needs_a_power_sensor(run, db):
+    ran = run("profile", "lstm", "--device", "cpu", "--db", db, "--modes", 1, "--hard-limit", 9)
+    assert ran.code == 2
+    assert "no power sensor" in ran.error_line

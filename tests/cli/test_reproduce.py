@@ -4,9 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from tests.waiting import PATIENCE_S, until
 
 from powertrain.cli import _reproduce
 from powertrain.study import PARTS
@@ -67,19 +67,15 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process_behind(tmp_path):
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     ) as child:
-        waited_s = time.monotonic() + 120
-        while not (tmp_path / "references").exists() and time.monotonic() < waited_s:
-            time.sleep(0.1)
+        until((tmp_path / "references").exists, every_s=0.1)
         os.killpg(child.pid, signal.SIGINT)
-        _, said = child.communicate(timeout=120)
+        _, said = child.communicate(timeout=PATIENCE_S)
 
     assert child.returncode == 130
     lines = said.decode().splitlines()
     assert lines[-1].startswith("error: interrupted; what is finished is kept in")
-    until_s = time.monotonic() + 30
-    while _alive(child.pid) and time.monotonic() < until_s:
-        time.sleep(0.1)  # Python's own helper of the pool ends a moment after it
-    assert not _alive(child.pid)
+    # Python's own helper of the pool ends a moment after it.
+    until(lambda: not _alive(child.pid), every_s=0.1)
 
 
 def _alive(group: int) -> bool:

@@ -289,7 +289,10 @@ def test_published_measurements_read_and_write_without_loss(path, name, rows, wo
             HEADER + "Orin,w,1300500,2,3",
             "line 2: gpu_mhz is '1300500', more than 100000 MHz: if it is kHz or Hz",
         ),
-        (HEADER + "Orin,w,1000,2,30250", "line 2: power_w is '30250', more than 10000 W: if it is in mW"),
+        (
+            HEADER + "Orin,w,1000,2,30250",
+            "line 2: power_w is '30250', more than 10000 W: if its unit is smaller, call it power_mw",
+        ),
         (
             HEADER.replace("time_ms", "time") + ROW,
             "line 1: column 'time' has no unit that can be used: rename it",

@@ -254,7 +254,7 @@ def a_header_and_rubbish(path: Path) -> None:
         (other_database, CorruptStoreError, "is no PowerTrain database"),
         (other_application, CorruptStoreError, "is no PowerTrain database"),
         (without_tables, CorruptStoreError, "is damaged .no such table"),
-        (newer_database, NewerStoreError, "has schema 99, later than 2 here: upgrade PowerTrain"),
+        (newer_database, NewerStoreError, "has schema 99, later than 3 here: upgrade PowerTrain"),
     ],
 )
 def test_a_file_that_is_not_usable_is_refused_in_one_line_and_left_alone(tmp_path, make, kind, words):
@@ -400,5 +400,5 @@ def test_an_old_database_that_cannot_be_written_asks_for_a_copy(unprivileged_fol
     open_store(path).close()
     path.chmod(0o444)
     monkeypatch.setattr(_schema, "MIGRATIONS", (*_schema.MIGRATIONS, lambda _: None))
-    with pytest.raises(StoreError, match="needs an upgrade to schema 3 and cannot be written: open a copy"):
+    with pytest.raises(StoreError, match="needs an upgrade to schema 4 and cannot be written: open a copy"):
         open_store(path)

@@ -7,6 +7,7 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.waiting import PATIENCE_S
 
 from powertrain.devices import MonotonicClock, VirtualClock
 
@@ -51,7 +52,7 @@ def test_a_real_clock_calls_on_a_thread_that_ends_with_the_context():
     clock, called = MonotonicClock(), threading.Event()
     before = threading.active_count()
     with clock.every(0.01, called.set):
-        assert called.wait(5)
+        assert called.wait(PATIENCE_S)
     assert threading.active_count() == before
 
 
@@ -63,4 +64,4 @@ def test_an_error_on_the_thread_is_raised_where_it_was_started():
         raise OSError("the sensor is gone")
 
     with pytest.raises(OSError, match="sensor is gone"), clock.every(0.01, fail):
-        assert called.wait(5)
+        assert called.wait(PATIENCE_S)

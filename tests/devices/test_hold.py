@@ -1,4 +1,4 @@
-"""Holding a mode: given back on every way out, and after a kill at the next start."""
+"""Holding a mode: restored on every way out, and after a kill at the next start."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import PATIENCE_S
 from typing_extensions import override
 
 from powertrain.devices import Holder, Journal, Settings, Terminated
@@ -92,7 +93,7 @@ def test_it_is_told_when_a_mode_is_no_longer_in_force(holder, register):
         assert holder.lost() == ""
         register.file.write_text("444.0")
         assert holder.lost() == "it shows 444.0"
-    assert "given back" in holder.lost()
+    assert "restored" in holder.lost()
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -207,7 +208,7 @@ def test_what_a_killed_process_left_is_given_back_by_the_next_run(holder, regist
     with holder.hold(SLOW):
         assert dict(journal.left_behind("toy").saved) == {"gpu_mhz": USERS}
     assert register.value == USERS
-    assert "given back" in caplog.text
+    assert "restored now" in caplog.text
 
 
 def test_after_a_reboot_nothing_is_replayed(tmp_path, register, journal):
@@ -273,7 +274,7 @@ def test_a_process_that_ends_gives_its_board_back_and_after_sigkill_the_next_one
         with pytest.raises(DeviceBusyError, match="wait for it or stop it"), held.hold(held.space[0]):
             pass
         child.send_signal(number)
-        child.wait(timeout=30)
+        child.wait(timeout=PATIENCE_S)
     after = open_device(board_spec)
     assert (after.mode == before) == (number != signal.SIGKILL)
     assert after.restore() == (number == signal.SIGKILL)

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE_S
+
 from powertrain.devices import AbstractLiveDevice
 from powertrain.devices.remote._peers import Peer
 from powertrain.helper._audit import Audit
@@ -22,7 +24,7 @@ from powertrain.helper._service import Service
 from powertrain.opening import open_device
 from powertrain.virtual import SimulatedBoard
 
-__all__ = ["ALICE", "BOB", "FakeTime", "Served", "ask", "board", "raw", "served", "service_of", "until"]
+__all__ = ["ALICE", "BOB", "FakeTime", "Served", "ask", "board", "raw", "served", "service_of"]
 
 ALICE = Peer(number=1, pid=1000, uid=1001, gid=1001)
 BOB = Peer(number=2, pid=2000, uid=1002, gid=1002)
@@ -78,7 +80,7 @@ def served(
     group: int | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> Generator[Served]:
-    """Run a helper in a thread; in the end it must have given everything back."""
+    """Run a helper in a thread; in the end it must have restored everything."""
     log, path = io.StringIO(), folder / "run/helper.sock"
     group = os.getgid() if group is None else group
     with listening(path, group=os.getgid()) as listener:
@@ -91,7 +93,7 @@ def served(
             yield Served(path, server, log)
         finally:
             server.stop()
-            thread.join(10)
+            thread.join(PATIENCE_S)
         assert well == [True]
 
 
@@ -99,14 +101,6 @@ def served(
 def raw(path: Path) -> Generator[socket.socket]:
     """Connect without a client's manners."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as own:
-        own.settimeout(10)
+        own.settimeout(PATIENCE_S)
         own.connect(str(path))
         yield own
-
-
-def until(what: Callable[[], object], *, patience_s: float = 10.0) -> None:
-    """Wait for something to become true."""
-    end_s = time.monotonic() + patience_s
-    while not what():
-        assert time.monotonic() < end_s, "it did not happen"
-        time.sleep(0.005)

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from powertrain.devices import AbstractLiveDevice, Journal, VirtualClock
 from powertrain.devices.jetson import JetsonDevice
-from powertrain.devices.remote import HelperClient, HelperSettings
+from powertrain.devices.remote import HelperClient, HelperPart
 from powertrain.errors import DeviceBusyError, DevicePermissionError
 from powertrain.records import PowerMode
 from powertrain.testing import LiveDeviceSuite
@@ -32,7 +32,7 @@ def through_it(
             sysfs=emulated.seen_by("nobody"),
             clock=emulated.clock,
             journal=Journal(folder / "mine"),
-            helper=lambda: HelperSettings(client),
+            helper=lambda key: HelperPart(client),
             jobs=lambda workload, _data: emulated.job(workload),
             simulated=True,
         )
@@ -76,7 +76,7 @@ class TestABoardThroughIt:
     def test_shows_its_settings_so_that_they_can_be_compared(self, tmp_path: Path):
         with self.boards(tmp_path) as (_, _, mine):
             before = mine.state()
-            assert before["cpu clocks"]
+            assert before["powertrain-helper"]["cpu clocks"]
             with mine.hold(mine.space[7]):
                 assert mine.state() != before
             assert mine.state() == before
@@ -86,7 +86,7 @@ class TestABoardThroughIt:
             with mine.reserved():
                 with mine.hold(mine.space[7]):
                     pass
-                client = HelperClient(mine._holder.settings.client.path)  # type: ignore[attr-defined]
+                client = HelperClient(tmp_path / "run/helper.sock")
                 with pytest.raises(DeviceBusyError):
                     client.hold(device.space[7])
                 client.close()
@@ -113,7 +113,7 @@ class TestABoardThroughIt:
     def test_whose_helper_refuses_says_why(self, tmp_path: Path):
         emulated = EmulatedSysfs("orin-agx@jp6", clock=VirtualClock())
 
-        def refuse() -> HelperSettings:
+        def refuse(key: str) -> HelperPart:
             raise DevicePermissionError("this user is not in the group powertrain")
 
         mine = JetsonDevice(
@@ -125,3 +125,12 @@ class TestABoardThroughIt:
             mine.hold(PowerMode({"gpu_mhz": 612.0, "cpu_cores": 1.0})),
         ):
             pass
+
+
+def test_a_helper_that_may_not_switch_processors_does_not_offer_the_affinity_of_its_own_process():
+    # As in a container with a read-only /sys: `cpu_cores` would be those of the helper, and of no training.
+    emulated = EmulatedSysfs("orin-agx@jp6", clock=VirtualClock())
+    seen = emulated.seen_by("nobody")
+    assert JetsonDevice(sysfs=seen, clock=emulated.clock, simulated=True).space.names == ("cpu_cores",)
+    with pytest.raises(DevicePermissionError, match="has no cpu_cores: this user may not write"):
+        JetsonDevice(sysfs=seen, clock=emulated.clock, simulated=True, for_others=True)

@@ -13,7 +13,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.helper.serving import FakeTime, board, raw, served, service_of, until
+from tests.helper.serving import FakeTime, board, raw, served, service_of
+from tests.waiting import PATIENCE_S, until
 
 from powertrain.devices.remote import HelperClient
 from powertrain.devices.remote._protocol import LARGEST_REQUEST
@@ -135,7 +136,7 @@ class TestAClient:
                 time.pass_s(DEFAULT_LEASE_S * 0.9)
                 heard = threading.Event()
                 threading.Timer(0.1, heard.set).start()
-                assert heard.wait(5)
+                assert heard.wait(PATIENCE_S)
             assert client.lost() == ""
             assert device.mode == device.space[7]
 

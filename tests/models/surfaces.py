@@ -25,7 +25,7 @@ def work(
     noise: float = 0.0,
     seed: int = 0,
 ) -> ProfileTable:
-    """Measure a made-up workload whose time is a sum of cycles over clocks."""
+    """Measure a made-up workload whose time is a sum of cycles over clocks, in some modes of `SPACE`."""
     f = modes.values / np.array([2035.2, 1300.5, 1866.0])
     time_ms = 100.0 * (0.05 + (np.array(shares) / f).sum(axis=1))
     busy = np.array(shares) / f / (time_ms[:, None] / 100.0)
@@ -37,6 +37,7 @@ def work(
         modes=modes,
         time_ms=time_ms * np.exp(noise * rng.standard_normal(len(modes))),
         power_w=power_w * np.exp(noise * rng.standard_normal(len(modes))),
+        ends=SPACE.ends(),
     )
 
 

@@ -22,7 +22,13 @@ from hypothesis.extra import numpy as hnp
 from powertrain.errors import CheckpointError
 from powertrain.models import predictor_class
 from powertrain.models._checkpoint import Checkpoint, restoring
-from powertrain.models._container import LARGEST_BYTES, peek_method, read_checkpoint, write_checkpoint
+from powertrain.models._container import (
+    LARGEST_BYTES,
+    LARGEST_HEADER_BYTES,
+    peek_method,
+    read_checkpoint,
+    write_checkpoint,
+)
 from powertrain.testing import example_table
 
 EXAMPLE = Checkpoint(
@@ -231,11 +237,11 @@ def test_another_method_is_refused_by_both_names(written):
         read_checkpoint(written, method="gp")
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("version", [3, 0, "1", None])
 def test_another_format_version_is_refused_with_who_wrote_it(written, version):
     rewritten(written, format_version=version, created_by="powertrain 9.1")
     with pytest.raises(
-        CheckpointError, match=rf"version {version!r}, written by powertrain 9.1; .* reads version 1"
+        CheckpointError, match=rf"version {version!r}, written by powertrain 9.1; .* reads versions 1 and 2"
     ):
         read_checkpoint(written, method=None)
 
@@ -364,7 +370,7 @@ def many_named(path: Path, *, members: int, length: int) -> None:
     ("members", "reason"),
     [
         (200, "its members are larger than the file"),
-        (5000, "5,001 members, more than the 1,000 that are read"),
+        (20_000, "20,001 members, more than the 10,000 that are read"),
     ],
 )
 def test_members_that_share_their_bytes_are_refused_before_they_are_read(path, members, reason):
@@ -398,7 +404,7 @@ def test_a_file_larger_than_any_predictor_is_refused_unread(path):
     [
         (b"[" * 100_000, "damaged"),
         (b'{"format": NaN}', "NaN, which is no number"),
-        (b'{"a": "' + b" " * (1 << 20) + b'"}', "its header is larger than"),
+        (b'{"a": "' + b" " * LARGEST_HEADER_BYTES + b'"}', "its header is larger than"),
         (b'{"a": ' + b"9" * 5000 + b"}", "damaged"),
         (b"[]", "another zip"),
     ],

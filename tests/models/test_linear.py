@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from powertrain.errors import DataError
-from powertrain.intervals import central_intervals
 from powertrain.models import predictor_class
 from powertrain.records import ModeTable, ProfileTable
 from powertrain.testing import example_table
@@ -56,7 +55,7 @@ def test_central_intervals_hold_nine_times_in_ten_however_few_the_profiles(freed
     for seed in range(2000):
         table = power_law(freedom + 4, noise=0.1, seed=seed)
         found = LINEAR.fit(table.take(np.arange(freedom + 3))).predict(table.modes.take([freedom + 3]))
-        low, high = central_intervals(found.time_ms, found.time_rel_sd)
+        low, high = found.of("time").intervals()
         inside.append(low[0] <= table.time_ms[-1] <= high[0])
     assert 0.88 < np.mean(inside) < 0.92  # 0.9 to three standard errors
 

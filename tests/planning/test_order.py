@@ -61,3 +61,17 @@ def test_a_large_grid_is_walked_in_rows():
     assert changes(ordered, "mem_mhz") == 3
     ranks = np.stack([np.unique(ordered.values[:, j], return_inverse=True)[1] for j in range(4)], axis=1)
     assert (np.abs(np.diff(ranks, axis=0)).sum(axis=1) == 1).all()
+
+
+def test_many_modes_with_many_knobs_are_each_measured_once():
+    modes = plan_space(ModeSpace.of({f"k{i}": range(10) for i in range(30)}), 2_500)
+
+    assert sorted(order_modes(modes)) == list(range(2_500))
+
+
+def test_a_large_grid_with_odd_and_even_numbers_of_values_is_walked_by_single_steps():
+    grid = ModeSpace.of({"mem_mhz": range(1, 5), "gpu_mhz": range(1, 28), "cpu_mhz": range(1, 21)}).table()
+
+    ordered = grid.take(order_modes(grid))
+
+    assert (np.abs(np.diff(ordered.values, axis=0)).sum(axis=1) == 1).all()

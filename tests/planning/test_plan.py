@@ -101,3 +101,79 @@ def test_a_space_of_a_billion_modes_is_planned_without_listing_it():
 
     assert len(plan) == 10
     assert all(mode in space for mode in plan)
+
+
+# Spaces too large to list
+
+SWITCHES = ModeSpace.of({f"switch{i}": (0, 1) for i in range(15)})
+VAST = ModeSpace.of({f"k{i}": range(1, 11) for i in range(40)})
+
+
+@pytest.mark.parametrize("sampling", ["spread", "random"])
+@pytest.mark.parametrize("space", [SWITCHES, VAST], ids=["switches", "vast"])
+@pytest.mark.parametrize("n", [1, 10, 1000])
+def test_a_plan_of_a_large_space_has_as_many_distinct_modes_as_were_asked_for(space, n, sampling):
+    plan = plan_space(space, n, sampling=sampling, seed=0)
+
+    assert len({tuple(row) for row in plan.values}) == n
+    assert all(mode in space for mode in plan)
+
+
+@pytest.mark.parametrize("space", [SWITCHES, VAST], ids=["switches", "vast"])
+def test_a_spread_plan_of_a_large_space_takes_all_values_of_a_knob_about_equally_often(space):
+    plan = plan_space(space, 640, seed=1)
+
+    for column, knob in zip(plan.values.T, space.knobs, strict=True):
+        often = np.array([(column == value).sum() for value in knob.values])
+        assert often.min() > 0.8 * 640 / len(knob.values)
+        assert often.max() < 1.2 * 640 / len(knob.values)
+
+
+@pytest.mark.parametrize("sampling", ["spread", "random"])
+def test_the_same_seed_gives_the_same_plan_of_a_large_space(sampling):
+    first, again, other = (plan_space(VAST, 8, sampling=sampling, seed=s).values.tolist() for s in (1, 1, 2))
+
+    assert first == again
+    assert first != other
+
+
+def test_almost_all_modes_of_a_space_can_be_planned():
+    plan = plan_space(SWITCHES, 30_000, sampling="random")
+
+    assert len({tuple(row) for row in plan.values}) == 30_000
+
+
+@pytest.mark.parametrize("space", [VAST, GRID], ids=["vast", "small"])
+def test_only_modes_that_exist_are_planned(space):
+    first = space.knobs[0]
+
+    plan = plan_space(space, 6, exist=lambda modes: modes.column(first.name) > first.values[1])
+
+    assert len(plan) == 6
+    assert plan.column(first.name).min() > first.values[1]
+
+
+def test_a_large_space_of_which_almost_nothing_exists_is_refused_with_what_was_found():
+    with pytest.raises(TooFewProfilesError, match="5 modes were asked for, and 0 that exist were found"):
+        plan_space(VAST, 5, exist=lambda modes: np.zeros(len(modes), dtype=bool))
+
+
+@pytest.mark.parametrize("knobs", ["a", "ab"])
+def test_a_plan_over_one_or_two_long_knobs_reaches_both_corners(knobs):
+    space = ModeSpace.of({name: range(1, 1_000_001) for name in knobs})
+
+    plan = plan_space(space, 6, seed=2)
+
+    assert space.ends()[0] in list(plan)
+    assert space.ends()[1] in list(plan)
+
+
+@pytest.mark.parametrize(("n", "sampling"), [(0, "spread"), (0, "random"), (3, "everywhere")])
+def test_a_senseless_request_of_a_large_space_is_a_value_error(n, sampling):
+    with pytest.raises(ValueError, match=r"ask for 1 or more|use 'spread' or 'random'"):
+        plan_space(VAST, n, sampling=sampling)
+
+
+def test_asking_a_large_space_for_more_modes_than_it_has_is_refused():
+    with pytest.raises(TooFewProfilesError, match="there are 32,768"):
+        plan_space(SWITCHES, 32_769)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.profiling.faulty import FaultyBoard
+from tests.profiling.forking import STOPPED
+from tests.waiting import until
 
 from powertrain.dataset import open_store
 from powertrain.devices import Journal, PowerReading
@@ -197,67 +199,63 @@ def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(tmp_path):
 
 
 KILLS = 100
-DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-STOPPED = 3
+# Each signal, and the exit codes that it may leave; SIGTERM is caught while the board is held.
+DEADLY = {
+    signal.SIGINT: {STOPPED},
+    signal.SIGTERM: {STOPPED, -signal.SIGTERM},
+    signal.SIGKILL: {-signal.SIGKILL},
+}
+FORKING = Path(__file__).with_name("forking.py")
 
 
-def run_in_a_child(folder: Path) -> int:
-    """Fork a child that profiles until it is stopped; signals wait until it is ready for them."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, DEADLY)
-    pid = os.fork()
-    if pid:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, DEADLY)
-        return pid
-    code = 1
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, DEADLY)
-        board = open_device(f"sim:orin-nano-super?state={folder / 'board.json'}")
-        with open_store(folder / "p.db") as store:
-            profile(board, "yolo", board.modes(), store, order="given")
-        code = 0
-    except KeyboardInterrupt:
-        code = STOPPED
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def wait_until_it_holds(child: int) -> None:
-    """Wait for a child's first journal, or its end."""
-    until_s = time.monotonic() + 30
-    while not Journal().devices() and time.monotonic() < until_s:
-        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            return
-        time.sleep(0.002)
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
-def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_is_lost(
-    tmp_path, monkeypatch
-):
+@pytest.fixture
+def forking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Start what forks children that profile one board into one database, with journals of their own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    spec = f"sim:orin-nano-super?state={tmp_path / 'board.json'}"
-    before = open_device(spec).mode
+    command = [sys.executable, str(FORKING), spec_of(tmp_path), str(tmp_path / "p.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+def spec_of(folder: Path) -> str:
+    return f"sim:orin-nano-super?state={folder / 'board.json'}"
+
+
+def fork(forking: subprocess.Popen[str]) -> int:
+    """Fork a child; return its pid."""
+    print(file=forking.stdin, flush=True)
+    return int(forking.stdout.readline())
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process has ended, whether or not it has been waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].startswith("Z")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.timeout(240)
+def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_is_lost(tmp_path, forking):
+    before = open_device(spec_of(tmp_path)).mode
     chance = random.Random(5)
     kept, given_back, finished = 0, 0, 0
     with open_store(tmp_path / "p.db"):
         pass
     for turn in range(KILLS):
-        number = DEADLY[turn % 3]
-        child = run_in_a_child(tmp_path)
+        number, codes = list(DEADLY.items())[turn % 3]
+        child = fork(forking)
         if chance.random() < 0.9:  # some are killed before they hold anything
-            wait_until_it_holds(child)
+            until(lambda pid=child: Journal().devices() or has_ended(pid))
         time.sleep(chance.uniform(0, 0.2))
-        os.kill(child, number)
-        _, status = os.waitpid(child, 0)
-        stopped = -number if os.WIFSIGNALED(status) else STOPPED
-        finished += os.waitstatus_to_exitcode(status) == 0  # a fast machine may come to the end of the modes
-        assert os.waitstatus_to_exitcode(status) in (stopped, 0)
-        given_back += number == signal.SIGKILL and open_device(spec).restore()
-        assert open_device(spec).mode == before
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+        code = int(forking.stdout.readline())
+        finished += code == 0  # a fast machine may come to the end of the modes
+        assert code in {0, *codes}
+        given_back += number == signal.SIGKILL and open_device(spec_of(tmp_path)).restore()
+        assert open_device(spec_of(tmp_path)).mode == before
         with open_store(tmp_path / "p.db") as store:
             modes = [p.mode for p in store.profiles()]
         assert len(modes) == len(set(modes)) >= kept  # none lost, none measured twice

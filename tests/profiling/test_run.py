@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import numpy as np
 import pytest
 
 from powertrain.errors import DeviceError, MissingKnobError
 from powertrain.opening import open_device
-from powertrain.profiling import Procedure, profile_modes
+from powertrain.planning import ModeSource
+from powertrain.profiling import Procedure, RunKeywords, RunOptions, profile_modes
 from powertrain.records import ModeTable
 
 
@@ -51,7 +54,9 @@ def test_wrong_knobs_and_modes_are_refused():
 def test_measuring_ends_when_the_means_are_known_well_enough(precision):
     board = open_device("sim:orin-agx?seed=4")
     how = Procedure(precision=precision, most_minibatches=10_000)
-    for profile in profile_modes(board, "resnet18", board.space.table([3_000, 15_000]), procedure=how):
+    found = list(profile_modes(board, "resnet18", board.space.table([3_000, 15_000]), procedure=how))
+    assert len(found) == 2
+    for profile in found:
         # The interval is at least 1.96 standard errors to each side.
         assert 1.96 * profile.time_rel_se <= precision
         assert 1.96 * profile.power_rel_se <= precision
@@ -119,3 +124,54 @@ def test_measuring_until_it_is_enough_costs_half_of_the_papers_way_and_is_as_clo
 def test_a_procedure_that_measures_nothing_is_refused(wrong):
     with pytest.raises(ValueError, match=r"count at least one|0 s or more|above 0"):
         Procedure(**wrong)
+
+
+@final
+class Halving(ModeSource):
+    """Looks for the fastest GPU clock that keeps a limit, by halving what is left."""
+
+    def __init__(self, modes: ModeTable, limit_w: float) -> None:
+        self.knobs, self._modes, self._limit_w = modes.knobs, modes, limit_w
+        self._low, self._high = -1, len(modes)
+        self.told = []
+
+    @property
+    def left(self) -> int:
+        return (self._high - self._low - 1).bit_length()
+
+    def recall(self, profiles) -> int:
+        return 0
+
+    def ask(self):
+        return self._modes[(self._low + self._high) // 2] if self._high - self._low > 1 else None
+
+    def tell(self, profile) -> None:
+        self.told.append(profile)
+        middle = (self._low + self._high) // 2
+        if profile.power_w <= self._limit_w:
+            self._low = middle
+        else:
+            self._high = middle
+
+
+def test_a_source_chooses_the_next_mode_by_what_came_of_the_last():
+    board = open_device("sim:orin-agx?off=noise")
+    top = board.space[len(board.space) - 1]
+    modes = ModeTable.of([top.replace(gpu_mhz=mhz) for mhz in board.space.knob("gpu_mhz").values])
+    source = Halving(modes, 35.0)
+    steps = []
+    found = list(profile_modes(board, "resnet18", source, progress=lambda d, n, _: steps.append((d, n))))
+    assert source.told == found
+    assert 3 <= len(found) <= 4  # of 13 clocks
+    assert [done for done, _ in steps] == list(range(len(found)))
+    assert all(done < total for done, total in steps)
+    fits = board.truth("resnet18", modes).power_w <= 35.0
+    kept = [p.mode["gpu_mhz"] for p in found if p.power_w <= 35.0]
+    assert max(kept) == modes.column("gpu_mhz")[fits].max()
+
+
+def test_keywords_of_a_run_are_the_fields_of_its_record():
+    assert set(RunKeywords.__annotations__) == set(RunOptions.__dataclass_fields__)
+    assert RunOptions().changed({"seed": 3}) == RunOptions(seed=3)
+    with pytest.raises(TypeError, match="sed"):
+        RunOptions().changed({"sed": 3})  # type: ignore[typeddict-unknown-key]

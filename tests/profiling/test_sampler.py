@@ -91,7 +91,9 @@ def test_the_energy_of_a_profile_is_that_of_an_independent_integration_on_a_repl
             )
         ]
     )
-    for row, found in enumerate(profile_modes(device, "bert", modes)):
+    profiles = list(profile_modes(device, "bert", modes))
+    assert len(profiles) == len(modes)
+    for row, found in enumerate(profiles):
         time_s, power_w = energy_of(device, "bert", modes[row])
         assert found.energy_j == pytest.approx(time_s * power_w, rel=0.005)
         assert found.energy_j == pytest.approx([420e-3 * 9.5, 130e-3 * 21.25][row], rel=0.005)

@@ -9,7 +9,7 @@ import pytest
 
 from powertrain.errors import DataError
 from powertrain.records import Choice, Interval, Limits, ModeTable, PowerMode, Prediction, ProfileTable
-from powertrain.report import agreement_plot, front_plot, learning_plot
+from powertrain.report import Points, agreement_plot, front_plot, learning_plot
 
 MODES = ModeTable(knobs=("gpu_mhz",), values=np.array([[300.0], [600], [900], [1200]]))
 NAN = float("nan")
@@ -55,9 +55,9 @@ def test_agreement_states_the_mean_and_the_95th_percentile_of_the_relative_error
     plot = agreement_plot(truth(), prediction(), method="gp, 2 profiles")
     time, power = plot.panels
     assert (time.quantity, time.unit, power.quantity, power.unit) == ("time", "ms", "power", "W")
-    assert time.mape_pct == pytest.approx(10 / 4)
-    assert power.mape_pct == pytest.approx(20 / 4)
-    assert time.p95_ape_pct == pytest.approx(np.percentile([10, 0, 0, 0], 95))
+    assert time.mean_error == pytest.approx(10 / 4)
+    assert power.mean_error == pytest.approx(20 / 4)
+    assert time.p95_error == pytest.approx(np.percentile([10, 0, 0, 0], 95))
     assert plot.title == "bert on Toy (simulated): gp, 2 profiles"
 
 
@@ -65,7 +65,7 @@ def test_agreement_leaves_out_what_the_predictor_has_seen():
     for profiled in ([0, 2], np.array([True, False, True, False])):
         time, _ = agreement_plot(truth(), prediction(), method="gp", profiled=profiled).panels
         assert time.true.tolist() == [20, 12]
-        assert time.mape_pct == 0
+        assert time.mean_error == 0
 
 
 def test_agreement_has_a_panel_only_for_what_is_known():
@@ -103,6 +103,12 @@ def test_without_truth_there_is_no_true_front_and_no_true_point():
     plot = front_plot(prediction(), MODES, title="", choice=choice())
     assert len(plot.true_front) == len(plot.chosen_true) == 0
     assert plot.limit_w == math.inf
+
+
+def test_what_has_a_time_and_power_of_its_own_is_shown_there():
+    own = Points(time_ms=np.array([76.0]), power_w=np.array([24.9]))
+    plot = front_plot(prediction(), MODES, title="", truth=truth(), named={"MODE_30W": own})
+    assert plot.named == {"MODE_30W": own}
 
 
 def test_named_modes_are_true_where_known_and_predicted_elsewhere():

@@ -55,6 +55,7 @@ def test_training_on_one_minibatch_lowers_its_loss(make):
 def test_the_same_generator_draws_the_same_minibatch():
     task = resnet.resnet50_cifar100()
     first, again = (task.draw(2, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert len(first) == 2  # pictures and what they show
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 

@@ -18,6 +18,7 @@ from powertrain.cli._options import (
 )
 from powertrain.cli._predict import modes_for, ranged
 from powertrain.cli._show import print_json, print_table, refuse_unwritable
+from powertrain.quantities import by_column
 
 if TYPE_CHECKING:
     from powertrain.models import AbstractPredictor
@@ -53,14 +54,12 @@ def choose_command(
     predictor_path: Path,
     device_spec: str | None,
     modes_path: Path | None,
-    max_power_w: float | None,
-    max_time_ms: float | None,
-    max_energy_j: float | None,
     objective: Any,
     risk: float,
     epoch_minibatches: int | None,
     plot_path: Path | None,
     as_json: bool,
+    **limits: float | None,
 ) -> None:
     """Choose the best mode that is predicted to keep the limits.
 
@@ -80,14 +79,13 @@ def choose_command(
         prediction,
         modes,
         objective=objective,
-        max_power_w=max_power_w or float("inf"),
-        max_time_ms=max_time_ms or float("inf"),
-        max_energy_j=max_energy_j or float("inf"),
         risk=risk,
+        **{name: limit for name, limit in limits.items() if limit is not None},
     )
     epoch = epoch_totals(choice, minibatches=epoch_minibatches) if epoch_minibatches else None
     if plot_path is not None:
-        draw_predicted_front(predictor, modes, prediction, plot_path, choice=choice)
+        title = f"{predictor.workload} on {predictor.device}"
+        draw_predicted_front(prediction, modes, plot_path, title=title, choice=choice)
     if as_json:
         about = {"method": predictor.method, "device": predictor.device, "workload": predictor.workload}
         print_json({**about, "modes": len(modes), "choice": choice, "epoch": epoch})
@@ -105,6 +103,8 @@ def _table(predictor: AbstractPredictor, choice: Choice, epoch: EpochTotals | No
         ("power [W]", ranged(choice.power_w)),
         ("energy of a minibatch [J]", ranged(choice.energy_j)),
     ]
+    known = by_column()
+    rows += [(f"{known[c].title} [{known[c].unit}]", ranged(value)) for c, value in choice.others.items()]
     if epoch is not None:
         rows += [
             (f"time of an epoch ({epoch.minibatches:,} minibatches) [h]", ranged(epoch.time_h)),

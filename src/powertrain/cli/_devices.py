@@ -18,7 +18,7 @@ from powertrain.cli._options import (
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
-    from powertrain.devices import AbstractDevice
+    from powertrain.devices import AbstractDevice, Reason
     from powertrain.records import ModeTable
     from powertrain.report import Table
 
@@ -39,14 +39,14 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     them, with options as in cpu?batch_size=8,16 or sim:orin-agx?seed=3 where needed, or replay:FILE.csv
     (replay:FILE.csv#NAME where the file has several).
     """
-    from powertrain.opening import DEVICE_SPECS, found_here
+    from powertrain.opening import device_forms, found_here
+    from powertrain.virtual import BOARDS
     from powertrain.workflow import open_device
 
-    simulated = [spec for spec in DEVICE_SPECS if spec.startswith("sim:")]
-    given = specs or (*found_here(), *simulated)
+    given = specs or (*found_here(), *BOARDS)
     found = [open_device(spec, probe=_is_our_own(spec)) for spec in given]
     if as_json:
-        print_json({"devices": [_described(device) for device in found], "specs": DEVICE_SPECS})
+        print_json({"devices": [_described(device) for device in found], "specs": device_forms()})
         return
     if not specs:
         here = [device for device in found if not device.simulated]
@@ -57,7 +57,7 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
         click.echo()
         boards = [device for device in found if device.simulated]
         print_table(_overview("Simulated boards, which are always here", boards))
-        click.echo(f"A DEVICE is given as {' or '.join(DEVICE_SPECS)}.")
+        click.echo(f"A DEVICE is given as {' or '.join(device_forms())}.")
         return
     for device in found:
         print_table(_device_table(device))
@@ -76,13 +76,20 @@ def _described(device: AbstractDevice) -> dict[str, Any]:
         "spec": device.spec,
         "name": device.name,
         "simulated": device.simulated,
-        "modes": len(device.modes()),
+        "modes": device.count(),
         "knobs": {knob.name: knob.values for knob in device.space.knobs},
         "power_from": _rails(device),
         "workloads": device.workloads(),
         "stock_modes": {name: dict(mode) for name, mode in device.stock_modes().items()},
+        "missing": _missing(device),
         "notes": device.notes(),
     }
+
+
+def _missing(device: AbstractDevice) -> tuple[Reason, ...]:
+    from powertrain.devices import AbstractLiveDevice
+
+    return device.missing if isinstance(device, AbstractLiveDevice) else ()
 
 
 def _overview(title: str, devices: list[AbstractDevice]) -> Table:
@@ -92,7 +99,7 @@ def _overview(title: str, devices: list[AbstractDevice]) -> Table:
         title,
         ("spec", "device", "modes", "knobs", "power"),
         [
-            (device.spec, device.name, len(device.modes()), ", ".join(device.space.names), _power(device))
+            (device.spec, device.name, device.count(), ", ".join(device.space.names), _power(device))
             for device in devices
         ],
         note="powertrain devices SPEC tells more of one.",
@@ -115,7 +122,7 @@ def _device_table(device: AbstractDevice) -> Table:
 
     rows = [
         ("spec", device.spec),
-        ("modes", f"{len(device.modes()):,}"),
+        ("modes", f"{device.count():,}"),
         *(("knob", _knob_line(knob.name, knob.values)) for knob in device.space.knobs),
         ("workloads", ", ".join(device.workloads())),
     ]
@@ -176,25 +183,27 @@ def modes_command(
     if csv_path is not None:
         refuse_unwritable(csv_path)
     device = open_device(device_spec)
-    modes = device.modes(workload=workload)
+    count = device.count(workload=workload)
+    modes = None
     if sample is not None:
         modes = plan(device, sample, workload=workload, sampling=sampling, seed=seed)
     if csv_path is not None:
-        write_text(csv_path, modes_csv(modes))
+        write_text(csv_path, modes_csv(device.modes(workload=workload) if modes is None else modes))
     if as_json:
-        print_json(_modes_json(device, modes, listed=sample is not None))
+        print_json(_modes_json(device, count, modes))
     elif only_count:
-        click.echo(str(len(modes)))
-    elif sample is None:
+        click.echo(str(count))
+    elif modes is None:
         print_table(_device_table(device))
     else:
         print_table(_mode_table(device, modes, limit))
 
 
-def _modes_json(device: AbstractDevice, modes: ModeTable, *, listed: bool) -> dict[str, Any]:
+def _modes_json(device: AbstractDevice, count: int, modes: ModeTable | None) -> dict[str, Any]:
     knobs = {knob.name: knob.values for knob in device.space.knobs}
-    found: dict[str, Any] = {"device": device.name, "count": len(modes), "knobs": knobs}
-    return {**found, "modes": [dict(mode) for mode in modes]} if listed else found
+    if modes is None:
+        return {"device": device.name, "count": count, "knobs": knobs}
+    return {"device": device.name, "count": len(modes), "knobs": knobs, "modes": [dict(m) for m in modes]}
 
 
 def _mode_table(device: AbstractDevice, modes: ModeTable, limit: int) -> Table:

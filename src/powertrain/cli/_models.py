@@ -50,9 +50,8 @@ def fit_command(
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
         profiles = store.table(workload=workload, device=workflow.device_in(store, device))
-        space = store.space(device=profiles.device, knobs=profiles.modes.knobs)
     started_s = time.perf_counter()
-    predictor = workflow.fit(profiles, method=method, space=space, seed=seed)
+    predictor = workflow.fit(profiles, method=method, seed=seed)
     fit_s = time.perf_counter() - started_s
     predictor.save(out)
     _tell(predictor, profiles, out, fit_s=fit_s, references=(), as_json=as_json)
@@ -95,10 +94,9 @@ def transfer_command(
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
         profiles = store.table(workload=workload, device=workflow.device_in(store, device))
-        space = store.space(device=profiles.device, knobs=profiles.modes.knobs)
     loaded = [load_predictor(path) for path in references]
     started_s = time.perf_counter()
-    predictor = workflow.transfer(loaded, profiles, method=method, space=space, seed=seed)
+    predictor = workflow.transfer(loaded, profiles, method=method, seed=seed)
     fit_s = time.perf_counter() - started_s
     predictor.save(out)
     _tell(predictor, profiles, out, fit_s=fit_s, references=references, as_json=as_json)
@@ -113,7 +111,7 @@ def _tell(
     references: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    quantities = [name for name, has in (("time", profiles.has_time), ("power", profiles.has_power)) if has]
+    quantities = [quantity.name for quantity in profiles.measured]
     if as_json:
         facts: dict[str, Any] = {
             "file": str(out),

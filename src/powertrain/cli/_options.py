@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import click
 from typing_extensions import override
 
+from powertrain.quantities import QUANTITIES, limited
+
 __all__ = [
     "DEVICE_HELP",
     "METHODS",
     "NAME_HELP",
-    "OBJECTIVES",
     "SAMPLINGS",
     "AliasedOption",
     "MethodChoice",
@@ -32,6 +33,7 @@ __all__ = [
     "names",
     "new_file",
     "numbers",
+    "program_arguments",
     "rows_option",
     "seed_option",
     "whole_numbers",
@@ -39,7 +41,6 @@ __all__ = [
 
 # Written out, because the layers that own these names would bring numpy with them; a test compares.
 METHODS = ("gp", "paper", "paper-scratch", "linear")
-OBJECTIVES = ("time", "energy", "power", "edp")
 ROWS_SHOWN = 20
 SAMPLINGS = ("spread", "random")
 
@@ -74,12 +75,35 @@ new_file = click.Path(dir_okay=False, path_type=Path)
 
 
 def command(
-    name: str, *, short: str, examples: tuple[str, ...]
+    name: str, *, short: str, examples: tuple[str, ...], kind: type[click.Command] = click.Command
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command with a line for the list of commands, whose own help ends in examples."""
     lines = "\n".join(f"  powertrain {example}" for example in examples)
     epilog = f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}"
-    return click.command(name, short_help=short, epilog=epilog)
+    return click.command(name, cls=kind, short_help=short, epilog=epilog)
+
+
+@final
+class TakesProgram(click.Command):
+    """A command that runs somebody's program: what follows `--` is the program's, whatever it looks like."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[_ARGUMENTS] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+    @override
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- ARGS...]"]
+
+
+_ARGUMENTS = "powertrain.program_arguments"
+
+
+def program_arguments() -> tuple[str, ...]:
+    """Return what followed `--` on the command line of the present command, a `TakesProgram`."""
+    return click.get_current_context().meta[_ARGUMENTS]
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
@@ -206,14 +230,18 @@ def limit_options(function: Decorated) -> Decorated:
     """Add the limits, the objective and the risk of a choice."""
     positive = click.FloatRange(min=0, min_open=True)
     options = (
-        click.option("--max-power", "max_power_w", type=positive, help="Power limit [W]."),
-        click.option(
-            "--max-time", "max_time_ms", type=positive, help="Limit on the time of a minibatch [ms]."
+        *(
+            click.option(
+                f"--max-{quantity.name.replace('_', '-')}",
+                quantity.limit_name,
+                type=positive if quantity.low == 0 else click.FLOAT,
+                help=f"Limit on the {quantity.title} [{quantity.unit}].",
+            )
+            for quantity in limited()
         ),
-        click.option("--max-energy", "max_energy_j", type=positive, help="Limit on its energy [J]."),
         click.option(
             "--objective",
-            type=click.Choice(OBJECTIVES),
+            type=click.Choice(tuple(QUANTITIES)),
             default="time",
             show_default=True,
             help="What to minimise; edp is energy times time.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ import click
 
 from powertrain.cli._options import (
     DEVICE_HELP,
-    OBJECTIVES,
     command,
     device_spec_option,
     existing_file,
@@ -21,17 +20,20 @@ from powertrain.cli._options import (
     new_file,
     rows_option,
 )
+from powertrain.cli._root import Failure
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
+from powertrain.quantities import QUANTITIES
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from powertrain.models import AbstractPredictor
-    from powertrain.records import Interval, ModeTable
+    from powertrain.records import Interval, ModeTable, Prediction
     from powertrain.report import Table
     from powertrain.workflow import PredictedMode
 
 __all__ = ["front_command", "modes_for", "predict_command", "ranged"]
-
-QUANTITIES = {"time": "time_ms", "power": "power_w", "energy": "energy_j"}
 
 
 @command(
@@ -47,7 +49,9 @@ QUANTITIES = {"time": "time_ms", "power": "power_w", "energy": "energy_j"}
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Predict the modes of a CSV file of knob columns."
 )
-@click.option("--sort", type=click.Choice(OBJECTIVES), default=None, help="Sort by this, the least first.")
+@click.option(
+    "--sort", type=click.Choice(tuple(QUANTITIES)), default=None, help="Sort by this, the least first."
+)
 @rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=new_file, help="Write all predictions to this file.")
 @json_option
@@ -55,16 +59,13 @@ def predict_command(
     predictor_path: Path,
     device_spec: str | None,
     modes_path: Path | None,
-    sort: Any,
+    sort: str | None,
     limit: int,
     csv_path: Path | None,
     as_json: bool,
 ) -> None:
     """Predict time, power and energy of modes, with 90 % intervals."""
-    import numpy as np
-
     from powertrain.models import load_predictor
-    from powertrain.optimisation import order_by
     from powertrain.workflow import predicted_modes
 
     if csv_path is not None:
@@ -72,17 +73,17 @@ def predict_command(
     predictor = load_predictor(predictor_path)
     modes = modes_for(predictor, device_spec, modes_path)
     prediction = predictor.predict(modes)
-    order = np.arange(len(modes)) if sort is None else order_by(prediction, sort)
-    if not as_json and csv_path is None:
-        order = order[:limit]
-    rows = list(predicted_modes(modes.take(order), prediction.take(order)))
+    if sort is not None:
+        order = _order(prediction, sort)
+        modes, prediction = modes.take(order), prediction.take(order)
     if csv_path is not None:
-        write_text(csv_path, _csv_of(rows))
+        write_text(csv_path, _csv_of(modes, predicted_modes(modes, prediction)))
     if as_json:
+        rows = [_as_json(row) for row in predicted_modes(modes, prediction)]
         print_json({**_about(predictor), "predictions": rows})
         return
     title = f"{predictor.workload} on {predictor.device}, predicted by {predictor.method}"
-    print_table(_table(title, rows[:limit], of=len(modes)))
+    print_table(_table(title, modes, prediction, limit))
 
 
 @command(
@@ -104,7 +105,7 @@ def predict_command(
     metavar="NAME,...",
     default="time,power",
     show_default=True,
-    help="What is traded: two or more of time, energy, power, edp; the front is sorted by the first.",
+    help=f"What is traded: two or more of {', '.join(QUANTITIES)}; the front is sorted by the first.",
 )
 @rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=new_file, help="Write the front to this file.")
@@ -125,28 +126,39 @@ def front_command(
     from powertrain.optimisation import front_of
     from powertrain.workflow import draw_predicted_front, predicted_modes
 
-    if len(set(costs)) < 2 or not set(costs) <= set(OBJECTIVES):
-        raise click.BadParameter(f"name two or more of {', '.join(OBJECTIVES)}", param_hint="--costs")
+    if len(set(costs)) < 2 or not set(costs) <= set(QUANTITIES):
+        raise click.BadParameter(f"name two or more of {', '.join(QUANTITIES)}", param_hint="--costs")
     for path in (csv_path, plot_path):
         if path is not None:
             refuse_unwritable(path)
     predictor = load_predictor(predictor_path)
     modes = modes_for(predictor, device_spec, modes_path)
     prediction = predictor.predict(modes)
-    on_front = front_of(prediction, costs=costs)
-    shown = on_front if as_json or csv_path is not None else on_front[:limit]
-    rows = list(predicted_modes(modes.take(shown), prediction.take(shown)))
+    rows_on_front = front_of(prediction, costs=costs)
+    found, on_front = modes.take(rows_on_front), prediction.take(rows_on_front)
     if csv_path is not None:
-        write_text(csv_path, _csv_of(rows))
+        write_text(csv_path, _csv_of(found, predicted_modes(found, on_front)))
     if plot_path is not None:
-        draw_predicted_front(predictor, modes, prediction, plot_path)
+        about = f"{predictor.workload} on {predictor.device}"
+        draw_predicted_front(prediction, modes, plot_path, title=about)
     if as_json:
+        rows = [_as_json(row) for row in predicted_modes(found, on_front)]
         print_json({**_about(predictor), "costs": costs, "front": rows})
         return
-    title = (
-        f"{len(on_front):,} of {len(modes):,} modes are on the front of {' and '.join(costs)}, as predicted"
-    )
-    print_table(_table(title, rows[:limit], of=len(on_front)))
+    title = f"{len(found):,} of {len(modes):,} modes are on the front of {' and '.join(costs)}, as predicted"
+    print_table(_table(title, found, on_front, limit))
+
+
+def _order(prediction: Prediction, sort: str) -> npt.NDArray[np.intp]:
+    """Return the rows by a quantity, the least first; equal ones stay in order."""
+    values = prediction.of(sort).value
+    if (values != values).any():
+        raise Failure(f"cannot sort by {sort}: the predictor does not have it; profile it, or sort otherwise")
+    return values.argsort(kind="stable")
+
+
+def _as_json(row: PredictedMode) -> dict[str, object]:
+    return {"mode": row.mode, **row.values}
 
 
 def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path: Path | None) -> ModeTable:
@@ -175,39 +187,32 @@ def _about(predictor: AbstractPredictor) -> dict[str, Any]:
     return {"method": predictor.method, "device": predictor.device, "workload": predictor.workload}
 
 
-def _table(title: str, rows: Sequence[PredictedMode], *, of: int) -> Table:
+def _table(title: str, modes: ModeTable, prediction: Prediction, limit: int) -> Table:
+    """Show the first `limit` modes; no more rows are made than are shown."""
     from powertrain.report import Column, Table
+    from powertrain.workflow import predicted_modes, shown_quantities
 
-    knobs = tuple(rows[0].mode) if rows else ()
-    columns = [Column(name=knob) for knob in knobs]
-    columns += [
-        Column(name="time", unit="ms"),
-        Column(name="power", unit="W"),
-        Column(name="energy", unit="J"),
-    ]
+    columns = [Column(name=knob) for knob in modes.knobs]
+    columns += [Column(name=q.name, unit=q.unit) for q in shown_quantities()]
+    first = range(min(limit, len(modes)))
     shown = [
-        (
-            *(f"{value:.10g}" for value in row.mode.values()),
-            ranged(row.time_ms),
-            ranged(row.power_w),
-            ranged(row.energy_j),
-        )
-        for row in rows
+        (*(f"{value:.10g}" for value in row.mode.values()), *map(ranged, row.values.values()))
+        for row in predicted_modes(modes.take(first), prediction.take(first))
     ]
-    hidden = of - len(rows)
+    hidden = len(modes) - len(shown)
     note = f"{hidden:,} more rows; --limit shows them, --csv FILE writes all. " if hidden else ""
     return Table.of(title, columns, shown, note=f"{note}In brackets: 90 % intervals.")
 
 
-def _csv_of(rows: Sequence[PredictedMode]) -> str:
+def _csv_of(modes: ModeTable, rows: Iterable[PredictedMode]) -> str:
+    from powertrain.workflow import shown_quantities
+
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    quantities = tuple(QUANTITIES.values())
-    ends = [f"{name}{end}" for name in quantities for end in ("", "_low", "_high")]
-    writer.writerow([*(rows[0].mode if rows else ()), *ends])
+    ends = [f"{q.column}{end}" for q in shown_quantities() for end in ("", "_low", "_high")]
+    writer.writerow([*modes.knobs, *ends])
     for row in rows:
-        intervals: list[Interval] = [getattr(row, name) for name in quantities]
-        numbers = [number for i in intervals for number in (i.value, i.low, i.high)]
+        numbers = [number for i in row.values.values() for number in (i.value, i.low, i.high)]
         cells = ["" if number != number else f"{number:.10g}" for number in numbers]
         writer.writerow([*(f"{value:.15g}" for value in row.mode.values()), *cells])
     return buffer.getvalue()

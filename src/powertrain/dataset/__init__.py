@@ -1,4 +1,4 @@
-"""Layer 3, memory: profiles in a database, in memory, and in CSV files."""
+"""Memory: profiles in a database, in memory, and in CSV files."""
 
 from __future__ import annotations
 

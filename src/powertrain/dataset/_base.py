@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import final
 
+import numpy as np
 from typing_extensions import Self
 
 from powertrain.errors import UnknownNameError
@@ -61,8 +62,9 @@ class AbstractStore(ABC):
     ) -> ProfileTable:
         """Return the unflagged profiles of one workload as columns, repeats averaged.
 
-        `device` may be left out when the workload was profiled on one device only. Unknown names raise
-        `UnknownNameError` with the nearest ones.
+        Its `ends` are those of all modes in which the device was profiled, for any workload. `device` may be
+        left out when the workload was profiled on one device only. Unknown names raise `UnknownNameError`
+        with the nearest ones.
         """
         counts = self.counts()
         devices = sorted({d for d, w in counts if w == workload})
@@ -76,7 +78,15 @@ class AbstractStore(ABC):
         if device not in devices:
             raise UnknownNameError.of("device", device, devices)
         found = self.profiles(device=device, workload=workload)
-        return ProfileTable.of(found, knobs=knobs).averaged()
+        table = ProfileTable.of(found, knobs=knobs).averaged()
+        return table.within(self._ends(device, table.modes.knobs))
+
+    @final
+    def _ends(self, device: str, knobs: Sequence[str]) -> ModeTable:
+        """Return the smallest and the largest value of each knob over all profiles of a device."""
+        modes = [p.mode for p in self.profiles(device=device) if set(knobs) <= set(p.mode)]
+        values = ModeTable.of(modes, knobs).values
+        return ModeTable(knobs=tuple(knobs), values=np.stack([values.min(axis=0), values.max(axis=0)]))
 
     @final
     def space(self, *, device: str, knobs: Sequence[str]) -> ModeSpace:

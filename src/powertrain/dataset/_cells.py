@@ -14,13 +14,14 @@ from typing import final
 from powertrain.dataset._columns import EXTRA_PREFIX, Column, Role
 from powertrain.errors import CsvError
 from powertrain.files import read_file
+from powertrain.quantities import Quantity, by_column
 from powertrain.space import KNOWN_KNOBS
 
 __all__ = ["Place", "Sheet", "split_rows", "text_of"]
 
 NAN = float("nan")
-_MOST_MHZ, _MOST_W = 100_000.0, 10_000.0
-"""Beyond these a clock was given in kHz or Hz, and a power in mW."""
+_MOST_MHZ = 100_000.0
+"""Beyond this a clock was given in kHz or Hz."""
 _LARGEST_BYTES = 1 << 29
 """Half a gibibyte: some five million rows, which take ten times as much memory once read."""
 _OTHER_SEPARATOR = re.compile("[;\t|]")
@@ -118,16 +119,18 @@ class Sheet:
     def measurements(self, column: Column) -> list[float]:
         """Return a quantity of the profile in its unit, NaN where the cell is empty."""
         values = self._floats(column)
-        strict = column.name in ("time_ms", "power_w")
-        most = _MOST_W if column.name == "power_w" else math.inf
+        quantity = by_column().get(column.name)
+        least = quantity.low if quantity else -math.ulp(0.0)
+        most = quantity.plausible if quantity else math.inf
         for row, value in enumerate(values):
-            if value <= 0 and (strict or value < 0):
-                kind = "zero" if value == 0 else "negative"
+            if value <= least:
+                kind = "zero" if value == 0 else "negative" if least <= 0 and value > -math.inf else "too low"
                 raise self._refused(column, row, f"which is {kind}: {_IF_NOT_MEASURED}")
             if math.isinf(value):
                 raise self._refused(column, row, f"which is infinite: {_IF_NOT_MEASURED}")
             if value > most:
-                raise self._refused(column, row, f"more than {most:g} W: if it is in mW, call it power_mw")
+                assert quantity is not None
+                raise self._refused(column, row, _too_much(quantity))
         return values
 
     def settings(self, column: Column) -> list[float]:
@@ -167,6 +170,13 @@ class Sheet:
                 advice = f"; if the column is no knob, call it {EXTRA_PREFIX}{column.header}"
             raise self._refused(column, numbers.index(None), f"which is not a number{advice}")
         return values if column.convert is None else [column.convert(value) for value in values]
+
+
+def _too_much(quantity: Quantity) -> str:
+    """Say that a value is beyond what its unit can mean, and which spelling has the smaller unit."""
+    spelling = next(iter(quantity.spellings), "")
+    advice = f"if its unit is smaller, call it {spelling}" if spelling else "check its unit"
+    return f"more than {quantity.plausible:g} {quantity.unit}: {advice}"
 
 
 def _number(cell: str) -> float | None:

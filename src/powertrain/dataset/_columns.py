@@ -15,38 +15,23 @@ from typing import final
 
 from powertrain import units
 from powertrain.errors import CsvError, MissingKnobError
+from powertrain.quantities import by_column, measured
 from powertrain.space import KNOWN_KNOBS
 
-__all__ = ["EXTRA_PREFIX", "NUMBERS", "Column", "Role", "columns_of", "header_of"]
+__all__ = ["DURATION", "EXTRA_PREFIX", "Column", "Role", "columns_of", "header_of"]
 
-NUMBERS = ("time_ms", "power_w", "time_rel_se", "power_rel_se", "duration_s")
-"""Columns that are fields of a profile and hold a number or nothing, in the order of writing."""
+DURATION = "duration_s"
+"""The one column of a number that belongs to no quantity: what the measurement cost."""
 
 KNOB_PREFIX, EXTRA_PREFIX = "knob:", "extra:"
 """`knob:x` is the knob x and `extra:x` the extra column x, whatever the name x would make of them."""
 
-_MEASURED = ("time_ms", "power_w")
 _REQUIRED = ("device", "workload")
-_OWN = frozenset((*_REQUIRED, *NUMBERS, "flags"))
 
-_CONVERTED: dict[str, tuple[str, Callable[[float], float]]] = {
-    "time_s": ("time_ms", units.ms_from_s),
-    "time_us": ("time_ms", units.ms_from_us),
-    "power_mw": ("power_w", units.watts_from_milliwatts),
-}
 _CLOCK_UNITS: dict[str, Callable[[float], float]] = {
     "hz": units.mhz_from_hz,
     "khz": units.mhz_from_khz,
     "ghz": units.mhz_from_ghz,
-}
-_REFUSED = {
-    "time": "time_ms or time_s",
-    "time_min": "time_s",
-    "time_h": "time_s",
-    "time_ns": "time_us",
-    "power": "power_w or power_mw",
-    "power_kw": "power_w",
-    "power_uw": "power_mw",
 }
 
 _CLOCK = re.compile(r"(?P<stem>.+)_(?P<unit>hz|khz|ghz)(?P<rest>_.+)?")
@@ -89,6 +74,17 @@ class Column:
     """For an open column: text in it is a mistake rather than a reason to keep it aside."""
 
 
+def _own_names() -> frozenset[str]:
+    """Return the columns that are fields of a profile as they are."""
+    errors = (quantity.se_column for quantity in measured())
+    return frozenset((*_REQUIRED, *by_column(), *errors, DURATION, "flags"))
+
+
+def _converted() -> dict[str, tuple[str, Callable[[float], float]]]:
+    """Return the other spellings of quantities: the column that each stands for, and what converts a cell."""
+    return {name: (q.column, convert) for q in measured() for name, convert in q.spellings.items()}
+
+
 def columns_of(header: Sequence[str], knobs: Sequence[str] | None) -> list[Column]:
     """Return what each column of `header` is for; `knobs` names the knob columns instead of guessing.
 
@@ -100,9 +96,9 @@ def columns_of(header: Sequence[str], knobs: Sequence[str] | None) -> list[Colum
     missing = [name for name in knobs or () if name not in names]
     if missing:
         raise MissingKnobError(f"no column {_quoted(missing)}: it has {', '.join(names)}")
-    measured = [name for name in knobs or () if name in _OWN or name in _CONVERTED]
-    if measured:
-        raise CsvError(f"column {_quoted(measured)} was asked for as a knob, but is a field of every profile")
+    fields = [name for name in knobs or () if name in _own_names() or name in _converted()]
+    if fields:
+        raise CsvError(f"column {_quoted(fields)} was asked for as a knob, but is a field of every profile")
     first = next((i for i, name in enumerate(names) if _is_measured(name)), len(names))
     columns = [_read_name(name, knobs=knobs, after=i > first) for i, name in enumerate(names)]
     _refuse_incomplete(columns, names)
@@ -132,10 +128,11 @@ def _read_name(name: str, *, knobs: Sequence[str] | None = None, after: bool) ->
     for prefix, role in ((KNOB_PREFIX, Role.KNOB), (EXTRA_PREFIX, Role.EXTRA)):
         if name.startswith(prefix) and len(name) > len(prefix):
             return Column(header=name, name=name[len(prefix) :], role=role)
-    if name in _OWN or name in _CONVERTED:
+    if name in _own_names() or name in _converted():
         return _own(name)
-    if name in _REFUSED:
-        raise CsvError(f"column {name!r} has no unit that can be used: rename it {_REFUSED[name]}, converted")
+    refused = {old: new for quantity in measured() for old, new in quantity.refused.items()}
+    if name in refused:
+        raise CsvError(f"column {name!r} has no unit that can be used: rename it {refused[name]}, converted")
     if knobs is not None:
         return Column(header=name, name=name, role=Role.EXTRA)
     return _guessed(name, after=after)
@@ -143,7 +140,7 @@ def _read_name(name: str, *, knobs: Sequence[str] | None = None, after: bool) ->
 
 def _own(name: str) -> Column:
     roles = {"device": Role.DEVICE, "workload": Role.WORKLOAD, "flags": Role.FLAGS}
-    own, convert = _CONVERTED.get(name, (name, None))
+    own, convert = _converted().get(name, (name, None))
     return Column(header=name, name=own, role=roles.get(own, Role.NUMBER), convert=convert)
 
 
@@ -171,7 +168,7 @@ def _knob(name: str) -> Column:
 
 
 def _is_measured(name: str) -> bool:
-    return name in _MEASURED or name in _CONVERTED
+    return name in by_column() or name in _converted()
 
 
 def _is_no_knob(name: str) -> bool:
@@ -196,7 +193,7 @@ def _refuse_incomplete(columns: Sequence[Column], names: Sequence[str]) -> None:
     missing = [name for name in _REQUIRED if name not in own]
     if missing:
         raise CsvError(f"no column {_quoted(missing)}: it has {', '.join(names)}")
-    if not own.intersection(_MEASURED):
+    if not own.intersection(by_column()):
         raise CsvError(f"neither time_ms nor power_w was measured: it has {', '.join(names)}")
     seen: dict[tuple[str, str], str] = {}
     for column in columns:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import final
 
 from powertrain.dataset._cells import Place, Sheet, split_rows, text_of
-from powertrain.dataset._columns import NUMBERS, Column, Role, columns_of, header_of
+from powertrain.dataset._columns import DURATION, Column, Role, columns_of, header_of
 from powertrain.errors import CsvError, DataError, MissingKnobError
 from powertrain.files import why_unwritten, write_file
+from powertrain.quantities import by_column, measured
 from powertrain.records import PowerMode, Profile, ProfileTable
 
 __all__ = ["CsvFile", "read_csv", "write_csv"]
@@ -129,10 +130,11 @@ def _doubts(sheet: Sheet, column: Column, values: Sequence[float], owners: Seque
 
 
 def _profiles(sheet: Sheet, owners: Sequence[Owner], modes: Sequence[PowerMode]) -> list[Profile]:
-    """Return a profile for each row that has a time or a power."""
-    columns = {column.name: column for column in sheet.of_role(Role.NUMBER)}
-    nothing = [NAN] * sheet.n_rows
-    numbers = [sheet.measurements(columns[name]) if name in columns else nothing for name in NUMBERS]
+    """Return a profile for each row in which something was measured, or a flag says why not."""
+    numbers = {column.name: sheet.measurements(column) for column in sheet.of_role(Role.NUMBER)}
+    values = {column: numbers[column] for column in by_column() if column in numbers}
+    errors = {q.column: numbers[q.se_column] for q in measured() if q.se_column in numbers}
+    cost_s = numbers.get(DURATION, [NAN] * sheet.n_rows)
     flags = next((_flags(sheet.text(column)) for column in sheet.of_role(Role.FLAGS)), [()] * sheet.n_rows)
     extras = {column.name: sheet.text(column) for column in sheet.of_role(Role.EXTRA)}
     return [
@@ -140,18 +142,14 @@ def _profiles(sheet: Sheet, owners: Sequence[Owner], modes: Sequence[PowerMode])
             device=owner[0],
             workload=owner[1],
             mode=modes[row],
-            time_ms=time_ms,
-            power_w=power_w,
-            time_rel_se=time_rel_se,
-            power_rel_se=power_rel_se,
-            duration_s=duration_s,
+            values={column: cells[row] for column, cells in values.items()},
+            se={column: cells[row] for column, cells in errors.items()},
+            duration_s=cost_s[row],
             flags=flags[row],
             extra={name: cells[row] for name, cells in extras.items() if cells[row]},
         )
-        for row, (owner, time_ms, power_w, time_rel_se, power_rel_se, duration_s) in enumerate(
-            zip(owners, *numbers, strict=True)
-        )
-        if not (math.isnan(time_ms) and math.isnan(power_w)) or flags[row]
+        for row, owner in enumerate(owners)
+        if flags[row] or not all(math.isnan(cells[row]) for cells in values.values())
     ]
 
 
@@ -240,18 +238,27 @@ def _refuse_unwritable(profiles: Sequence[Profile]) -> None:
             raise DataError(f"CSV cannot keep the flag {flag!r}: flags have no {_BETWEEN_FLAGS!r}")
 
 
+def _numbers(profiles: Sequence[Profile]) -> dict[str, list[float]]:
+    """Return the columns of numbers in the order of writing; time and power always, others where known."""
+    columns = {q.column: [p.values.get(q.column, NAN) for p in profiles] for q in measured()}
+    columns |= {q.se_column: [p.se.get(q.column, NAN) for p in profiles] for q in measured()}
+    columns[DURATION] = [p.duration_s for p in profiles]
+    always = ("time_ms", "power_w")
+    return {n: cells for n, cells in columns.items() if n in always or not all(map(math.isnan, cells))}
+
+
 def _formatted(profiles: Sequence[Profile]) -> str:
     knobs = list(dict.fromkeys(name for p in profiles for name in p.mode))
     extras = list(dict.fromkeys(name for p in profiles for name in p.extra))
-    numbers = [n for n in NUMBERS if n in NUMBERS[:2] or any(not math.isnan(getattr(p, n)) for p in profiles)]
+    numbers = _numbers(profiles)
     flags = any(p.flags for p in profiles)
-    header = ["device", "workload", *(header_of(name, Role.KNOB) for name in knobs), *numbers]
+    header = ["device", "workload", *(header_of(name, Role.KNOB) for name in knobs), *numbers.keys()]
     header += ["flags"] * flags + [header_of(name, Role.EXTRA, taken=knobs) for name in extras]
     rows = [header]
-    for p in profiles:
+    for i, p in enumerate(profiles):
         row = [p.device, p.workload]
         row += [_number(p.mode.get(name, NAN)) for name in knobs]
-        row += [_number(getattr(p, name)) for name in numbers]
+        row += [_number(cells[i]) for cells in numbers.values()]
         row += [_BETWEEN_FLAGS.join(p.flags)] * flags + [p.extra.get(name, "") for name in extras]
         rows.append(row)
     # Before Python 3.13 the csv module leaves a carriage return bare, and a reader ends the row there.

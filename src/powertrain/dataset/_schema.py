@@ -20,6 +20,7 @@ __all__ = [
     "identify",
     "migrate",
     "register_knobs",
+    "register_quantities",
     "transaction",
     "version_of",
 ]
@@ -95,7 +96,36 @@ def _allow_flagged_without_numbers(connection: sqlite3.Connection) -> None:
     _create_view(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create, _allow_flagged_without_numbers)
+def _keep_other_quantities(connection: sqlite3.Connection) -> None:
+    """3: a profile may hold further quantities, and needs no time or power if it does."""
+    connection.execute("DROP VIEW IF EXISTS profiles")
+    connection.execute("DROP INDEX IF EXISTS profile_of_workload")
+    connection.execute("ALTER TABLE profile RENAME TO profile_2")
+    connection.execute("""
+        CREATE TABLE profile (
+            id INTEGER PRIMARY KEY,
+            device TEXT NOT NULL CHECK (device <> ''),
+            workload TEXT NOT NULL CHECK (workload <> ''),
+            mode TEXT NOT NULL,                  -- JSON object: knob -> value, in the mode's order
+            time_ms REAL CHECK (time_ms > 0),    -- NULL: not measured
+            power_w REAL CHECK (power_w > 0),
+            time_rel_se REAL CHECK (time_rel_se >= 0),
+            power_rel_se REAL CHECK (power_rel_se >= 0),
+            duration_s REAL CHECK (duration_s >= 0),
+            flags TEXT NOT NULL DEFAULT '[]',    -- JSON array of text
+            extra TEXT NOT NULL DEFAULT '{}',    -- JSON object: column -> text
+            added_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+            others TEXT NOT NULL DEFAULT '{}',   -- JSON object: column of another quantity -> number
+            CHECK (time_ms IS NOT NULL OR power_w IS NOT NULL OR flags <> '[]' OR others <> '{}')
+        )""")
+    connection.execute("INSERT INTO profile SELECT *, '{}' FROM profile_2")
+    connection.execute("DROP TABLE profile_2")
+    connection.execute("CREATE INDEX profile_of_workload ON profile (workload, device)")
+    connection.execute("CREATE TABLE quantity (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
+    _create_view(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create, _allow_flagged_without_numbers, _keep_other_quantities)
 """Migration i leads from schema version i to i + 1."""
 
 
@@ -162,24 +192,48 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MI
 
 def register_knobs(connection: sqlite3.Connection, names: Iterable[str]) -> None:
     """Give every new knob a column in the view; to be called inside the transaction that first uses it."""
-    known = {name for (name,) in connection.execute("SELECT name FROM knob")}
+    _register(connection, "knob", names)
+
+
+def register_quantities(connection: sqlite3.Connection, columns: Iterable[str]) -> None:
+    """Give every new quantity a column in the view, as `register_knobs` does."""
+    _register(connection, "quantity", columns)
+
+
+def _register(connection: sqlite3.Connection, table: str, names: Iterable[str]) -> None:
+    known = set(_names(connection, table))
     new = [name for name in dict.fromkeys(names) if name not in known]
     if new:
-        connection.executemany("INSERT INTO knob (name) VALUES (?)", ((name,) for name in new))
+        connection.executemany(f"INSERT INTO {table} (name) VALUES (?)", ((name,) for name in new))
         _create_view(connection)
 
 
+def _names(connection: sqlite3.Connection, table: str) -> list[str]:
+    return [name for (name,) in connection.execute(f"SELECT name FROM {table} ORDER BY position")]
+
+
 def _create_view(connection: sqlite3.Connection) -> None:
-    knobs = [name for (name,) in connection.execute("SELECT name FROM knob ORDER BY position")]
-    columns = ["id", "device", "workload", *map(_knob_column, knobs), *_AFTER_KNOBS]
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    others = _names(connection, "quantity") if "quantity" in tables else []
+    columns = [
+        *("id", "device", "workload"),
+        *map(_knob_column, _names(connection, "knob")),
+        *_AFTER_KNOBS[:2],
+        *(_json_column("others", name, name) for name in others),
+        *_AFTER_KNOBS[2:],
+    ]
     connection.execute("DROP VIEW IF EXISTS profiles")
     connection.execute(f"CREATE VIEW profiles AS SELECT {', '.join(columns)} FROM profile")
 
 
 def _knob_column(name: str) -> str:
-    column = f"knob:{name}" if name.lower() in _OWN_COLUMNS else name
+    return _json_column("mode", name, f"knob:{name}" if name.lower() in _OWN_COLUMNS else name)
+
+
+def _json_column(column: str, key: str, name: str) -> str:
     # json_each rather than json_extract, whose paths cannot name a key with a quote in it.
-    return f"(SELECT value FROM json_each(profile.mode) WHERE key = {_text(name)}) AS {_identifier(column)}"
+    value = f"(SELECT value FROM json_each(profile.{column}) WHERE key = {_text(key)})"
+    return f"{value} AS {_identifier(name)}"
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

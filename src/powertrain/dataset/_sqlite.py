@@ -18,6 +18,7 @@ from typing import Any, final
 
 from typing_extensions import override
 
+from powertrain import quantities
 from powertrain.dataset import _schema
 from powertrain.dataset._base import AbstractStore
 from powertrain.errors import CorruptStoreError, DataError, NewerStoreError, PowerTrainError, StoreError
@@ -27,7 +28,7 @@ __all__ = ["SqliteStore"]
 
 _MAGIC = b"SQLite format 3\0"
 _NUMBERS = ("time_ms", "power_w", "time_rel_se", "power_rel_se", "duration_s")
-_COLUMNS = ("device", "workload", "mode", *_NUMBERS, "flags", "extra")
+_COLUMNS = ("device", "workload", "mode", *_NUMBERS, "flags", "extra", "others")
 _INSERT = f"INSERT INTO profile ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 _SELECT = f"SELECT id, {', '.join(_COLUMNS)} FROM profile"
 
@@ -74,8 +75,10 @@ class SqliteStore(AbstractStore):
         listed = list(profiles)
         rows = [_row(profile) for profile in listed]
         knobs = dict.fromkeys(name for profile in listed for name in profile.mode)
+        others = dict.fromkeys(column for profile in listed for column in _others(profile))
         with self._writing() as connection:
             _schema.register_knobs(connection, knobs)
+            _schema.register_quantities(connection, others)
             connection.executemany(_INSERT, rows)
         return len(rows)
 
@@ -189,14 +192,16 @@ class SqliteStore(AbstractStore):
             raise StoreError(f"cannot use {self.path}: {reason}; check its folder and the disk") from error
 
     def _profile(self, row: tuple[Any, ...]) -> Profile:
-        number, device, workload, mode, *numbers, flags, extra = row
+        number, device, workload, mode, *numbers, flags, extra, others = row
         try:
+            more, unknown = _sorted_out(json.loads(others)) if others != "{}" else ({}, {})
             return Profile(
                 device=device,
                 workload=workload,
                 mode=PowerMode(json.loads(mode)),
                 flags=tuple(json.loads(flags)),
-                extra=dict(json.loads(extra)),
+                extra={**json.loads(extra), **unknown},
+                **more,
                 **{name: value for name, value in zip(_NUMBERS, numbers, strict=True) if value is not None},
             )
         except (ValueError, TypeError, PowerTrainError) as error:
@@ -251,6 +256,7 @@ def _row(profile: Profile) -> tuple[object, ...]:
         "mode": _json(dict(profile.mode)),
         "flags": _json(list(profile.flags)),
         "extra": _json(dict(profile.extra)),
+        "others": _json(_others(profile)),
     }
     for name in (profile.device, profile.workload, *profile.mode):
         if "\0" in name:
@@ -261,6 +267,20 @@ def _row(profile: Profile) -> tuple[object, ...]:
         bad = error.object[error.start : error.end]
         raise DataError(f"{bad!r} in a name or an extra cannot be kept as UTF-8: rename it") from None
     return tuple(texts[name] if name in texts else float(getattr(profile, name)) for name in _COLUMNS)
+
+
+def _others(profile: Profile) -> dict[str, float]:
+    """Return the quantities, and their standard errors, that have no column of their own."""
+    errors = {quantities.by_column()[column].se_column: se for column, se in profile.se.items()}
+    return {name: x for name, x in {**profile.values, **errors}.items() if name not in _NUMBERS}
+
+
+def _sorted_out(others: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """Tell the quantities that this version knows from those that it does not, which become extras."""
+    measured = quantities.measured()
+    known = {*(q.column for q in measured), *(q.se_column for q in measured)}
+    numbers = {name: float(value) for name, value in others.items() if name in known}
+    return numbers, {name: str(value) for name, value in others.items() if name not in known}
 
 
 def _json(value: object) -> str:

@@ -17,7 +17,9 @@ from powertrain.devices._base import (
 from powertrain.devices._clock import Clock, MonotonicClock, VirtualClock
 from powertrain.devices._hold import Holder, Settings, Terminated
 from powertrain.devices._journal import Journal
+from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening, ServiceNeeds
 from powertrain.devices._live import live
+from powertrain.devices._reasons import Reason, Why
 
 __all__ = [
     "SIMULATED_SUFFIX",
@@ -25,13 +27,19 @@ __all__ = [
     "AbstractLiveDevice",
     "AbstractTabulatedDevice",
     "Clock",
+    "DeviceKind",
+    "DeviceSpec",
     "Holder",
     "Journal",
     "MonotonicClock",
+    "Opening",
     "PowerReading",
+    "Reason",
+    "ServiceNeeds",
     "Settings",
     "Terminated",
     "VirtualClock",
+    "Why",
     "is_simulated",
     "live",
 ]

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+import numpy.typing as npt
+
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Holder
-from powertrain.errors import DeviceError, MissingKnobError, UnknownNameError
+from powertrain.devices._reasons import Reason
+from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.workloads import Job
@@ -59,8 +63,26 @@ class AbstractDevice(ABC):
         """Return all modes that exist, `(n_modes, n_knobs)`, distinct, columns in the order of `space`.
 
         With a workload, only those in which it can be measured (a replay lacks the others). An unknown
-        workload raises `UnknownNameError`.
+        workload raises `UnknownNameError`, and a space that is too large to list `LargeSpaceError`.
         """
+
+    def exist(self, modes: ModeTable) -> npt.NDArray[np.bool_]:
+        """Tell which of some modes of `space` the device has, `(n_modes,)` booleans; all of them by default.
+
+        A space too large to list is planned with it.
+        """
+        return np.ones(len(modes), dtype=bool)
+
+    @final
+    def count(self, *, workload: str | None = None) -> int:
+        """Return how many modes there are, as `modes` would list them.
+
+        Of a space that is too large to list it is the number of combinations, some of which may not exist.
+        """
+        try:
+            return len(self.modes(workload=workload))
+        except LargeSpaceError:
+            return self.space.size
 
     @abstractmethod
     def workloads(self) -> tuple[str, ...]:
@@ -86,6 +108,7 @@ class AbstractDevice(ABC):
         A knob that the device would silently ignore is a setting that the user believes to be in force.
         """
         own = self.space.names
+        # Both are compared: a knob that is given twice makes the sets equal and the lengths differ.
         if set(modes.knobs) != set(own) or len(modes.knobs) != len(own):
             raise MissingKnobError(
                 f"the modes have the knobs {', '.join(modes.knobs) or 'none'}; "
@@ -141,6 +164,8 @@ class AbstractLiveDevice(AbstractDevice):
     """What tells how long something took here."""
     rails: tuple[str, ...]
     """Rails or counters that `read_power` adds up, by their labels; none where power cannot be read."""
+    missing: tuple[Reason, ...] = ()
+    """Knobs and sensors that a device of its kind might have and this one does not offer here, with why."""
     _holder: Holder
 
     @property
@@ -153,11 +178,16 @@ class AbstractLiveDevice(AbstractDevice):
         """Time after a change of mode before which power and clocks may be the old mode's [s]."""
         return 0.0
 
+    @property
+    def key(self) -> str:
+        """What tells this device from all others of the machine, whichever process opened it and how."""
+        return self._holder.key
+
     @final
     def hold(self, mode: PowerMode) -> AbstractContextManager[None]:
         """Put the device into a mode while the context lasts; the state before comes back on every way out.
 
-        Ctrl-C, SIGTERM and SIGHUP are such ways. What SIGKILL leaves behind is given back when the device is
+        Ctrl-C, SIGTERM and SIGHUP are such ways. What SIGKILL leaves behind is restored when the device is
         held the next time, or by `restore`.
 
         Raises:
@@ -175,14 +205,14 @@ class AbstractLiveDevice(AbstractDevice):
 
     @final
     def restore(self) -> bool:
-        """Give back what a dead process left behind; return whether there was anything."""
+        """Restore what a dead process left behind; return whether there was anything."""
         return self._holder.restore()
 
     @final
     def still_holds(self) -> str:
         """Return why the mode that is held is no longer in force, empty if it is as far as can be told.
 
-        Something else may have set the device meanwhile, or a signal may have given it back.
+        Something else may have set the device meanwhile, or a signal may have restored it.
         """
         return self._holder.lost()
 
@@ -230,10 +260,11 @@ def check_mode(mode: PowerMode, space: ModeSpace, device: str) -> None:
     """
     if set(mode) != set(space.names):
         raise MissingKnobError(
-            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: give "
-            "exactly these"
+            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: "
+            "give exactly these"
         )
     for knob in space.knobs:
+        # `index` forgives the last digits of a number that went through a file, and nothing else.
         try:
             knob.index(mode[knob.name])
         except ValueError as error:

@@ -19,6 +19,9 @@ __all__ = ["Clock", "MonotonicClock", "VirtualClock"]
 class Clock(ABC):
     """Time that only goes forward."""
 
+    virtual: bool = False
+    """Whether it stands still unless somebody sleeps on it."""
+
     @abstractmethod
     def now_s(self) -> float:
         """Return the seconds since some fixed moment."""
@@ -79,6 +82,8 @@ class MonotonicClock(Clock):
 @final
 class VirtualClock(Clock):
     """Time that passes when somebody sleeps, and costs nothing; what is due happens in between, in order."""
+
+    virtual = True
 
     def __init__(self, start_s: float = 0.0) -> None:
         self._now_s = start_s

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
+from powertrain.devices._reasons import Reason, refuse_missing
 from powertrain.errors import DeviceError, UnknownNameError
 from powertrain.space import SOFTWARE_KNOBS, Knob, ModeSpace
 
@@ -38,13 +39,23 @@ class KnobOptions:
                 raise DeviceError(f"{part!r} is not KNOB=VALUE,VALUE as in batch_size=8,16")
             self._values[knob] = tuple(_value(knob, value) for value in values.split(","))
 
-    def space(self, hardware: Mapping[str, tuple[float, ...]], *, device: str) -> ModeSpace:
+    def space(
+        self, hardware: Mapping[str, tuple[float, ...]], *, device: str, missing: Sequence[Reason] = ()
+    ) -> ModeSpace:
         """Return the space of hardware knobs, narrowed, and of the software knobs that were asked for.
+
+        Args:
+            hardware: The knobs of the device with their values.
+            device: Its spec, for messages.
+            missing: Knobs that it might have and does not offer, with the reasons.
 
         Raises:
             UnknownNameError: A knob is neither.
-            DeviceError: A value is none of the hardware knob's.
+            DevicePermissionError: A knob is missing for want of a permission.
+            DeviceError: A knob is missing for another reason, or a value is none of the hardware knob's.
         """
+        refuse_missing(self._values, missing, offered=hardware, device=device)
+        # Hardware comes first, in the device's order; the training's own knobs follow as they were asked for.
         knobs = {name: Knob(name=name, values=values) for name, values in hardware.items()}
         for name, values in self._values.items():
             if name in knobs:
@@ -63,6 +74,7 @@ def _value(knob: str, text: str) -> float:
         value = float(text)
     except ValueError:
         raise DeviceError(f"{knob}={text}: give a number{_names(knob)}") from None
+    # Hardware's values are checked against its tables; these knobs have none.
     least = {"batch_size": 1, "loader_workers": 0, "precision": 0, "compile": 0}.get(knob)
     if least is not None and (value < least or not value.is_integer()):
         raise DeviceError(f"{knob}={text}: give a whole number of at least {least}{_names(knob)}")

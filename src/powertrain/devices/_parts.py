@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, final
 
 from typing_extensions import override
 
 from powertrain.devices._base import check_mode
+from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Settings
+from powertrain.devices._reasons import Reason, error_of, refuse_missing
+from powertrain.errors import DeviceError, UnreachableModeError
 from powertrain.records import PowerMode
 from powertrain.space import ModeSpace
 
-__all__ = ["Part", "PartedSettings"]
+__all__ = ["SETTLE_S", "Part", "PartedSettings", "knobs_of", "lasting_parts", "missing_of", "restore_parts"]
+
+logger = logging.getLogger(__name__)
+
+SETTLE_S = 0.2
+"""Between the two times that everything is read back: what undoes a setting at once is seen in between."""
 
 
 class Part(ABC):
-    """What sets some of a device's knobs."""
+    """What sets some of a device's knobs.
+
+    A part is used in this order: `check`, `save`, `prepare`, `write`, `lost` at any time, `put_back`.
+    """
 
     name: str
     """Under which its state is kept in the journal."""
     knobs: Mapping[str, tuple[float, ...]]
-    """The knobs it sets here and now, with their values; none where it may not."""
+    """The knobs that it sets here and now, with their values; none where it may not."""
+    missing: tuple[Reason, ...] = ()
+    """The knobs that it might set and does not offer here, with the reasons."""
     outlives_process: bool
     """Whether what it writes stays after the death of the process."""
+    comes_first: bool = False
+    """Whether it has to be written before the other parts can show their whole state.
+
+    A processor that is off line, for example, has no clock to be saved.
+    """
+
+    def check(self, mode: PowerMode) -> None:
+        """Refuse a mode that its knobs' values do not make together; most parts take any."""
+        del mode
 
     @abstractmethod
-    def save(self) -> Any:
-        """Return the present state as a JSON value."""
+    def save(self) -> Mapping[str, Any]:
+        """Return the present state as JSON values, by names that stay the same."""
+
+    def prepare(self) -> None:
+        """Bring into view what is about to be set, by settings that `save` returns at any time.
+
+        A GPU without power shows no clocks, so `save` can miss some before this.
+        """
+        return
+
+    def changes(self, mode: PowerMode) -> Iterable[str]:
+        """Return the names, as in `save`, of what `write` changes and what may not show its present value."""
+        del mode
+        return ()
 
     @abstractmethod
     def write(self, mode: PowerMode) -> None:
@@ -42,47 +78,178 @@ class Part(ABC):
     def put_back(self, saved: Any) -> None:
         """Bring back a state that `save` returned."""
 
+    def differences(self, saved: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what shows another value after `put_back` than was asked for, one sentence each."""
+        del saved
+        return ()
+
+    def reserved(self) -> AbstractContextManager[None]:
+        """Keep others from its settings while the context lasts, where the journal's lock does not."""
+        return nullcontext()
+
     @abstractmethod
     def notes(self) -> tuple[str, ...]:
-        """Return what works and what is missing and why, one sentence each."""
+        """Return how its knobs are set, one sentence each; what is missing is told elsewhere."""
 
 
 @final
 class PartedSettings(Settings):
-    """Writes the parts in their order, and puts them back in the opposite one."""
+    """Writes the parts in their order, and restores them in the opposite one.
 
-    def __init__(self, parts: Sequence[Part], *, space: ModeSpace, device: str) -> None:
-        """Take the parts that have knobs in the space; software knobs are the training's."""
-        self._parts = [part for part in parts if any(knob in space.names for knob in part.knobs)]
-        self._space, self._device = space, device
-        self.outlives_process = any(part.outlives_process for part in self._parts)
+    Whatever a part does, these hold: nothing is written before its state was saved and kept; all parts are
+    read back after the last was written, twice; every part is restored, also after another one refused.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        space: ModeSpace,
+        device: str,
+        clock: Clock,
+        missing: Sequence[Reason] = (),
+    ) -> None:
+        """Take the parts of a device.
+
+        Args:
+            parts: In the order in which they are written. Those without knobs are restored and never set: a
+                journal may have a state of theirs, from a process that was allowed more.
+            space: The device's; its software knobs are the training's.
+            device: Its name, for messages.
+            clock: Lets settings settle.
+            missing: Knobs that the device might have and does not offer, with the reasons.
+        """
+        self._all = list(parts)
+        self._set = [part for part in parts if part.knobs]
+        self._space, self._device, self._clock, self._missing = space, device, clock, missing
+        self._saved: dict[str, dict[str, Any]] = {}
+        self._keep: Callable[[Mapping[str, Any]], None] | None = None
+        self.outlives_process = any(part.outlives_process for part in self._set)
+
+    @override
+    def kept_by(self, keep: Callable[[Mapping[str, Any]], None]) -> None:
+        self._keep = keep
 
     @override
     def check(self, mode: PowerMode) -> None:
+        offered = {knob.name: knob for knob in self._space.knobs}
+        refuse_missing(mode, self._missing, offered=offered, device=self._device)
         check_mode(mode, self._space, self._device)
+        for part in self._set:
+            part.check(mode)
 
     @override
     def save(self) -> Mapping[str, Any]:
-        return {part.name: part.save() for part in self._parts}
+        self._saved = {part.name: dict(part.save()) for part in self._set}
+        return self._saved
 
     @override
     def write(self, mode: PowerMode) -> None:
-        for part in self._parts:
+        first = [part for part in self._set if part.comes_first]
+        others = [part for part in self._set if not part.comes_first]
+        # Processors on line, then the GPU's power: only then do their clocks show what is to be restored.
+        for part in first:
             part.write(mode)
+        for part in others:
+            part.prepare()
+        self._keep_what_came_into_view(others)
+        self._refuse_unsaved(others, mode)
+        for part in others:
+            part.write(mode)
+        self._read_back(mode)
+        if self.outlives_process:  # nobody else sets what belongs to this process alone
+            self._clock.sleep_s(SETTLE_S)
+            self._read_back(mode)
 
     @override
     def lost(self, mode: PowerMode) -> str:
-        return "; ".join(filter(None, (part.lost(mode) for part in self._parts)))
+        return "; ".join(filter(None, (part.lost(mode) for part in self._set)))
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
-        failed: list[Exception] = []
-        for part in reversed(self._parts):
-            if part.name not in saved:
-                continue
-            try:
-                part.put_back(saved[part.name])
-            except Exception as error:  # one part that fails must not keep the others from being given back
-                failed.append(error)
-        if failed:
-            raise failed[0]
+        restore_parts(self._all, saved)
+
+    @override
+    @contextmanager
+    def reserved(self) -> Generator[None]:
+        with ExitStack() as stack:
+            for part in self._set:
+                stack.enter_context(part.reserved())
+            yield
+
+    def _read_back(self, mode: PowerMode) -> None:
+        if lost := self.lost(mode):
+            raise UnreachableModeError(
+                f"{lost}: something else sets it, such as nvpmodel or another service of this machine"
+            )
+
+    def _keep_what_came_into_view(self, parts: Iterable[Part]) -> None:
+        """Add state that did not show before to what was saved, before any of it is changed."""
+        came = False
+        for part in parts:
+            before = self._saved[part.name]
+            new = {name: value for name, value in part.save().items() if name not in before}
+            came = came or bool(new)
+            before |= new
+        if came and self._keep is not None:
+            self._keep(self._saved)
+
+    def _refuse_unsaved(self, parts: Iterable[Part], mode: PowerMode) -> None:
+        """Refuse to change what nobody could restore."""
+        for part in parts:
+            saved = self._saved[part.name]
+            if lacking := [name for name in part.changes(mode) if name not in saved]:
+                raise UnreachableModeError(
+                    f"{lacking[0]} does not tell what it is set to, so it is not changed: nobody could "
+                    "restore it"
+                )
+
+
+def restore_parts(parts: Sequence[Part], saved: Mapping[str, Any]) -> None:
+    """Restore what parts saved, the last first; a part that fails does not keep the others from it.
+
+    Raises:
+        DeviceError: A part failed; the first that did, and the others are logged.
+    """
+    failed: list[Exception] = []
+    for part in reversed(parts):
+        if part.name not in saved:
+            continue
+        try:
+            part.put_back(saved[part.name])
+        except (
+            Exception
+        ) as error:  # the boundary between parts: whatever one of them does, all get their turn
+            failed.append(error)
+            continue
+        for difference in part.differences(saved[part.name]):
+            logger.info("%s", difference)
+    for error in failed[1:]:
+        logger.error("this was not restored either: %s", error)
+    if failed:
+        raise failed[0]
+
+
+def knobs_of(parts: Iterable[Part]) -> dict[str, tuple[float, ...]]:
+    """Return the knobs of some parts with their values, in the order of the parts."""
+    return {name: values for part in parts for name, values in part.knobs.items()}
+
+
+def missing_of(parts: Iterable[Part]) -> tuple[Reason, ...]:
+    """Return what some parts do not offer, with the reasons; another of them may offer it."""
+    return tuple(reason for part in parts for reason in part.missing)
+
+
+def lasting_parts(parts: Iterable[Part], *, device: str) -> tuple[Part, ...]:
+    """Return the parts whose settings concern more than this process: what can be held for another one.
+
+    Raises:
+        DeviceError: None of them has a knob; the message says why the first does not.
+    """
+    lasting = tuple(part for part in parts if part.outlives_process)
+    if knobs_of(lasting):
+        return lasting
+    reason = next(iter(missing_of(lasting)), None)
+    if reason is not None:
+        raise error_of(reason, device=device)
+    raise DeviceError(f"{device} has no knob that one process could hold for another: open it there")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from powertrain.plain import to_plain
@@ -47,6 +48,8 @@ class ErrorRow:
     coverage90_time: float
     """Share of true times inside the central 90 % interval [%]; NaN for a method without error bars."""
     coverage90_power: float
+    others: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The same scores of further quantities, as in `temperature_mae`; absolute errors are in the unit."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as one flat mapping that JSON can hold."""
@@ -74,7 +77,7 @@ class ChoiceRow:
     power_w: float = NAN
     """True power of the chosen mode [W]."""
     best_time_ms: float = NAN
-    """True time of the best mode that keeps the limit [ms]; known without a choice, too."""
+    """True time of the best mode that keeps the limit [ms]; also known where nothing was chosen."""
     time_penalty_pct: float = NAN
     """How much slower the chosen mode is than the best [%]; negative if faster by breaking the limit."""
     excess_w: float = NAN
@@ -89,4 +92,5 @@ class ChoiceRow:
 
 def _flat(method: str, case: Case, row: object) -> dict[str, Any]:
     scores = {key: value for key, value in to_plain(row).items() if key not in ("method", "case")}
-    return {"method": method, **to_plain(case), **scores}
+    others = scores.pop("others", {})
+    return {"method": method, **to_plain(case), **scores, **others}

@@ -21,12 +21,13 @@ from powertrain.evaluation._choices import (
 )
 from powertrain.evaluation._plan import EvaluationPlan, Tables, Target, resolve
 from powertrain.evaluation._rows import Case, ChoiceRow, ErrorRow
-from powertrain.evaluation._scores import coverage90, mape, p95_ape
+from powertrain.evaluation._scores import coverage90, mape, mean_absolute_error, p95_ape
 from powertrain.evaluation._summary import Summary, summarise
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.plain import to_plain
 from powertrain.planning import plan_modes
 from powertrain.progress import Progress as Progress
+from powertrain.quantities import POWER, TIME
 from powertrain.records import Prediction, ProfileTable
 from powertrain.space import ModeSpace
 
@@ -205,10 +206,8 @@ class _Trial:
         table = self.target.table
         started_s = time.perf_counter()
         # The device's knob ranges are known to anyone who profiles it; what it does in them is not.
-        space = ModeSpace.spanned_by(table.modes)
-        predictor = predictor_class.transfer(
-            references, table.take(self.profiled), space=space, seed=self.case.seed
-        )
+        shown = table.take(self.profiled).within(ModeSpace.spanned_by(table.modes).ends())
+        predictor = predictor_class.transfer(references, shown, seed=self.case.seed)
         fitted_s = time.perf_counter()
         prediction = predictor.predict(table.modes)
         predicted_s = time.perf_counter()
@@ -219,6 +218,7 @@ class _Trial:
 
     def _errors(self, method: str, prediction: Prediction, *, fit_s: float, predict_s: float) -> ErrorRow:
         table = self.target.table
+        # A mode that was profiled says nothing of how well others are predicted.
         unseen = np.ones(len(table), dtype=bool)
         unseen[self.profiled] = False
         truth, guess = table.take(unseen), prediction.take(unseen)
@@ -233,6 +233,7 @@ class _Trial:
             predict_s=predict_s,
             coverage90_time=coverage90(truth.time_ms, guess.time_ms, guess.time_rel_sd),
             coverage90_power=coverage90(truth.power_w, guess.power_w, guess.power_rel_sd),
+            others=_other_scores(truth, guess),
         )
 
     def _choices(self, method: str, prediction: Prediction) -> list[ChoiceRow]:
@@ -259,6 +260,7 @@ class _Trial:
         limits_w = self.target.limits_w
         if not len(limits_w):
             return []
+        # Rows of the target become rows of its part whose time and power are both known.
         place = np.cumsum(both) - 1
         profiled = place[self.profiled[both[self.profiled]]]
         choosers = {OBSERVED: by_observed(truth, profiled), MAXIMUM: by_maximum(truth.modes)}
@@ -273,3 +275,21 @@ class _Trial:
         table = self.target.table
         both = np.isfinite(table.time_ms) & np.isfinite(table.power_w)
         return table.take(both), both
+
+
+def _other_scores(truth: ProfileTable, guess: Prediction) -> dict[str, float]:
+    """Return the errors of whatever was measured besides time and power, by the names of their scores."""
+    scores: dict[str, float] = {}
+    for quantity in truth.measured:
+        if quantity in (TIME, POWER):
+            continue
+        true, predicted = truth.columns[quantity.column], guess.of(quantity)
+        if quantity.is_log:
+            scores[f"{quantity.name}_mape"] = mape(true, predicted.value)
+            scores[f"{quantity.name}_p95_ape"] = p95_ape(true, predicted.value)
+        else:
+            scores[f"{quantity.name}_mae"] = mean_absolute_error(true, predicted.value)
+        scores[f"coverage90_{quantity.name}"] = coverage90(
+            true, predicted.value, predicted.sd, is_log=quantity.is_log
+        )
+    return scores

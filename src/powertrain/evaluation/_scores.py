@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from powertrain.intervals import Z_CENTRAL
-from powertrain.records import FloatArray
+from powertrain.records import Z90, FloatArray
 
 __all__ = [
     "absolute_percentage_errors",
     "coverage90",
     "excess_w",
     "mape",
+    "mean_absolute_error",
     "p95_ape",
     "percentage",
     "time_penalty",
@@ -28,6 +28,7 @@ def absolute_percentage_errors(true: FloatArray, predicted: FloatArray) -> Float
     return 100.0 * np.abs(predicted[known] / true[known] - 1.0)
 
 
+# A method that leaves out hard modes must not look better for it: one missing prediction makes a score NaN.
 def mape(true: FloatArray, predicted: FloatArray) -> float:
     """Return the mean absolute percentage error; NaN where no truth is known or a prediction is missing."""
     errors = absolute_percentage_errors(true, predicted)
@@ -42,23 +43,30 @@ def p95_ape(true: FloatArray, predicted: FloatArray) -> float:
     return float(np.percentile(errors, 95))
 
 
-def coverage90(true: FloatArray, predicted: FloatArray, rel_sd: FloatArray) -> float:
+def mean_absolute_error(true: FloatArray, predicted: FloatArray) -> float:
+    """Return the mean absolute error in the unit of the quantity, NaN as in `mape`."""
+    known = np.isfinite(true)
+    return float(np.abs(predicted[known] - true[known]).mean()) if known.any() else float("nan")
+
+
+def coverage90(true: FloatArray, predicted: FloatArray, sd: FloatArray, *, is_log: bool = True) -> float:
     """Return the share of truths inside the central 90 % interval.
 
-    The interval is that of `powertrain.records.Prediction`: normal in the logarithm. Without error bars, or
-    with one missing, NaN.
+    The interval is that of `powertrain.records.Estimate`: normal in the logarithm with `is_log`. Without
+    error bars, or with one missing, NaN.
     """
     known = np.isfinite(true)
-    if not known.any() or not np.isfinite(rel_sd[known]).all() or not np.isfinite(predicted[known]).all():
+    if not known.any() or not np.isfinite(sd[known]).all() or not np.isfinite(predicted[known]).all():
         return float("nan")
-    distance = np.abs(np.log(true[known] / predicted[known]))
-    return percentage(distance <= Z_CENTRAL * rel_sd[known])
+    # The interval is symmetric on the quantity's own scale, so its two ends are one comparison.
+    off = np.log(true[known] / predicted[known]) if is_log else true[known] - predicted[known]
+    return percentage(np.abs(off) <= Z90 * sd[known])
 
 
 def time_penalty(*, time_ms: float, best_time_ms: float) -> float:
     """Return by how much the chosen mode is slower than the true optimum.
 
-    Negative where the choice broke the limit that the optimum keeps, and is faster for it.
+    It is negative where the choice broke the limit that the optimum keeps, and is faster for that reason.
     """
     return 100.0 * (time_ms / best_time_ms - 1.0)
 

@@ -1,4 +1,4 @@
-"""Prediction: from the profiles of a workload, and of others, to its time and power in any mode."""
+"""Prediction: from profiles of a workload, and of others, to its time and power in every mode."""
 
 from __future__ import annotations
 

@@ -9,19 +9,35 @@ from typing import ClassVar, final
 
 from typing_extensions import Self
 
+from powertrain.errors import CheckpointError
 from powertrain.models._checkpoint import Checkpoint, restoring
 from powertrain.models._container import read_checkpoint, write_checkpoint
+from powertrain.quantities import Quantity, by_column
 from powertrain.records import ModeTable, Prediction, ProfileTable
-from powertrain.space import ModeSpace
 
-__all__ = ["AbstractPredictor"]
+__all__ = ["AbstractPredictor", "known_quantity"]
+
+
+def known_quantity(column: str, *, source: object) -> Quantity:
+    """Return the quantity that a predictor file names by its column.
+
+    Raises:
+        CheckpointError: This version has no such quantity.
+    """
+    known = by_column()
+    if column not in known:
+        raise CheckpointError(
+            f"{source} predicts {column!r}, which this version does not know ({', '.join(known)}): "
+            "fit it again"
+        )
+    return known[column]
 
 
 class AbstractPredictor(ABC):
-    """Maps modes to time and power for one workload on one device.
+    """Maps modes to time, power and whatever else was measured, for one workload on one device.
 
-    A predictor is made whole by `fit` or `transfer` and never changes afterwards. Where the profiles have no
-    time (or no power) it predicts NaN for that quantity.
+    `fit` and `transfer` return a complete predictor, which never changes afterwards. A quantity that no
+    profile has is predicted as NaN.
     """
 
     method: ClassVar[str]
@@ -36,11 +52,10 @@ class AbstractPredictor(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, profiles: ProfileTable, *, space: ModeSpace | None = None, seed: int = 0) -> Self:
+    def fit(cls, profiles: ProfileTable, *, seed: int = 0) -> Self:
         """Learn one workload from its own profiles alone.
 
-        `space` tells the device's own knob ranges where the profiles do not reach them; methods that have no
-        use for it ignore it.
+        Where the profiles do not reach the ends of the device's knobs, `profiles.ends` tells them.
         """
 
     @classmethod
@@ -50,7 +65,6 @@ class AbstractPredictor(ABC):
         references: Sequence[AbstractPredictor],
         profiles: ProfileTable,
         *,
-        space: ModeSpace | None = None,
         seed: int = 0,
     ) -> Self:
         """Learn a workload from a few profiles and from predictors of other workloads or devices.

@@ -32,10 +32,13 @@ from powertrain.models._checkpoint import Checkpoint, shortened
 __all__ = ["FORMAT", "FORMAT_VERSION", "peek_method", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = "powertrain-predictor"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of the files that are written: 2 has records where version 1, of PowerTrain 0.3.0, had coded numbers."""
+READABLE = (1, 2)
+"""Format versions of the files that are read; each method reads the older forms of its own entries."""
 LARGEST_BYTES = 256 << 20
-LARGEST_HEADER_BYTES = 1 << 20
-MOST_MEMBERS = 1000
+LARGEST_HEADER_BYTES = 4 << 20
+MOST_MEMBERS = 10_000
 LARGEST_DIRECTORY_BYTES = 1 << 20
 """Of the list of members at the end of the file, before it is read."""
 _HEADER = "header.json"
@@ -216,10 +219,11 @@ def _header(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a predictor file but another zip: give what --out wrote")
     found_version = header.get("format_version")
-    if found_version != FORMAT_VERSION:
+    if found_version not in READABLE:
+        readable = " and ".join(map(str, READABLE))
         raise CheckpointError(
             f"{path} has format version {shortened(found_version)}, written by {_author(header)}; powertrain "
-            f"{_own_version()} reads version {FORMAT_VERSION}: use that version, or fit it again with this"
+            f"{_own_version()} reads versions {readable}: use that version, or fit it again with this"
         )
     if not isinstance(header.get("method"), str) or not isinstance(header.get("arrays"), list):
         raise CheckpointError(f"{path} has an incomplete header: fit or transfer it again")
@@ -252,4 +256,5 @@ def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     if dtype.kind not in "biuf" or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"{name} does not hold the numbers that it declares")
     flat = np.frombuffer(content, dtype=dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C").copy()
+    # The order in memory is kept too: the last bits of a matrix product depend on it.
+    return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")

@@ -11,15 +11,13 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.intervals import CENTRAL, Z_CENTRAL
-from powertrain.models._base import AbstractPredictor
+from powertrain.models._base import AbstractPredictor, known_quantity
 from powertrain.models._checkpoint import LARGEST_NUMBER, Checkpoint, shortened
-from powertrain.records import FloatArray, ModeTable, Prediction, ProfileTable
-from powertrain.space import ModeSpace
+from powertrain.quantities import Quantity
+from powertrain.records import CENTRAL_90, Z90, Estimate, FloatArray, ModeTable, Prediction, ProfileTable
 
 __all__ = ["LinearPredictor"]
 
-QUANTITIES = ("time_ms", "power_w")
 LEAST_MODES = 2
 LOG_RANGE = 200.0
 """How far from 0 a predicted logarithm may go: far beyond any clock's reach, within what a float holds."""
@@ -62,8 +60,12 @@ class _Features:
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Regression:
-    """Least squares of the logarithm of one quantity, of minimum norm where the profiles leave it open."""
+    """Least squares of one quantity, of minimum norm where the profiles leave it open.
 
+    A quantity with relative errors is fitted in its logarithm, one with absolute errors as it is.
+    """
+
+    quantity: Quantity
     features: _Features
     intercept: float
     slopes: FloatArray
@@ -74,26 +76,35 @@ class _Regression:
     n: int
 
     @classmethod
-    def of(cls, modes: ModeTable, observed: FloatArray) -> _Regression:
+    def of(cls, quantity: Quantity, modes: ModeTable, observed: FloatArray) -> _Regression:
         features = _Features.of(modes.values)
-        columns, log_values = features.columns(modes), np.log(observed)
-        intercept, offset = float(log_values.mean()), columns.mean(axis=0)
+        columns, target = features.columns(modes), np.log(observed) if quantity.is_log else observed
+        intercept, offset = float(target.mean()), columns.mean(axis=0)
         left, size, right = np.linalg.svd(columns - offset, full_matrices=False)
         kept = size > max(columns.shape) * np.finfo(np.float64).eps * max(float(size[0]), 1.0)
         root = right[kept].T / size[kept]
-        slopes = root @ (left[:, kept].T @ (log_values - intercept))
-        rest = log_values - intercept - (columns - offset) @ slopes
+        slopes = root @ (left[:, kept].T @ (target - intercept))
+        rest = target - intercept - (columns - offset) @ slopes
         freedom = len(columns) - 1 - int(kept.sum())
         sd = float(np.sqrt(rest @ rest / freedom)) if freedom > 0 else float("nan")
         return cls(
-            features=features, intercept=intercept, slopes=slopes, residual_sd=sd, root=root, n=len(columns)
+            quantity=quantity,
+            features=features,
+            intercept=intercept,
+            slopes=slopes,
+            residual_sd=sd,
+            root=root,
+            n=len(columns),
         )
 
-    def predict(self, modes: ModeTable) -> tuple[FloatArray, FloatArray]:
+    def predict(self, modes: ModeTable) -> Estimate:
         columns = self.features.columns(modes)
-        log_values = np.clip(self.intercept + columns @ self.slopes, -LOG_RANGE, LOG_RANGE)
+        value = self.intercept + columns @ self.slopes
+        if self.quantity.is_log:
+            value = np.exp(np.clip(value, -LOG_RANGE, LOG_RANGE))
         leverage = 1.0 / self.n + np.sum((columns @ self.root) ** 2, axis=1)
-        return np.exp(log_values), self._students_factor * self.residual_sd * np.sqrt(1.0 + leverage)
+        sd = self._students_factor * self.residual_sd * np.sqrt(1.0 + leverage)
+        return Estimate(quantity=self.quantity, value=value, sd=sd, noise_sd=np.zeros(len(modes)))
 
     @property
     def _students_factor(self) -> float:
@@ -106,13 +117,13 @@ class _Regression:
         freedom = self.n - 1 - self.root.shape[1]
         if freedom <= 0:
             return float("nan")
-        half_width = cast("float", stdtrit(freedom, (1 + CENTRAL) / 2))
-        return float(half_width) / Z_CENTRAL
+        half_width = cast("float", stdtrit(freedom, CENTRAL_90[1]))
+        return float(half_width) / Z90
 
 
 @final
 class LinearPredictor(AbstractPredictor):
-    """Log-time and log-power as linear functions of the log-knobs, by least squares without a penalty.
+    """The logarithm of each quantity as a linear function of the log-knobs, by plain least squares.
 
     The error bar is the standard error of a new measurement (residual and coefficients), widened so that the
     central 90 % interval is that of Student's t. It is NaN where there are no more profiles than
@@ -134,25 +145,24 @@ class LinearPredictor(AbstractPredictor):
         self._regressions = regressions
 
     @classmethod
-    def fit(cls, profiles: ProfileTable, *, space: ModeSpace | None = None, seed: int = 0) -> LinearPredictor:
-        """Fit by least squares; `space` and `seed` are not used.
+    def fit(cls, profiles: ProfileTable, *, seed: int = 0) -> LinearPredictor:
+        """Fit by least squares; `seed` is not used.
 
         Raises:
             TooFewProfilesError: A quantity was measured in fewer than 2 distinct modes.
         """
         regressions: dict[str, _Regression] = {}
-        for quantity in QUANTITIES:
-            column: FloatArray = getattr(profiles, quantity)
+        for quantity in profiles.measured:
+            column = profiles.columns[quantity.column]
             measured = np.isfinite(column)
-            if measured.any():
-                modes = profiles.modes.take(measured)
-                distinct = len(np.unique(modes.values, axis=0))
-                if distinct < LEAST_MODES:
-                    raise TooFewProfilesError(
-                        f"{profiles.workload!r} has {quantity} in {distinct} distinct mode: "
-                        f"linear needs at least {LEAST_MODES}; profile more modes"
-                    )
-                regressions[quantity] = _Regression.of(modes, column[measured])
+            modes = profiles.modes.take(measured)
+            distinct = len(np.unique(modes.values, axis=0))
+            if distinct < LEAST_MODES:
+                raise TooFewProfilesError(
+                    f"{profiles.workload!r} has {quantity.name} in {distinct} distinct mode: "
+                    f"linear needs at least {LEAST_MODES}; profile more modes"
+                )
+            regressions[quantity.column] = _Regression.of(quantity, modes, column[measured])
         if not regressions:
             raise TooFewProfilesError(
                 f"the profiles of {profiles.workload!r} hold neither a time nor a power: profile it"
@@ -170,11 +180,10 @@ class LinearPredictor(AbstractPredictor):
         references: Sequence[AbstractPredictor],
         profiles: ProfileTable,
         *,
-        space: ModeSpace | None = None,
         seed: int = 0,
     ) -> LinearPredictor:
         """Do as `fit` does: the references are not looked at."""
-        return cls.fit(profiles, space=space, seed=seed)
+        return cls.fit(profiles, seed=seed)
 
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`; a quantity that was never measured is NaN.
@@ -183,13 +192,7 @@ class LinearPredictor(AbstractPredictor):
             DataError: A knob whose logarithm is taken is zero or negative in a mode.
         """
         own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
-        nothing = np.full(len(own), np.nan), np.full(len(own), np.nan)
-        found = {quantity: regression.predict(own) for quantity, regression in self._regressions.items()}
-        time_ms, time_rel_sd = found.get("time_ms", nothing)
-        power_w, power_rel_sd = found.get("power_w", nothing)
-        return Prediction(
-            time_ms=time_ms, power_w=power_w, time_rel_sd=time_rel_sd, power_rel_sd=power_rel_sd
-        )
+        return Prediction(estimates={r.quantity.name: r.predict(own) for r in self._regressions.values()})
 
     def _state(self) -> Checkpoint:
         arrays: dict[str, npt.NDArray[Any]] = {}
@@ -210,33 +213,32 @@ class LinearPredictor(AbstractPredictor):
 
     @classmethod
     def _restore(cls, checkpoint: Checkpoint) -> LinearPredictor:
-        knobs = checkpoint.texts("knobs")
-        quantities = checkpoint.texts("quantities")
-        if not knobs or not quantities or not set(quantities) <= set(QUANTITIES):
-            raise checkpoint.unfit(
-                f"it has the knobs {shortened(knobs)} and predicts {shortened(quantities)}"
-            )
+        knobs, columns = checkpoint.texts("knobs"), checkpoint.texts("quantities")
+        if not knobs or not columns:
+            raise checkpoint.unfit(f"it has the knobs {shortened(knobs)} and predicts {shortened(columns)}")
         return cls(
             device=checkpoint.text("device"),
             workload=checkpoint.text("workload"),
             knobs=knobs,
-            regressions={q: _regression_restored(checkpoint, q, len(knobs)) for q in quantities},
+            regressions={column: _regression_restored(checkpoint, column, len(knobs)) for column in columns},
         )
 
 
-def _regression_restored(checkpoint: Checkpoint, quantity: str, n_knobs: int) -> _Regression:
-    is_log, mean, sd, slopes = checkpoint.array(f"{quantity}.features", shape=(4, n_knobs)).astype(float)
-    intercept, residual_sd, n = map(float, checkpoint.array(f"{quantity}.numbers", shape=(3,)))
-    root = checkpoint.column(f"{quantity}.root", shape=(n_knobs, None))
+def _regression_restored(checkpoint: Checkpoint, column: str, n_knobs: int) -> _Regression:
+    quantity = known_quantity(column, source=checkpoint.source)
+    is_log, mean, sd, slopes = checkpoint.array(f"{column}.features", shape=(4, n_knobs)).astype(float)
+    intercept, residual_sd, n = map(float, checkpoint.array(f"{column}.numbers", shape=(3,)))
+    root = checkpoint.column(f"{column}.root", shape=(n_knobs, None))
     usual = np.abs([*mean, *slopes, intercept]) <= LARGEST_NUMBER  # NaN is not
     # A constant knob has an infinite spread, and a fit without degrees of freedom no residual.
     if not usual.all() or not (sd >= 1 / LARGEST_NUMBER).all() or not np.isin(is_log, (0, 1)).all():
-        raise checkpoint.unfit(f"its regression of {quantity} is not one")
+        raise checkpoint.unfit(f"its regression of {column} is not one")
     if not (np.isnan(residual_sd) or 0 <= residual_sd <= LARGEST_NUMBER):
-        raise checkpoint.unfit(f"its error bar of {quantity} is {residual_sd:g}")
+        raise checkpoint.unfit(f"its error bar of {column} is {residual_sd:g}")
     if not (n.is_integer() and LEAST_MODES <= n <= LARGEST_NUMBER) or root.shape[1] >= n:
-        raise checkpoint.unfit(f"its regression of {quantity} is of {n:g} profiles")
+        raise checkpoint.unfit(f"its regression of {column} is of {n:g} profiles")
     return _Regression(
+        quantity=quantity,
         features=_Features(is_log=is_log > 0, mean=mean, sd=sd),
         intercept=intercept,
         slopes=slopes,

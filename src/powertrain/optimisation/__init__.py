@@ -1,8 +1,8 @@
-"""Choice: exact Pareto fronts, limits with a risk, the best mode, and what an epoch costs in it."""
+"""Choice: exact Pareto fronts, limits with a risk, the best mode, and what an epoch costs."""
 
 from __future__ import annotations
 
-from powertrain.optimisation._choose import COSTS, OBJECTIVES, Cost, Objective, choose, front_of, order_by
+from powertrain.optimisation._choose import COSTS, OBJECTIVES, Cost, Objective, choose, front_of
 from powertrain.optimisation._epoch import EpochTotals, epoch_totals, epoch_totals_at
 from powertrain.optimisation._limits import feasible_mask, upper_quantile
 from powertrain.optimisation._pareto import pareto_front, pareto_mask
@@ -18,7 +18,6 @@ __all__ = [
     "epoch_totals_at",
     "feasible_mask",
     "front_of",
-    "order_by",
     "pareto_front",
     "pareto_mask",
     "upper_quantile",

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from powertrain import quantities
 from powertrain.errors import NoFeasibleModeError
-from powertrain.optimisation._limits import (
-    ENERGY,
-    LIMITED,
-    POWER,
-    QUANTITIES,
-    TIME,
-    Quantity,
-    bounds,
-    interval,
-    keeps,
-    measured,
-)
+from powertrain.optimisation._limits import bounds, keeps, limited_by, value_of
 from powertrain.optimisation._pareto import pareto_front
+from powertrain.quantities import QUANTITIES, Quantity
 from powertrain.records import Choice, FloatArray, Limits, ModeTable, Prediction
 
-__all__ = ["COSTS", "OBJECTIVES", "Cost", "Objective", "choose", "front_of", "order_by"]
+__all__ = ["COSTS", "OBJECTIVES", "Cost", "Objective", "choose", "front_of"]
 
 BoolArray = npt.NDArray[np.bool_]
 Objective = Literal["time", "energy", "power", "edp"]
@@ -46,11 +37,12 @@ def choose(
     max_time_ms: float = math.inf,
     max_energy_j: float = math.inf,
     risk: float = 0.05,
+    **more_limits: float,
 ) -> Choice:
     """Return the mode with the lowest predicted objective among those that keep the limits.
 
-    A limit is kept when the upper quantile of the prediction at `1 - risk` keeps it; `risk` 0.5 takes the
-    point prediction at its word. Of modes with equal objectives the one with the lower index is chosen.
+    A mode keeps a limit when the upper quantile of its prediction at `1 - risk` does; `risk` 0.5 takes the
+    point prediction at its word. If several modes have the lowest objective, the first of them is chosen.
     Modes whose objective is NaN are left out. Energy, and its limit, are of one minibatch.
 
     Args:
@@ -61,6 +53,7 @@ def choose(
         max_time_ms: Longest minibatch [ms].
         max_energy_j: Highest energy of a minibatch [J].
         risk: Accepted probability, for each limit by itself, that a mode's true value exceeds it.
+        more_limits: Limits on further quantities, by `max_` and their column.
 
     Raises:
         NoFeasibleModeError: when no mode keeps the limits; names the nearest and by how much it misses.
@@ -71,21 +64,22 @@ def choose(
         raise ValueError(f"{len(prediction)} predictions for {len(modes)} modes: give one of each mode")
     if not len(modes):
         raise NoFeasibleModeError("there are no modes to choose from: give at least one")
-    limits = Limits(max_power_w=max_power_w, max_time_ms=max_time_ms, max_energy_j=max_energy_j)
+    limits = Limits(
+        max_power_w=max_power_w, max_time_ms=max_time_ms, max_energy_j=max_energy_j, **more_limits
+    )
     goal = _quantity(objective, kind="objective")
-    value = measured(prediction, goal, asked=f"objective {objective}")
+    value = value_of(prediction, goal, asked=f"objective {objective}")
     upper = bounds(prediction, limits, risk=risk)
     candidates = keeps(upper, limits, n_modes=len(modes)) & np.isfinite(value)
     if not candidates.any():
         raise NoFeasibleModeError(_nearest_miss(upper, limits, modes, known=np.isfinite(value), risk=risk))
+    # The second best is for whoever finds that the best does not work on the board at hand.
     best, second = _lowest_two(np.where(candidates, value, np.inf))
     kept = int(np.count_nonzero(candidates))
     return Choice(
         mode=modes[best],
         index=best,
-        time_ms=interval(prediction, TIME, best),
-        power_w=interval(prediction, POWER, best),
-        energy_j=interval(prediction, ENERGY, best),
+        **_intervals(prediction, best),
         objective=objective,
         limits=limits,
         risk=risk,
@@ -95,11 +89,21 @@ def choose(
     )
 
 
+def _intervals(prediction: Prediction, row: int) -> dict[str, Any]:
+    """Return what is predicted for one mode as fields of a choice."""
+    one = prediction.take([row])
+    found = {q.column: one.of(q).interval(0) for q in QUANTITIES.values()}
+    named = {column: found.pop(column) for column in ("time_ms", "power_w", "energy_j")}
+    others = {q.column: found[q.column] for q in quantities.measured() if q.column in found}
+    return {**named, "others": others}
+
+
 def front_of(prediction: Prediction, *, costs: Sequence[Cost] = ("time", "power")) -> npt.NDArray[np.intp]:
     """Return the indices of the predicted Pareto-optimal modes, by rising first cost.
 
-    No other mode has all `costs` at most as high and one lower. Of modes with equal costs only the lowest
-    index is kept; modes with NaN in a cost are left out. Error bars play no part.
+    A mode is on the front when no other mode is at most as high in all `costs` and lower in one. If several
+    modes have equal costs, the first of them is kept. Modes with NaN in a cost are left out. Error bars
+    play no part.
 
     Raises:
         DataError: when a cost needs a quantity that the predictor never saw.
@@ -108,19 +112,8 @@ def front_of(prediction: Prediction, *, costs: Sequence[Cost] = ("time", "power"
     if not costs:
         raise ValueError(f"a front needs at least one cost of {', '.join(COSTS)}")
     quantities = [_quantity(name, kind="cost") for name in costs]
-    columns = [measured(prediction, q, asked=f"a front of {q.name}") for q in quantities]
+    columns = [value_of(prediction, q, asked=f"a front of {q.name}") for q in quantities]
     return pareto_front(np.column_stack(columns))
-
-
-def order_by(prediction: Prediction, cost: Cost) -> npt.NDArray[np.intp]:
-    """Return the indices of all modes by rising predicted cost, of equals the lower index first.
-
-    Raises:
-        DataError: when the cost needs a quantity that the predictor never saw.
-        ValueError: for an unknown cost.
-    """
-    quantity = _quantity(cost, kind="cost")
-    return np.argsort(measured(prediction, quantity, asked=f"the order by {cost}"), kind="stable")
 
 
 def _quantity(name: str, *, kind: str) -> Quantity:
@@ -139,7 +132,7 @@ def _lowest_two(scores: FloatArray) -> tuple[int, int | None]:
 
 
 def _why(goal: Quantity, limits: Limits, *, kept: int, of: int, risk: float) -> str:
-    best = f"the lowest predicted {'energy-delay product' if goal.name == 'edp' else goal.name}"
+    best = f"the lowest predicted {goal.title if goal.powers and not goal.limitable else goal.name}"
     if not limits.active():
         return f"No limit was set, and of {of:,} modes this one has {best}."
     certainty = "by the point prediction" if risk == 0.5 else f"with probability {1 - risk:.4g}"
@@ -149,7 +142,7 @@ def _why(goal: Quantity, limits: Limits, *, kept: int, of: int, risk: float) -> 
 
 
 def _asked(limits: Limits) -> str:
-    return " and ".join(f"{LIMITED[n].name} <= {x:.6g} {LIMITED[n].unit}" for n, x in limits.active().items())
+    return " and ".join(f"{q.name} <= {limit:.6g} {q.unit}" for q, limit in limits.by_quantity().items())
 
 
 def _nearest_miss(
@@ -157,6 +150,7 @@ def _nearest_miss(
 ) -> str:
     """Name the one of the `known` modes whose worst excess in per cent is least, and all its excesses."""
     asked = limits.active()
+    # Watts, milliseconds and joules cannot be compared, but their shares of the limits can.
     worst = np.where(known, 1.0, np.inf)
     for name, bound in upper.items():
         worst = np.maximum(worst, np.where(np.isnan(bound), np.inf, bound / asked[name]))
@@ -166,7 +160,7 @@ def _nearest_miss(
             f"none of {len(modes):,} modes has a finite prediction of all that was asked: profile more modes"
         )
     misses = [
-        f"{LIMITED[name].name} by {_number(bound[nearest] - asked[name])} {LIMITED[name].unit} "
+        f"{limited_by(name).name} by {_number(bound[nearest] - asked[name])} {limited_by(name).unit} "
         f"({_number(100 * (bound[nearest] / asked[name] - 1))} %)"
         for name, bound in upper.items()
         if bound[nearest] > asked[name]

@@ -1,8 +1,8 @@
-"""Which modes to profile: seeded designs over a mode space or over the modes that exist."""
+"""Which modes to profile: seeded designs over listed modes."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +11,12 @@ from powertrain.errors import TooFewProfilesError
 from powertrain.records import FloatArray, ModeTable
 from powertrain.space import ModeSpace
 
-__all__ = ["Sampling", "paper_grid", "plan_modes", "plan_space"]
+__all__ = ["MANY_KNOBS", "Sampling", "check_request", "paper_grid", "plan_modes"]
 
 Sampling = Literal["spread", "random"]
 
 MANY_KNOBS = 3
 """Varying knobs from which on a low-discrepancy sequence serves better than the farthest mode."""
-CANDIDATES = 20_000
-"""Modes of a larger space that `plan_space` looks at: enough for the largest gaps to be found."""
 LOG_WEIGHT, RANK_WEIGHT = 0.7, 1.0
 """Weights of the two coordinates of a knob; either alone is worse on some data (`benchmarks/ablation.py`)."""
 JITTER = 0.3
@@ -33,30 +31,33 @@ def plan_modes(
     `"random"` draws without replacement, as the paper does. `"spread"` covers the modes evenly, in a way that
     depends on how many knobs vary:
 
-    - Three or more: scrambled points of a Sobol sequence in the ranks of the knobs, each taken to the nearest
-      mode that is left. There are too many corners to visit with few profiles.
-    - One or two: the fastest and the slowest corner, and then always the mode that is farthest from all
-      chosen ones. Distances are taken in the logarithms of the knobs and in their ranks together: logarithms
-      follow the physics, ranks the modes over which errors count. The seed jitters the distances.
-    - One, and up to three profiles: the centres of equal parts, which leaves nothing to chance. Ends would
-      pull the few points there are to where the curve is least typical.
+    - With three knobs or more, it takes scrambled points of a Sobol sequence in the ranks of the knobs, each
+      to the nearest mode that is left. There are too many corners to visit with few profiles.
+    - With one or two knobs, it takes the fastest and the slowest corner, and then always the mode that is
+      farthest from all chosen ones. A distance adds up the logarithms of the knobs, which follow the
+      physics, and their ranks, which follow the modes over which errors count. The seed jitters the
+      distances.
+    - With one knob and up to three profiles, it takes the centres of equal parts and leaves nothing to
+      chance. The ends are where the curve is least typical, and would weigh too much among so few.
+
+    Args:
+        modes: What to choose from.
+        n: How many.
+        sampling: `"spread"` or `"random"`.
+        seed: Names the design.
 
     Raises:
         TooFewProfilesError: `n` is more than the modes there are.
         ValueError: `n` is less than 1, or the sampling is unknown.
     """
-    if n < 1:
-        raise ValueError(f"{n} modes were asked for: ask for 1 or more")
-    if n > len(modes):
-        raise TooFewProfilesError(f"{n} modes were asked for, but there are {len(modes)}: ask for fewer")
+    check_request(n, len(modes), sampling)
     rng = np.random.default_rng(seed)
     if sampling == "random":
         return rng.permutation(len(modes))[:n]
-    if sampling != "spread":
-        raise ValueError(f"unknown sampling {sampling!r}: use 'spread' or 'random'")
     coordinates, varying = _coordinates(modes.values)
     if varying == 1 and n <= 3:
         order = np.argsort(coordinates.sum(1), kind="stable")
+        # Rounded up: the middle of an even number of modes is the faster of the two.
         centres = np.ceil((np.arange(n) + 0.5) / n * len(modes) - 1).astype(np.int64)
         return order[centres]
     if varying >= MANY_KNOBS:
@@ -64,16 +65,14 @@ def plan_modes(
     return _farthest_first(coordinates, n, rng)
 
 
-def plan_space(space: ModeSpace, n: int, *, sampling: Sampling = "spread", seed: int = 0) -> ModeTable:
-    """Choose `n` modes of a space to profile; a large space is never listed in full."""
-    size = len(space)
-    if size <= CANDIDATES:
-        modes = space.table()
-    else:
-        rng = np.random.default_rng(seed)
-        drawn = rng.integers(size, size=CANDIDATES - 2)
-        modes = space.table(np.unique(np.concatenate([[0, size - 1], drawn])))
-    return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed))
+def check_request(n: int, there_are: int, sampling: str) -> None:
+    """Refuse a number of modes that cannot be chosen, and an unknown way of choosing; see `plan_modes`."""
+    if n < 1:
+        raise ValueError(f"{n} modes were asked for: ask for 1 or more")
+    if n > there_are:
+        raise TooFewProfilesError(f"{n} modes were asked for, but there are {there_are:,}: ask for fewer")
+    if sampling not in get_args(Sampling):
+        raise ValueError(f"unknown sampling {sampling!r}: use 'spread' or 'random'")
 
 
 def paper_grid(space: ModeSpace) -> ModeSpace:
@@ -106,6 +105,7 @@ def _low_discrepancy(values: FloatArray, n: int, rng: np.random.Generator) -> np
     """Take points of a scrambled Sobol sequence (Owen, 1998) to the nearest modes in ranks, each once."""
     from scipy.stats import qmc  # takes longer to import than the rest of this package
 
+    # In the middle of its equal share of 0 to 1, each value is nearest to as many points as any other.
     columns: list[FloatArray] = []
     for column in values.T:
         levels, rank = np.unique(column, return_inverse=True)
@@ -113,6 +113,7 @@ def _low_discrepancy(values: FloatArray, n: int, rng: np.random.Generator) -> np
             columns.append((rank + 0.5) / len(levels))
     places = np.stack(columns, axis=1)
     sequence = qmc.Sobol(places.shape[1], scramble=True, seed=rng)
+    # A Sobol sequence is balanced in whole powers of two; the first n points of one serve best.
     points = sequence.random_base2(max(n - 1, 1).bit_length())
     chosen: list[int] = []
     free = np.zeros(len(places))
@@ -127,10 +128,12 @@ def _farthest_first(coordinates: FloatArray, n: int, rng: np.random.Generator) -
     """Pick rows greedily, each the farthest from those before it (Gonzalez, 1985), with jitter."""
     total = coordinates.sum(1)
     chosen = [int(np.argmax(total)), int(np.argmin(total))][:n]
+    # Modes that are all alike have one corner, which must not be chosen twice.
     if len(set(chosen)) < len(chosen):
         chosen = chosen[:1]
     nearest = np.full(len(coordinates), np.inf)
     while True:
+        # Two modes are new in the first round and one in each later one; to count one twice is harmless.
         for row in chosen[-2:]:
             np.minimum(nearest, ((coordinates - coordinates[row]) ** 2).sum(1), out=nearest)
         if len(chosen) == n:

@@ -144,6 +144,7 @@ def _stabilise(
         before_s = clock.now_s()
         if not (yield):
             times_s.clear()
+            started_s += clock.now_s() - before_s  # a pause takes nothing of the time to become steady
             continue
         now_s = clock.now_s()
         times_s.append(now_s - before_s)
@@ -174,6 +175,7 @@ def _count(
         after_s = clock.now_s()
         if not trained:
             counted.pause()
+            started_s += after_s - before_s
             skipped = max(how.discarded, subject.warm_up_minibatches)
         elif skipped:
             skipped -= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import (
@@ -13,17 +13,17 @@ from powertrain.errors import (
     WorkloadError,
     WorkloadMemoryError,
 )
-from powertrain.profiling._measure import Subject, measure
+from powertrain.planning import ModeSource, as_source
+from powertrain.profiling._measure import Steps, Subject, measure
+from powertrain.profiling._options import Progress, RunOptions
 from powertrain.profiling._procedure import Procedure
-from powertrain.progress import Progress as Progress
 from powertrain.records import ModeTable, PowerMode, Profile
 from powertrain.space import SOFTWARE_KNOBS
 from powertrain.workloads import Job
 
-__all__ = ["Progress", "check_knobs", "profile_modes", "run_modes"]
+__all__ = ["Prepare", "Run", "check_knobs", "profile_modes", "run_modes"]
 
 logger = logging.getLogger(__name__)
-
 
 MOST_FAILURES = 3
 """Modes one after the other whose power could not be read, after which it is the sensor that is at fault."""
@@ -31,17 +31,18 @@ MOST_FAILURES = 3
 Run = Generator["Profile | None", "bool | None", None]
 """Yields a finished profile, or None for "train a minibatch"; then it is sent whether that was done."""
 Prepare = Callable[[PowerMode], Subject]
+"""Gets a training ready for a mode that is held, and says what is measured."""
 
 
 def profile_modes(
     device: AbstractLiveDevice,
     workload: str | Job,
-    modes: ModeTable,
+    modes: ModeTable | ModeSource,
     *,
     procedure: Procedure | None = None,
     progress: Progress | None = None,
 ) -> Generator[Profile, None, None]:
-    """Measure a workload in each of `modes`, in their order; yield each profile as soon as it is finished.
+    """Measure a workload in one mode after the other; yield each profile as soon as it is finished.
 
     Each mode is held while it is measured, and given back on every way out: also when the caller stops
     asking, or presses Ctrl-C. A mode that the device does not take, or whose minibatches do not fit into
@@ -50,7 +51,7 @@ def profile_modes(
     Args:
         device: What is measured.
         workload: One of the device's, or a job that is ready; it is closed at the end.
-        modes: `(n, n_knobs)` modes of the device.
+        modes: `(n, n_knobs)` modes of the device, measured in their order; or what says which comes next.
         procedure: How; as much as the precision asks for, by default.
         progress: Told about every mode.
 
@@ -58,10 +59,10 @@ def profile_modes(
         UnknownNameError, MissingKnobError, DeviceError: The device lacks the workload, a knob or a mode.
         WorkloadError: The training failed; what was finished has been yielded.
     """
-    how = procedure or Procedure()
-    check_knobs(device, modes)
+    source = as_source(modes)
+    check_knobs(device, source.knobs)
     with device.job(workload) if isinstance(workload, str) else workload as job:
-        _check_software(job, modes)
+        _check_software(job, source.knobs)
 
         def prepare(mode: PowerMode) -> Subject:
             job.prepare(mode)
@@ -72,7 +73,8 @@ def profile_modes(
                 description=job.description(),
             )
 
-        run = run_modes(device, job.workload, modes, how, prepare, progress)
+        options = RunOptions(procedure=procedure, progress=progress)
+        run = run_modes(device, job.workload, source, prepare, options)
         try:
             yield from _driven(run, job)
         finally:
@@ -99,33 +101,41 @@ def _driven(run: Run, job: Job) -> Generator[Profile, None, None]:
 
 
 def run_modes(
-    device: AbstractLiveDevice,
-    workload: str,
-    modes: ModeTable,
-    how: Procedure,
-    prepare: Prepare,
-    progress: Progress | None,
+    device: AbstractLiveDevice, workload: str, source: ModeSource, prepare: Prepare, options: RunOptions
 ) -> Run:
-    """Measure modes; whoever runs this trains when it is asked to."""
-    failures = 0
+    """Measure what the source asks for; whoever runs this trains when it is asked to.
+
+    Of the options it heeds how a mode is measured and who is told. A source is told of a profile after the
+    caller has kept it, so that what a source knows is never more than what outlives a crash.
+    """
+    how, failures, done = options.procedure or Procedure(), 0, 0
     with device.reserved():
-        for done, mode in enumerate(modes):
-            if progress is not None:
-                progress(done, len(modes), f"{workload} {mode}")
-            try:
-                with device.hold(mode):
-                    profile = yield from measure(device, prepare(mode), mode, how)
-            except UnreachableModeError as error:
-                profile = _without_numbers(device, workload, mode, "unreachable", error)
-            except WorkloadMemoryError as error:
-                profile = _without_numbers(device, workload, mode, "out_of_memory", error)
+        while (mode := source.ask()) is not None:
+            if options.progress is not None:
+                options.progress(done, done + 1 + source.left, f"{workload} {mode}")
+            profile = yield from _one_mode(device, workload, mode, prepare, how)
             yield profile
+            source.tell(profile)
+            done += 1
             failures = failures + 1 if "sensor_failed" in profile.flags else 0
             if failures == MOST_FAILURES:
                 raise DeviceError(
                     f"the power sensor of {device.name} failed in {failures} modes one after the other "
                     f"({profile.extra.get('failed_readings', '')}): see to it, then go on"
                 )
+
+
+def _one_mode(
+    device: AbstractLiveDevice, workload: str, mode: PowerMode, prepare: Prepare, how: Procedure
+) -> Steps:
+    """Hold a mode and measure in it; what cannot be measured gives a flagged profile without numbers."""
+    try:
+        with device.hold(mode):
+            return (yield from measure(device, prepare(mode), mode, how))
+    except UnreachableModeError as error:
+        return _without_numbers(device, workload, mode, "unreachable", error)
+    except WorkloadMemoryError as error:
+        return _without_numbers(device, workload, mode, "out_of_memory", error)
 
 
 def _without_numbers(
@@ -136,18 +146,18 @@ def _without_numbers(
     return Profile(device=device.name, workload=workload, mode=mode, flags=(flag,), extra=extra)
 
 
-def check_knobs(device: AbstractLiveDevice, modes: ModeTable) -> None:
+def check_knobs(device: AbstractLiveDevice, knobs: Sequence[str]) -> None:
     """Refuse modes whose knobs are not the device's."""
-    if set(modes.knobs) != set(device.space.names):
+    if set(knobs) != set(device.space.names):
         raise MissingKnobError(
-            f"the modes have the knobs {', '.join(modes.knobs)}; {device.name} has "
+            f"the modes have the knobs {', '.join(knobs)}; {device.name} has "
             f"{', '.join(device.space.names)}: give exactly these"
         )
 
 
-def _check_software(job: Job, modes: ModeTable) -> None:
+def _check_software(job: Job, knobs: Sequence[str]) -> None:
     """Refuse knobs that nobody would follow."""
-    lacking = [name for name in modes.knobs if name in SOFTWARE_KNOBS and name not in job.knobs]
+    lacking = [name for name in knobs if name in SOFTWARE_KNOBS and name not in job.knobs]
     if lacking:
         able = f"only {', '.join(job.knobs)}" if job.knobs else "no software knob"
         raise MissingKnobError(

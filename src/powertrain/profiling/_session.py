@@ -2,140 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TypeVar, final
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import final
+
+from typing_extensions import override
 
 from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import MissingKnobError
+from powertrain.planning import ModeSource
 from powertrain.profiling._measure import Subject
-from powertrain.profiling._procedure import Procedure
-from powertrain.profiling._run import Progress, check_knobs, run_modes
-from powertrain.records import ModeTable, PowerMode, Profile
+from powertrain.profiling._options import RunOptions
+from powertrain.profiling._pace import Pace
+from powertrain.profiling._reports import AllMeasured, Loop, Session
+from powertrain.profiling._run import check_knobs, run_modes
+from powertrain.records import PowerMode, Profile
 from powertrain.space import SOFTWARE_KNOBS
 
-__all__ = ["AllMeasured", "ProfilingSession", "measured"]
+__all__ = ["ProfilingSession"]
 
-Batch = TypeVar("Batch")
+logger = logging.getLogger(__name__)
 
-
-class AllMeasured(SystemExit):
-    """Every mode has been measured, and the training was only run for that."""
+WORTH = "a real program on a simulated board: the time is this machine's in every mode, the power is at rest"
+"""What the profiles of a real program on a simulated board say of themselves."""
 
 
 @final
-class ProfilingSession:
-    """Measures modes while somebody else's loop trains; the loop reports each minibatch.
-
-    `powertrain.measured` does that around an iterable of minibatches.
-    """
+class ProfilingSession(Session):
+    """Measures modes while somebody else's loop trains; the loop reports each minibatch."""
 
     def __init__(
         self,
         device: AbstractLiveDevice,
-        workload: str,
-        modes: ModeTable,
+        loop: Loop,
+        source: ModeSource,
         *,
         keep: Callable[[Profile], None],
-        procedure: Procedure | None = None,
-        progress: Progress | None = None,
-        synchronise: Callable[[], None] | None = None,
-        set_threads: Callable[[int], None] | None = None,
-        description: Callable[[], Mapping[str, str]] | None = None,
-        stop: bool = False,
+        options: RunOptions | None = None,
     ) -> None:
         """Get ready; nothing is changed before the first minibatch.
 
         Args:
             device: What is measured.
-            workload: Name under which profiles are kept.
-            modes: `(n, n_knobs)` modes of the device; none of its knobs may be a software knob.
+            loop: What is trained.
+            source: Says which mode comes next; none of its knobs may be a software knob.
             keep: Is given each profile as soon as it is finished.
-            procedure: How; as much as the precision asks for, by default.
-            progress: Told about every mode.
-            synchronise: Waits until the device has done all that it was given.
-            set_threads: Told the number of cores of each mode that has `cpu_cores`.
-            description: Returns what profiles say of the training.
-            stop: Whether to end the training with `AllMeasured` when every mode has been measured.
+            options: How a mode is measured, and who is told.
+
+        Raises:
+            MissingKnobError: The knobs are not the device's, or one is the training's own.
         """
-        check_knobs(device, modes)
-        if software := [name for name in modes.knobs if name in SOFTWARE_KNOBS]:
+        super().__init__(loop.evaluates)
+        check_knobs(device, source.knobs)
+        if software := [name for name in source.knobs if name in SOFTWARE_KNOBS]:
             raise MissingKnobError(
                 f"a training loop of its own does not follow the knob {', '.join(software)}: leave it out of "
                 "the device, or give a function that makes the training (FILE.py:FUNCTION)"
             )
 
         def prepare(mode: PowerMode) -> Subject:
-            if set_threads is not None and "cpu_cores" in mode:
-                set_threads(int(mode["cpu_cores"]))
-            return Subject(workload=workload, description=description() if description else {})
+            if "cpu_cores" in mode:
+                loop.set_threads(int(mode["cpu_cores"]))
+            return Subject(workload=loop.workload, description=loop.description())
 
-        self._keep, self._synchronise = keep, synchronise or (lambda: None)
-        self._run = run_modes(device, workload, modes, procedure or Procedure(), prepare, progress)
-        self._stop = stop
-        self.started = self.finished = False
+        self._device, self._loop, self._keep = device, loop, keep
+        self._run = run_modes(device, loop.workload, source, prepare, options or RunOptions())
+        self._pace, self._parts, self._every = Pace(device.clock), 0, 1
+        self._started = self._paused = self._warned = self._finished = False
+        self._ends_at: int | None = None
 
-    def resume(self) -> None:
-        """Begin to measure, or go on after a pause: the time since the last minibatch does not count."""
-        if not self.finished:
-            self._advance(False if self.started else None)
+    @override
+    def pause(self) -> None:
+        self._paused = True
 
-    def minibatch(self) -> None:
-        """Report that a minibatch has been trained since the last call."""
-        if not self.finished:
-            self._synchronise()
-            self._advance(True)
-
+    @override
     def close(self) -> None:
-        """Give the device back, whatever is unfinished."""
-        self.finished = True
+        self._finished, self._ends_at = True, None
         self._run.close()
 
+    @override
+    def _start(self) -> None:
+        if not self._finished:
+            self._paused, self._parts = False, 0
+            self._advance(False if self._started else None)
+        self._end()
+
+    @override
+    def _step(self, every: int) -> None:
+        self._every = every
+        if self._finished:
+            self._end()
+            return
+        if self._paused or not self._started:
+            self._loop.synchronise()
+            self._start()
+            return
+        self._parts += 1
+        if self._parts < every:
+            return
+        self._parts = 0
+        self._loop.synchronise()
+        self._pace.catch_up()
+        self._advance(True)
+        self._end()
+
     def _advance(self, sent: bool | None) -> None:
-        self.started = True
+        self._started = True
         try:
             profile = self._run.send(sent)
             while profile is not None:
-                self._keep(profile)
+                self._keep(self._marked(profile))
                 profile = self._run.send(None)
         except StopIteration:
-            self.finished = True
-            if self._stop:
-                raise AllMeasured(0) from None
+            self._finished = True
+            if self._loop.stop:
+                self._ends_at = self._loop.ends_at(self.reports, self._every)
+        self._pace.mark()
 
-    @contextmanager
-    def active(self) -> Generator[None]:
-        """Let `measured` report to this session while the context lasts; then give the device back."""
-        token = _ACTIVE.set(self)
-        try:
-            yield
-        finally:
-            _ACTIVE.reset(token)
-            self.close()
+    def _end(self) -> None:
+        if self._ends_at is not None and self.reports >= self._ends_at:
+            raise AllMeasured(0)
 
-
-_ACTIVE: ContextVar[ProfilingSession | None] = ContextVar("powertrain_session", default=None)
-
-
-def measured(batches: Iterable[Batch]) -> Generator[Batch, None, None]:
-    """Yield the minibatches of a training loop, and let PowerTrain measure what the loop does with them.
-
-    ```python
-    for batch in pt.measured(loader):
-        train(batch)
-    ```
-
-    Without anything that measures (`powertrain profile train.py`, or `powertrain.measuring`) the minibatches
-    pass untouched, so the line can stay. While measuring, the mode of the device changes from time to
-    time between two minibatches; what is learnt does not. Time between two loops, for an evaluation say, does
-    not count.
-    """
-    session = _ACTIVE.get()
-    if session is None:
-        yield from batches
-        return
-    session.resume()
-    for batch in batches:
-        yield batch
-        session.minibatch()
+    def _marked(self, profile: Profile) -> Profile:
+        """Return the profile, with a word where it is of a real program on a simulated board."""
+        if not (self._device.simulated and (self._loop.real or self._pace.used)):
+            return profile
+        if not self._warned:
+            self._warned = True
+            logger.warning("%s is simulated, so these profiles are of %s", self._device.name, WORTH)
+        return replace(profile, extra={**profile.extra, "worth": WORTH})

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from powertrain.errors import DataError
 from powertrain.optimisation import pareto_front
+from powertrain.quantities import Quantity, measured
 from powertrain.records import Choice, FloatArray, ModeTable, PowerMode, Prediction, ProfileTable
 
 __all__ = [
@@ -28,28 +29,28 @@ __all__ = [
     "learning_plot",
 ]
 
-QUANTITIES = {"time": "ms", "power": "W"}
-
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AgreementPanel:
-    """Predicted against true values of one quantity, `(n,)` each, all positive."""
+    """Predicted against true values of one quantity, `(n,)` each."""
 
     quantity: str
     unit: str
+    is_log: bool = True
+    """Whether the axes are logarithmic; all values are positive then."""
     true: FloatArray
     predicted: FloatArray
-    mape_pct: float
-    """Mean absolute error, relative to the truth [%]."""
-    p95_ape_pct: float
-    """95 % of the modes are predicted within this error [%]."""
+    mean_error: float
+    """Mean absolute error: relative to the truth [%] with `is_log`, else in the unit."""
+    p95_error: float
+    """95 % of the modes are predicted within this error, relative [%] or in the unit."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AgreementPlot:
-    """Predicted against true: a panel for time and one for power, where both are known."""
+    """Predicted against true: a panel for each quantity of which both are known."""
 
     title: str
     panels: tuple[AgreementPanel, ...]
@@ -140,13 +141,10 @@ def agreement_plot(
     unseen = np.ones(len(truth), dtype=bool)
     if profiled is not None:
         unseen[np.asarray(profiled)] = False
-    pairs = {
-        "time": (truth.time_ms[unseen], prediction.time_ms[unseen]),
-        "power": (truth.power_w[unseen], prediction.power_w[unseen]),
-    }
     panels: list[AgreementPanel] = []
-    for quantity, (true, predicted) in pairs.items():
-        both = np.isfinite(true) & np.isfinite(predicted) & (predicted > 0)
+    for quantity in measured():
+        true, predicted = truth.columns[quantity.column][unseen], prediction.of(quantity).value[unseen]
+        both = np.isfinite(true) & np.isfinite(predicted) & (predicted > quantity.low)
         if both.any():
             panels.append(_panel(quantity, true[both], predicted[both]))
     if not panels:
@@ -154,15 +152,16 @@ def agreement_plot(
     return AgreementPlot(title=f"{truth.workload} on {truth.device}: {method}", panels=tuple(panels))
 
 
-def _panel(quantity: str, true: FloatArray, predicted: FloatArray) -> AgreementPanel:
-    error_pct = 100 * np.abs(predicted / true - 1)
+def _panel(quantity: Quantity, true: FloatArray, predicted: FloatArray) -> AgreementPanel:
+    error = 100 * np.abs(predicted / true - 1) if quantity.is_log else np.abs(predicted - true)
     return AgreementPanel(
-        quantity=quantity,
-        unit=QUANTITIES[quantity],
+        quantity=quantity.name,
+        unit=quantity.unit,
+        is_log=quantity.is_log,
         true=true,
         predicted=predicted,
-        mape_pct=float(error_pct.mean()),
-        p95_ape_pct=float(np.percentile(error_pct, 95)),
+        mean_error=float(error.mean()),
+        p95_error=float(np.percentile(error, 95)),
     )
 
 
@@ -173,7 +172,7 @@ def front_plot(
     title: str,
     choice: Choice | None = None,
     truth: ProfileTable | None = None,
-    named: Mapping[str, PowerMode] | None = None,
+    named: Mapping[str, PowerMode | Points] | None = None,
     basis: str = "predicted",
 ) -> FrontPlot:
     """Gather what is known about the trade between time and power.
@@ -184,7 +183,8 @@ def front_plot(
         title: Workload and device, the latter with "(simulated)" when it is.
         choice: The mode chosen; its power limit is drawn.
         truth: The true time and power of any modes, where they are known.
-        named: Modes to point at by name; one that is neither in `truth` nor in `modes` is left out.
+        named: What to point at by name: a mode, or its time and power where more than its knobs decides them
+            (parts of a GPU that are off). A mode that is neither in `truth` nor in `modes` is left out.
         basis: What `prediction` holds, for the legend: "predicted", or "measured" values in that form.
 
     Raises:
@@ -224,6 +224,7 @@ def _rows_of(mode: PowerMode, modes: ModeTable) -> npt.NDArray[np.bool_]:
     if set(mode) != set(modes.knobs):
         return np.zeros(len(modes), dtype=bool)
     wanted = np.array([mode[knob] for knob in modes.knobs])
+    # Files round the last digits of a clock, so equal modes may differ by a rounding error.
     same = np.isclose(modes.values, wanted, rtol=1e-9, atol=1e-12)
     return np.asarray(same.all(axis=1), dtype=np.bool_)
 
@@ -235,7 +236,11 @@ def _true_point(mode: PowerMode, truth: ProfileTable) -> Points:
     return Points(time_ms=found.time_ms[:1], power_w=found.power_w[:1])
 
 
-def _place(mode: PowerMode, truth: ProfileTable | None, prediction: Prediction, modes: ModeTable) -> Points:
+def _place(
+    mode: PowerMode | Points, truth: ProfileTable | None, prediction: Prediction, modes: ModeTable
+) -> Points:
+    if isinstance(mode, Points):
+        return mode
     known = Points.none() if truth is None else _true_point(mode, truth)
     if len(known):
         return known
@@ -289,7 +294,7 @@ def learning_plot(rows: Iterable[Mapping[str, Any]], *, title: str = "") -> Lear
         DataError: No row has an error.
     """
     listed = list(rows)
-    panels = {quantity: _curves(listed, f"{quantity}_mape") for quantity in QUANTITIES}
+    panels = {q.name: _curves(listed, f"{q.name}_mape") for q in measured()}
     panels = {quantity: curves for quantity, curves in panels.items() if curves}
     if not panels:
         raise DataError("there are no errors to plot: no row of the evaluation has a time_mape or power_mape")
@@ -300,12 +305,13 @@ def _curves(rows: list[Mapping[str, Any]], column: str) -> tuple[Curve, ...]:
     """Return one curve per method, in order of first appearance."""
     groups: dict[str, dict[int, list[float]]] = {}
     for row in rows:
-        error = row[column]
+        error = row.get(column)
         if error is not None and np.isfinite(error):
             groups.setdefault(row["method"], {}).setdefault(int(row["profiles"]), []).append(float(error))
     curves: list[Curve] = []
     for method, by_count in groups.items():
         counts = sorted(by_count)
+        # Quartiles and not a standard deviation: one failed fit would stretch the band over the whole plot.
         quartiles = np.array([np.percentile(by_count[count], [25, 50, 75]) for count in counts])
         curves.append(
             Curve(

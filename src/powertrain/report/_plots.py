@@ -163,12 +163,19 @@ def figure_svg(figure: Figure) -> str:
 
 
 def _draw_agreement_panel(axes: Axes, panel: AgreementPanel) -> None:
-    low = min(panel.true.min(), panel.predicted.min()) / 1.1
-    high = max(panel.true.max(), panel.predicted.max()) * 1.1
-    ends, within = np.array([low, high]), panel.p95_ape_pct / 100
-    lower_edge = ends * max(1 - within, 0.01)  # a band down to nothing has no place on a logarithmic axis
-    upper_edge = ends * (1 + within)
-    band = f"95 % of {len(panel.true):,} modes: within {panel.p95_ape_pct:.1f} %"
+    both = np.concatenate([panel.true, panel.predicted])
+    if panel.is_log:
+        scale, unit = "log", "%"
+        low, high, within = both.min() / 1.1, both.max() * 1.1, panel.p95_error / 100
+        ends = np.array([low, high])
+        # A band down to nothing has no place on a logarithmic axis.
+        lower_edge, upper_edge = ends * max(1 - within, 0.01), ends * (1 + within)
+    else:
+        scale, unit, margin = "linear", panel.unit, 0.05 * float(np.ptp(both))
+        low, high = both.min() - margin, both.max() + margin
+        ends = np.array([low, high])
+        lower_edge, upper_edge = ends - panel.p95_error, ends + panel.p95_error
+    band = f"95 % of {len(panel.true):,} modes: within {panel.p95_error:.1f} {unit}"
     axes.fill_between(ends, lower_edge, upper_edge, color=ORANGE, alpha=0.25, lw=0, label=band)
     # Fewer points are drawn larger and darker, so that ten of them are seen and ten thousand do not clot.
     crowd = min(1.0, 300 / len(panel.true))
@@ -177,13 +184,15 @@ def _draw_agreement_panel(axes: Axes, panel: AgreementPanel) -> None:
     for edge in (lower_edge, upper_edge):
         axes.plot(ends, edge, color=ORANGE, lw=1)
     axes.plot(ends, ends, color=INK, lw=0.8)
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), box_aspect=1)
-    for axis in (axes.xaxis, axes.yaxis):
-        _readable_ticks(axis)
+    axes.set(xscale=scale, yscale=scale, xlim=(low, high), ylim=(low, high), box_aspect=1)
+    if panel.is_log:
+        for axis in (axes.xaxis, axes.yaxis):
+            _readable_ticks(axis)
     axes.set(
         xlabel=f"true {panel.quantity} [{panel.unit}]", ylabel=f"predicted {panel.quantity} [{panel.unit}]"
     )
-    axes.set_title(f"{panel.quantity}: mean error (MAPE) {panel.mape_pct:.1f} %", color=INK)
+    name = "mean error (MAPE)" if panel.is_log else "mean error"
+    axes.set_title(f"{panel.quantity}: {name} {panel.mean_error:.1f} {unit}", color=INK)
     axes.legend(loc="upper left")
 
 
@@ -264,6 +273,7 @@ def _ms_and_w(time_ms: float, power_w: float) -> str:
 
 
 def _draw_curves(axes: Axes, quantity: str, curves: tuple[Curve, ...]) -> None:
+    # A method looks the same in every plot; others take what is left, again and again.
     spare = iter(SPARE_STYLES * (1 + len(curves) // len(SPARE_STYLES)))
     for curve in curves:
         color, marker = METHOD_STYLES.get(curve.method) or next(spare)
@@ -335,7 +345,7 @@ def _styled() -> Generator[None]:
     except ImportError as error:
         raise MissingExtraError.of("matplotlib", extra="report", purpose="drawing plots") from error
     with style.context(STYLE, after_reset=True), warnings.catch_warnings():
-        # A name may hold letters that the font lacks; boxes in a picture are no news for stderr.
+        # A name may hold letters that the font lacks. The picture shows boxes for them, and that is enough.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         yield
 

@@ -1,4 +1,4 @@
-"""The paper's study on simulated boards, as one run that can be stopped and gone on with."""
+"""The paper's study on simulated boards, as one run that can be stopped and resumed."""
 
 from __future__ import annotations
 

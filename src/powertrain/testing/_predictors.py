@@ -223,5 +223,10 @@ def _predicted(path: Path, modes: ModeTable) -> Prediction | PowerTrainError:
 
 
 def _assert_same(left: Prediction, right: Prediction) -> None:
-    for name in left.__dataclass_fields__:
-        np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
+    for name, estimate in left.estimates.items():
+        other = right.estimates[name]
+        for part in ("value", "sd", "noise_sd"):
+            np.testing.assert_array_equal(getattr(estimate, part), getattr(other, part), err_msg=name)
+    assert left.correlations.keys() == right.correlations.keys()
+    for pair, rho in left.correlations.items():
+        np.testing.assert_array_equal(rho, right.correlations[pair], err_msg=str(pair))

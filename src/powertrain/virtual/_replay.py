@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -150,7 +151,7 @@ class ReplayDevice(AbstractTabulatedDevice, AbstractLiveDevice):
             raise DeviceError(
                 f"{workload} was not measured on {self.name} at {absent}: the nearest mode measured is {near}"
             )
-        return table.take(rows)
+        return table.take(rows).within(self.space.ends())
 
     @override
     def notes(self) -> tuple[str, ...]:
@@ -237,13 +238,7 @@ def _with_knobs(table: ProfileTable, knobs: tuple[str, ...]) -> ProfileTable:
             f"over {', '.join(knobs)}: split the file by knobs"
         )
     modes = ModeTable(knobs=knobs, values=table.modes.select(knobs))
-    return ProfileTable(
-        device=table.device,
-        workload=table.workload,
-        modes=modes,
-        time_ms=table.time_ms,
-        power_w=table.power_w,
-    )
+    return replace(table, modes=modes)
 
 
 def _rows_of(wanted: FloatArray, known: FloatArray) -> npt.NDArray[np.int64]:

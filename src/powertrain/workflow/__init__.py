@@ -24,9 +24,19 @@ from powertrain.workflow._joins import (
     transfer,
 )
 from powertrain.workflow._modes import modes_csv, read_modes
-from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
-from powertrain.workflow._profiling import Profiled, measuring, profile, profile_script, workload
-from powertrain.workflow._rows import PredictedMode, predicted_modes
+from powertrain.workflow._pages import (
+    StoreSummary,
+    demo_fronts,
+    demo_html,
+    demo_tables,
+    store_html,
+    summarise_store,
+)
+from powertrain.workflow._profiling import Profiled, Record, measuring, open_session, profile, workload
+from powertrain.workflow._program import Program
+from powertrain.workflow._ranks import rank_here
+from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
+from powertrain.workflow._script import follow_script, profile_script
 
 __all__ = [
     "Demo",
@@ -37,11 +47,14 @@ __all__ = [
     "Outcome",
     "PredictedMode",
     "Profiled",
+    "Program",
+    "Record",
     "Restored",
     "StoreSummary",
     "VendorModes",
     "add_new",
     "choose",
+    "demo_fronts",
     "demo_html",
     "demo_tables",
     "deployment",
@@ -51,6 +64,7 @@ __all__ = [
     "draw_predicted_front",
     "export_csv",
     "fit",
+    "follow_script",
     "front",
     "held_mode",
     "import_csv",
@@ -58,17 +72,20 @@ __all__ = [
     "modes_csv",
     "modes_of_device",
     "open_device",
+    "open_session",
     "paper_grid",
     "parsed_mode",
     "plan",
     "predicted_modes",
     "profile",
     "profile_script",
+    "rank_here",
     "read_modes",
     "read_tables",
     "restore_all",
     "run_demo",
     "run_held",
+    "shown_quantities",
     "store_html",
     "summarise_store",
     "transfer",

@@ -181,13 +181,13 @@ def _run_method(
     """Return how a method did and the profiles that it was given; keep the default's predictors."""
     kind = predictor_class(recipe.method)
     started_s = time.perf_counter()
-    fitted = kind.fit(ProfileTable.of(reference), space=board.space, seed=SEED)
+    fitted = kind.fit(ProfileTable.of(reference, ends=board.space.ends()), seed=SEED)
     reference_fit_s = time.perf_counter() - started_s
     tell(f"{recipe.method}: fitted the reference in {reference_fit_s:.1f} s")
     profiled = plan_modes(truth.modes, recipe.profiles, sampling=recipe.sampling, seed=SEED)
     measured = _profiled(board, TARGET, truth.modes.take(profiled))
     started_s = time.perf_counter()
-    predictor = kind.transfer([fitted], ProfileTable.of(measured), space=board.space, seed=SEED)
+    predictor = kind.transfer([fitted], ProfileTable.of(measured, ends=board.space.ends()), seed=SEED)
     fit_s = time.perf_counter() - started_s
     tell(
         f"{recipe.method}: learnt {TARGET} from {recipe.profiles} profiles "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from powertrain.models import AbstractPredictor
 from powertrain.records import Choice, ModeTable, Prediction
 from powertrain.report import draw_front, draw_learning, front_plot, learning_plot, save_figure
 
@@ -13,18 +12,9 @@ __all__ = ["draw_errors", "draw_predicted_front"]
 
 
 def draw_predicted_front(
-    predictor: AbstractPredictor,
-    modes: ModeTable,
-    prediction: Prediction,
-    path: Path,
-    *,
-    choice: Choice | None = None,
+    prediction: Prediction, modes: ModeTable, path: Path, *, title: str, choice: Choice | None = None
 ) -> None:
-    """Draw power against time of `modes`, their front, and the mode chosen, to a PNG or SVG file.
-
-    `prediction` is what `predictor`, whose workload and device the title names, predicts of `modes`.
-    """
-    title = f"{predictor.workload} on {predictor.device}"
+    """Draw power against time of `modes`, their front, and the mode chosen, to a PNG or SVG file."""
     plot = front_plot(prediction, modes, title=title, choice=choice)
     save_figure(draw_front(plot), path)
 

@@ -14,10 +14,10 @@ import numpy as np
 from powertrain import opening, optimisation
 from powertrain.dataset import AbstractStore, CsvFile, read_csv, write_csv
 from powertrain.devices import AbstractDevice
-from powertrain.errors import MissingKnobError, UnknownNameError
+from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
-from powertrain.planning import Sampling, plan_modes
+from powertrain.planning import Sampling, plan_modes, plan_space
 from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 
@@ -96,9 +96,13 @@ def plan(
 ) -> ModeTable:
     """Choose `n` modes of a device to profile, in the order to measure them; see `plan_modes`.
 
-    With a workload, only modes in which it can be measured there.
+    With a workload, only modes in which it can be measured there. A space that is too large to list is
+    planned without listing it.
     """
-    modes = device.modes(workload=workload)
+    try:
+        modes = device.modes(workload=workload)
+    except LargeSpaceError:
+        return plan_space(device.space, n, sampling=sampling, seed=seed, exist=device.exist)
     return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed))
 
 
@@ -125,9 +129,10 @@ def fit(
 ) -> AbstractPredictor:
     """Learn a workload from its own profiles: a reference, when there are many of them.
 
-    `space` is the device's, where the profiles do not reach the ends of its knobs.
+    Profiles that come from a device or a database know the ends of the device's knobs; `space` tells them
+    for a table that was put together by hand.
     """
-    return predictor_class(method).fit(profiles, space=space, seed=seed)
+    return predictor_class(method).fit(_within(profiles, space), seed=seed)
 
 
 def transfer(
@@ -140,12 +145,16 @@ def transfer(
 ) -> AbstractPredictor:
     """Learn a workload from a few profiles and from references: other workloads, or other devices.
 
-    `space` is the device's: the ranges of its knobs, which a few profiles may not reach.
+    `space` is as for `fit`: a few profiles may not reach the ends of the device's knobs.
     """
     kind = predictor_class(method)
     if references and not kind.uses_references:
         logger.warning("%s learns from the profiles alone: the references are ignored", method)
-    return kind.transfer(references, profiles, space=space, seed=seed)
+    return kind.transfer(references, _within(profiles, space), seed=seed)
+
+
+def _within(profiles: ProfileTable, space: ModeSpace | None) -> ProfileTable:
+    return profiles if space is None else profiles.within(space.ends())
 
 
 @final
@@ -179,8 +188,11 @@ def choose(
     max_time_ms: float = np.inf,
     max_energy_j: float = np.inf,
     risk: float = 0.05,
+    **more_limits: float,
 ) -> Choice:
     """Predict `modes` and choose the best one that keeps the limits; see `powertrain.optimisation.choose`.
+
+    `more_limits` are on other quantities, named as `max_COLUMN`.
 
     Raises:
         NoFeasibleModeError: No mode keeps the limits; the message names the nearest.
@@ -193,6 +205,7 @@ def choose(
         max_time_ms=max_time_ms,
         max_energy_j=max_energy_j,
         risk=risk,
+        **more_limits,
     )
 
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
-from collections.abc import Callable, Generator, Sequence
+import os
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
+from typing_extensions import Unpack
 
 from powertrain.dataset import AbstractStore
 from powertrain.devices import AbstractDevice, live
-from powertrain.errors import PowerTrainError, UnknownNameError, WorkloadError
-from powertrain.planning import order_modes
-from powertrain.profiling import AllMeasured, Procedure, ProfilingSession, profile_modes
-from powertrain.progress import Progress
-from powertrain.records import ModeTable, PowerMode, Profile
-from powertrain.workloads import Job, OwnJob, job_name, set_threads, synchronise, torch_description
+from powertrain.devices.cpu import run_on
+from powertrain.planning import ModeSource
+from powertrain.profiling import (
+    FollowingSession,
+    Loop,
+    ProfilingSession,
+    RunKeywords,
+    RunOptions,
+    Session,
+    profile_modes,
+)
+from powertrain.records import ModeTable, Profile
+from powertrain.workflow._ranks import OrdersFile, rank_here
+from powertrain.workloads import Job, OwnJob, evaluates, job_name, set_threads, synchronise, torch_description
 
-__all__ = ["Order", "Profiled", "measuring", "missing_modes", "profile", "profile_script", "workload"]
-
-Order = Literal["cheap", "given"]
+__all__ = ["Profiled", "Record", "following", "measuring", "open_session", "profile", "workload"]
 
 
 @final
@@ -42,19 +48,50 @@ class Profiled:
     """Time that the measuring took on the device's clock [s]."""
 
 
+@final
+class Record:
+    """What a run measures: each profile goes into the store at once, and what is there is not measured."""
+
+    def __init__(
+        self,
+        device: AbstractDevice,
+        workload: str,
+        modes: ModeTable | ModeSource,
+        store: AbstractStore,
+        options: RunOptions,
+    ) -> None:
+        """Look up what the store has, and tell the source of modes."""
+        self.workload, self._store = workload, store
+        self.source = options.source(modes)
+        before = store.profiles(device=device.name, workload=workload)
+        self.kept = self.source.recall(options.known(before))
+        self.measured: list[Profile] = []
+
+    def keep(self, profile: Profile) -> None:
+        """Keep a profile that has just been finished."""
+        self._store.add([profile])
+        self.measured.append(profile)
+
+    def summary(self) -> Profiled:
+        """Return what the run did so far."""
+        return Profiled(
+            workload=self.workload,
+            measured=len(self.measured),
+            kept=self.kept,
+            flagged=sum(bool(profile.flags) for profile in self.measured),
+            device_s=float(np.nansum([profile.duration_s for profile in self.measured])),
+        )
+
+
 def profile(
     device: AbstractDevice,
     workload: str | Job,
-    modes: ModeTable,
+    modes: ModeTable | ModeSource,
     store: AbstractStore,
     *,
-    procedure: Procedure | None = None,
-    order: Order = "cheap",
-    seed: int = 0,
-    again: bool = False,
-    retry_flagged: bool = False,
     data: Path | None = None,
-    progress: Progress | None = None,
+    options: RunOptions | None = None,
+    **changes: Unpack[RunKeywords],
 ) -> Profiled:
     """Measure a workload in some modes and keep each profile at once.
 
@@ -64,34 +101,28 @@ def profile(
     Args:
         device: A live device; a replay has nothing to measure.
         workload: One of the device's, or a job (`powertrain.workload` makes one of a function).
-        modes: `(n, n_knobs)` modes.
+        modes: `(n, n_knobs)` modes, or what says which comes next.
         store: Where profiles go.
-        procedure: How each mode is measured; as much as the precision asks for, by default.
-        order: `"cheap"` saves settling and bounds what the heat of one mode does to the next
-            (`powertrain.profiling.order_modes`); `"given"` is that of `modes`.
-        seed: Of the order.
-        again: Whether to measure what the store has, too, as repeated measurements.
-        retry_flagged: Whether to measure modes again of which the store has flagged profiles alone.
         data: A folder of images or a text file to train on, for built-in workloads.
-        progress: Told about every mode.
+        options: How the run goes; the usual way if None.
+        changes: Fields of `RunOptions` that differ, as keywords: `procedure`, `order`, `seed`, `again`,
+            `retry_flagged`, `progress`.
 
     Raises:
         DeviceError: The device is not live, or lacks a mode.
         UnknownNameError, MissingKnobError: It lacks the workload or a knob.
         WorkloadError: The training failed; what was finished is in the store.
     """
+    how = (options or RunOptions()).changed(changes)
     board = live(device)
     name = job_name(workload) if isinstance(workload, str) else workload.workload
-    missing = modes if again else missing_modes(board, name, modes, store, retry_flagged=retry_flagged)
-    if order == "cheap":
-        missing = missing.take(order_modes(missing, seed=seed))
-    measured: list[Profile] = []
-    if len(missing):
+    record = Record(board, name, modes, store, how)
+    if record.source.left:
         job = board.job(workload, data=data) if isinstance(workload, str) else workload
-        for done in profile_modes(board, job, missing, procedure=procedure, progress=progress):
-            store.add([done])
-            measured.append(done)
-    return summary(name, measured, kept=len(modes) - len(missing))
+        run = profile_modes(board, job, record.source, procedure=how.procedure, progress=how.progress)
+        for done in run:
+            record.keep(done)
+    return record.summary()
 
 
 def workload(make: Callable[..., Any], *, name: str | None = None) -> Job:
@@ -111,18 +142,17 @@ def workload(make: Callable[..., Any], *, name: str | None = None) -> Job:
 def measuring(
     device: AbstractDevice,
     workload: str,
-    modes: ModeTable,
+    modes: ModeTable | ModeSource,
     store: AbstractStore,
     *,
-    procedure: Procedure | None = None,
-    order: Order = "cheap",
-    seed: int = 0,
-    again: bool = False,
-    retry_flagged: bool = False,
-    progress: Progress | None = None,
     stop: bool = False,
+    options: RunOptions | None = None,
+    **changes: Unpack[RunKeywords],
 ) -> Generator[list[Profile]]:
     """Measure what loops over `powertrain.measured` do while the context lasts, into a store.
+
+    Where `torchrun` runs the training as several processes on this board, the first of them measures and the
+    others follow; all have to enter the context.
 
     ```python
     with pt.measuring(board, "mine", pt.plan(board, 15), store):
@@ -133,17 +163,12 @@ def measuring(
     Args:
         device: A live device; none of its knobs may be one of the training's own.
         workload: Name under which profiles are kept.
-        modes: `(n, n_knobs)` modes.
+        modes: `(n, n_knobs)` modes, or what says which comes next.
         store: Where profiles go.
-        procedure: How each mode is measured; this and what follows is as for `profile`.
-        order: In which order modes are measured.
-        seed: Of the order.
-        again: Whether to measure what the store has, too.
-        retry_flagged: Whether to measure modes again of which the store has flagged profiles alone.
-        progress: Told about every mode.
-        stop: Whether to end the training with `SystemExit` when every mode has been measured; else it goes
-        on,
-            in the mode that the device was in before.
+        stop: Whether to end the training with `SystemExit` when every mode has been measured. If not, it goes
+            on in the mode that the device was in before.
+        options: How the run goes; the usual way if None.
+        changes: Fields of `RunOptions` that differ, as keywords, as for `profile`.
 
     Yields:
         The profiles measured so far, a list that grows.
@@ -151,139 +176,71 @@ def measuring(
     Raises:
         DeviceError, MissingKnobError: As for `profile`.
     """
-    board = live(device)
-    missing = modes if again else missing_modes(board, workload, modes, store, retry_flagged=retry_flagged)
-    if order == "cheap":
-        missing = missing.take(order_modes(missing, seed=seed))
-    measured: list[Profile] = []
-
-    def keep(done: Profile) -> None:
-        store.add([done])
-        measured.append(done)
-
-    session = ProfilingSession(
-        board,
-        workload,
-        missing,
-        keep=keep,
-        procedure=procedure,
-        progress=progress,
-        synchronise=synchronise,
-        set_threads=set_threads,
-        description=torch_description,
-        stop=stop,
-    )
-    with session.active():
-        yield measured
+    how = (options or RunOptions()).changed(changes)
+    record = Record(device, workload, modes, store, how)
+    with open_session(device, record, options=how, stop=stop).active():
+        yield record.measured
 
 
-def profile_script(
-    device: AbstractDevice,
-    script: Path,
-    modes: ModeTable,
-    store: AbstractStore,
-    *,
-    arguments: Sequence[str] = (),
-    name: str | None = None,
-    procedure: Procedure | None = None,
-    order: Order = "cheap",
-    seed: int = 0,
-    again: bool = False,
-    retry_flagged: bool = False,
-    progress: Progress | None = None,
-) -> Profiled:
-    """Run a training script whose loop goes over `powertrain.measured`, until every mode has been measured.
+def open_session(
+    device: AbstractDevice, record: Record, *, options: RunOptions, real: bool = False, stop: bool = False
+) -> Session:
+    """Get ready for a training that reports its minibatches; the caller closes the session.
+
+    Of several processes that train together on this board, the first measures and the others follow.
 
     Args:
-        device: A live device; none of its knobs may be one of the training's own.
-        script: Run as `python script arguments` would.
-        modes: `(n, n_knobs)` modes.
-        store: Where profiles go.
-        arguments: What follows the script.
-        name: Under which profiles are kept; the file's if None.
-        procedure: How each mode is measured; this and what follows is as for `profile`.
-        order: In which order modes are measured.
-        seed: Of the order.
-        again: Whether to measure what the store has, too.
-        retry_flagged: Whether to measure modes again of which the store has flagged profiles alone.
-        progress: Told about every mode.
+        device: A live device.
+        record: Says which modes, and takes the profiles.
+        options: How the run goes.
+        real: Whether the training is known to be a real program, which knows nothing of a simulated board.
+        stop: Whether to end the training when every mode has been measured.
 
     Raises:
-        UnknownNameError: There is no such file.
-        WorkloadError: The script failed, or has no loop over `powertrain.measured`.
+        DeviceError, MissingKnobError: As for `profile`.
+        WorkloadError: The training runs on several boards.
     """
-    if not script.is_file():
-        raise UnknownNameError(f"there is no file {script}: give a Python script")
-    workload = name or script.name
-    kept = 0
-    if not again:
-        missing = missing_modes(device, workload, modes, store, retry_flagged=retry_flagged)
-        kept = len(modes) - len(missing)
-        if not len(missing):
-            return summary(workload, [], kept=kept)
-    before = sys.argv, list(sys.path)
-    sys.argv = [str(script), *arguments]
-    sys.path.insert(0, str(script.parent.resolve()))
-    try:
-        with measuring(
-            device,
-            workload,
-            modes,
-            store,
-            procedure=procedure,
-            order=order,
-            seed=seed,
-            again=again,
-            retry_flagged=retry_flagged,
-            progress=progress,
-            stop=True,
-        ) as measured:
-            _run_script(script)
-    finally:
-        sys.argv, sys.path[:] = before
-    if not measured:
-        raise WorkloadError(
-            f"{script} ended before a mode was measured: let its loop go over powertrain.measured(...), and "
-            "train for longer"
-        )
-    return summary(workload, measured, kept=kept)
-
-
-def _run_script(script: Path) -> None:
-    try:
-        runpy.run_path(str(script), run_name="__main__")
-    except AllMeasured:
-        return
-    except SystemExit as error:
-        if error.code not in (None, 0):
-            raise WorkloadError(f"{script} ended with exit code {error.code}") from error
-    except PowerTrainError:
-        raise
-    except Exception as error:  # the boundary to code that is not ours
-        text = " ".join(str(error).split())[:300]
-        raise WorkloadError(f"{script} raised {type(error).__name__}: {text}") from error
-
-
-def missing_modes(
-    device: AbstractDevice,
-    workload: str,
-    modes: ModeTable,
-    store: AbstractStore,
-    *,
-    retry_flagged: bool = False,
-) -> ModeTable:
-    """Return the modes of which the store has no profile, or with `retry_flagged` no unflagged one."""
-    found = store.profiles(device=device.name, workload=workload)
-    known: set[PowerMode] = {seen.mode for seen in found if not (retry_flagged and seen.flags)}
-    return modes.take(np.array([mode not in known for mode in modes], dtype=bool))
-
-
-def summary(workload: str, measured: list[Profile], *, kept: int) -> Profiled:
-    """Return what a run did."""
-    return Profiled(
-        workload=workload,
-        measured=len(measured),
-        kept=kept,
-        flagged=sum(bool(profile.flags) for profile in measured),
-        device_s=float(np.nansum([profile.duration_s for profile in measured])),
+    rank = rank_here()
+    if rank.follows:
+        return following()
+    loop = Loop(
+        workload=record.workload,
+        synchronise=synchronise,
+        evaluates=evaluates,
+        set_threads=set_threads,
+        description=torch_description,
+        real=real,
+        stop=stop,
     )
+    if rank.leads:
+        loop = _leading(loop)
+    return ProfilingSession(live(device), loop, record.source, keep=record.keep, options=options)
+
+
+def following() -> FollowingSession:
+    """Return what a process reports to that trains together with the one that measures."""
+
+    def take_to(cpus: tuple[int, ...]) -> None:
+        run_on(cpus)
+        set_threads(len(cpus))
+
+    return FollowingSession(OrdersFile().read, evaluates=evaluates, run_on=take_to)
+
+
+def _leading(loop: Loop) -> Loop:
+    """Return a loop of which the other processes of the training are told what to do."""
+    orders = OrdersFile()
+
+    def set_cores(cores: int) -> None:
+        set_threads(cores)
+        orders.give(cpus=sorted(os.sched_getaffinity(0)))
+
+    def ends_at(reports: int, every: int) -> int:
+        # Processes wait for each other once in every step of the optimiser. So nobody is a whole step ahead,
+        # and a step later all know; the rest is for draws at the ends of epochs, which bring no minibatch.
+        at = reports + 2 * every + 2
+        orders.give(ends_at=at)
+        return at
+
+    orders.give()
+    return replace(loop, set_threads=set_cores, ends_at=ends_at)

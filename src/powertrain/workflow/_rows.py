@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
-from powertrain.intervals import central_intervals
-from powertrain.records import FloatArray, Interval, ModeTable, PowerMode, Prediction
+from powertrain import quantities
+from powertrain.quantities import Quantity
+from powertrain.records import Interval, ModeTable, PowerMode, Prediction
 
-__all__ = ["PredictedMode", "predicted_modes"]
+__all__ = ["PredictedMode", "predicted_modes", "shown_quantities"]
 
 
 @final
@@ -18,25 +19,22 @@ class PredictedMode:
     """What is predicted for one mode; interval ends are NaN for a method without error bars."""
 
     mode: PowerMode
-    time_ms: Interval
-    power_w: Interval
-    energy_j: Interval
-    """Energy of one minibatch [J]."""
+    values: Mapping[str, Interval]
+    """By column: `"time_ms"`, `"power_w"`, `"energy_j"` of one minibatch, and whatever else was learned."""
+
+
+def shown_quantities() -> tuple[Quantity, ...]:
+    """Return the quantities that tables of predictions show: the measured ones, and energy."""
+    return tuple(q for q in (*quantities.measured(), *quantities.derived()) if not q.powers or q.limitable)
 
 
 def predicted_modes(modes: ModeTable, prediction: Prediction) -> Iterator[PredictedMode]:
-    """Pair each of the modes with its prediction; a row costs as much as some hundred predictions."""
-    quantities = zip(
-        modes,
-        _intervals(prediction.time_ms, prediction.time_rel_sd),
-        _intervals(prediction.power_w, prediction.power_rel_sd),
-        _intervals(prediction.energy_j, prediction.energy_rel_sd),
-        strict=True,
-    )
-    for mode, time_ms, power_w, energy_j in quantities:
-        yield PredictedMode(mode=mode, time_ms=time_ms, power_w=power_w, energy_j=energy_j)
-
-
-def _intervals(values: FloatArray, rel_sd: FloatArray) -> Iterator[Interval]:
-    for value, low, high in zip(values, *central_intervals(values, rel_sd), strict=True):
-        yield Interval(value=float(value), low=float(low), high=float(high))
+    """Pair each of the modes with its prediction."""
+    columns = {q.column: prediction.of(q) for q in shown_quantities()}
+    ends = {column: (e.value, *e.intervals()) for column, e in columns.items()}
+    for row, mode in enumerate(modes):
+        values = {
+            column: Interval(value=float(value[row]), low=float(low[row]), high=float(high[row]))
+            for column, (value, low, high) in ends.items()
+        }
+        yield PredictedMode(mode=mode, values=values)

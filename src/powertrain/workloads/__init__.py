@@ -17,7 +17,7 @@ from powertrain.workloads._catalogue import (
 from powertrain.workloads._cost import KINDS, PHASES, Kernel, WorkloadCost, read_kernels, write_kernels
 from powertrain.workloads._job import Job
 from powertrain.workloads._open import JOB_FORMS, check_job_name, cuda_index, job_name, open_job, open_own
-from powertrain.workloads._own import OwnJob, set_threads, synchronise, torch_description
+from powertrain.workloads._own import OwnJob, evaluates, set_threads, synchronise, torch_description
 
 __all__ = [
     "JOB_FORMS",
@@ -35,6 +35,7 @@ __all__ = [
     "check_job_name",
     "counts_path",
     "cuda_index",
+    "evaluates",
     "find_workload",
     "job_name",
     "open_job",

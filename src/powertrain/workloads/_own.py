@@ -18,7 +18,7 @@ from powertrain.space import SOFTWARE_KNOBS
 from powertrain.workloads._failures import is_out_of_memory
 from powertrain.workloads._job import Job
 
-__all__ = ["OwnJob", "function_of", "set_threads", "synchronise", "torch_description"]
+__all__ = ["OwnJob", "evaluates", "function_of", "set_threads", "synchronise", "torch_description"]
 
 
 @final
@@ -91,8 +91,7 @@ class OwnJob(Job):
         else:
             raise WorkloadError(
                 f"{self.workload} gave {type(made).__name__}: it has to give a generator, of which each "
-                "next is a "
-                "minibatch, or a function that trains one"
+                "next is a minibatch, or a function that trains one"
             )
         self._given = wanted
 
@@ -151,6 +150,12 @@ def synchronise() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.synchronize()
+
+
+def evaluates() -> bool:
+    """Tell whether PyTorch, if it is in use, has gradients switched off, as in an evaluation."""
+    torch = sys.modules.get("torch")
+    return torch is not None and hasattr(torch, "is_grad_enabled") and not torch.is_grad_enabled()
 
 
 def function_of(path: Path, name: str) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from powertrain.devices import Journal, VirtualClock
 from powertrain.devices.jetson import JetsonDevice, jetson_here
-from powertrain.devices.remote._base import RemoteSettings
+from powertrain.devices.remote import RemotePart
 from powertrain.errors import DeviceError, PowerTrainError, UnknownNameError
 from powertrain.records import PowerMode
 from powertrain.virtual.emulated import EMULATED, EmulatedSysfs
@@ -135,19 +135,15 @@ def test_a_workload_trains_on_what_opens_jobs_and_an_unknown_one_is_refused_befo
     assert asked == [("resnet18", tmp_path)]
 
 
-class Helper(RemoteSettings):
+class Helper(RemotePart):
     """Somebody who may change a board, for the tests."""
 
-    name, outlives_process = "a helper", False
+    name = "a helper"
 
     def __init__(self, device: JetsonDevice) -> None:
         self._device, self._settings = device, device._holder.settings
         self.rails = device.rails
         self.knobs = {knob.name: knob.values for knob in device.space.knobs}
-
-    @override
-    def check(self, mode: PowerMode) -> None:
-        self._settings.check(mode)
 
     @override
     def save(self) -> Mapping[str, Any]:
@@ -182,7 +178,7 @@ def test_who_may_not_change_the_board_asks_the_helper(tmp_path):
     board = board_of(AGX)
     root = device_on(board, tmp_path / "root")
     before = board.state()
-    device = device_on(board, tmp_path, sysfs=board.seen_by("nobody"), helper=lambda: Helper(root))
+    device = device_on(board, tmp_path, sysfs=board.seen_by("nobody"), helper=lambda key: Helper(root))
     assert device.space == root.space
     assert device.stock_modes() == root.stock_modes()
     assert "A helper sets the clocks." in device.notes()
@@ -195,11 +191,11 @@ def test_who_may_not_change_the_board_asks_the_helper(tmp_path):
 def test_root_needs_no_helper_and_without_one_a_user_has_affinity_alone(tmp_path):
     board = board_of(AGX)
 
-    def never() -> None:
+    def never(key: str) -> None:
         raise AssertionError("asked")
 
     assert len(device_on(board, tmp_path, helper=never).space) == 15_312
-    device = device_on(board, tmp_path, sysfs=board.seen_by("nobody"), helper=lambda: None)
+    device = device_on(board, tmp_path, sysfs=board.seen_by("nobody"), helper=lambda key: None)
     assert device.space.names == ("cpu_cores",)
     assert device.stock_modes() == {}
 

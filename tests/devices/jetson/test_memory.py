@@ -16,7 +16,7 @@ from tests.devices.jetson.boards import (
     middle,
 )
 
-from powertrain.devices import Journal
+from powertrain.devices import Journal, Why
 from powertrain.devices.jetson import JetsonDevice
 from powertrain.errors import UnreachableModeError
 from powertrain.virtual.emulated import EMULATED
@@ -72,11 +72,13 @@ def test_memory_clocks_are_not_tried_where_nobody_may_and_the_reason_is_told(tmp
     board = board_of(AGX)
     device = device_on(board, tmp_path, probe=False)
     assert board.writes == []
-    assert any(note.startswith("No mem_mhz: it has not been tried") for note in device.notes())
+    assert any(note.startswith("No mem_mhz: no memory clock has been tried") for note in device.notes())
+    assert [reason.why for reason in device.missing if reason.what == "mem_mhz"] == [Why.UNTRIED]
     holder = device_on(board, tmp_path)
     with holder.hold(middle(holder)):
         other = device_on(board, tmp_path)
-        assert any("No mem_mhz: it could not be tried: jetson is held" in note for note in other.notes())
+        said = "No mem_mhz: the memory clocks could not be tried, since jetson is held"
+        assert any(said in note for note in other.notes())
 
 
 def test_known_memory_clocks_stay_offered_while_another_holds_a_board_whose_gpu_is_silent(tmp_path):

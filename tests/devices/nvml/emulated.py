@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from powertrain.devices import Journal
+from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.nvml import NvmlDevice
 
 SOURCE = Path(__file__).with_name("nvml_emulated.c")
@@ -20,11 +21,16 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from powertrain.devices import Journal
+from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.nvml import NvmlDevice
 
 folder = Path(sys.argv[1])
 device = NvmlDevice(
-    int(sys.argv[2]), "cpu_cores=1", journal=Journal(folder / "journal"), proc=folder / "proc", euid=lambda: 0
+    int(sys.argv[2]),
+    "cpu_cores=1",
+    journal=Journal(folder / "journal"),
+    sysfs=RealSysfs(folder / "root"),
+    euid=lambda: 0,
 )
 """
 HOLD = """
@@ -51,9 +57,9 @@ class EmulatedDriver:
         self._library, self.folder = library, folder
         self._functions = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
         self._functions.emulated_get.restype = ctypes.c_int64
-        # A /proc that tells no capabilities: the tests are the same as root, as a user and in a container.
-        (folder / "proc/self").mkdir(parents=True)
-        (folder / "proc/self/task").symlink_to("/proc/self/task")
+        # Files that tell no capabilities: the tests are the same as root, as a user and in a container.
+        self.root = folder / "root"
+        self.root.mkdir()
 
     def get(self, name: str, *, gpu: int = 0) -> int:
         return self._functions.emulated_get(gpu, name.encode())
@@ -77,7 +83,7 @@ class EmulatedDriver:
         """Open an emulated GPU as root would, or as the arguments say."""
         usual = {
             "journal": Journal(self.folder / "journal"),
-            "proc": self.folder / "proc",
+            "sysfs": RealSysfs(self.root),
             "euid": lambda: 0,
         }
         return NvmlDevice(index, options, **{**usual, **given})

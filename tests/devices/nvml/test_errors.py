@@ -137,7 +137,7 @@ def test_an_old_driver_is_asked_by_its_old_names_and_what_it_lacks_is_put_back(
     emulated.set(reasons=0x40)
     assert device.throttle_count() == 1
     assert device.temperature_c() == 41
-    assert any("an energy counter is not supported" in note for note in device.notes())
+    assert any(reason.what == "energy counter" for reason in device.missing)
     with pytest.raises(DeviceError, match="install a newer NVIDIA driver"), device.hold(device.modes()[0]):
         pass
     assert emulated.settings() == AT_REST

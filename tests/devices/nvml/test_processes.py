@@ -1,4 +1,4 @@
-"""Two processes and one emulated GPU: who has it, and who gives it back."""
+"""Two processes and one emulated GPU: who has it, and who restores it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from tests.devices.nvml.emulated import AT_REST, HOLD, RESTORE
+from tests.waiting import PATIENCE_S
 
 from powertrain.errors import DeviceBusyError
 
@@ -37,7 +38,7 @@ def test_a_gpu_that_another_process_holds_is_busy_and_the_other_gpu_is_not(emula
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_gives_the_gpu_back(emulated, holder, number):
     holder.send_signal(number)
-    holder.communicate(timeout=20)
+    holder.communicate(timeout=PATIENCE_S)
     assert holder.returncode != 0
     assert emulated.settings() == AT_REST
     assert emulated.kept() == []
@@ -48,7 +49,7 @@ def test_what_sigkill_leaves_behind_is_given_back_by_a_new_process(emulated, hol
     holder.communicate()
     assert emulated.settings() == {"limit_mw": 200_000, "graphics_lock": 600, "memory_lock": 1600}
     assert emulated.kept() == [UUID]
-    told, wrong = emulated.start(RESTORE).communicate(timeout=20)
+    told, wrong = emulated.start(RESTORE).communicate(timeout=PATIENCE_S)
     assert told == "True False\n", wrong
     assert emulated.settings() == AT_REST
     assert emulated.kept() == []

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from powertrain.models.gp._coordinates import Coordinates
 from powertrain.models.gp._mean import MeanInputs, MeanPrior, MeanShape
-from powertrain.models.gp._references import SurfaceStack, build_surface
+from powertrain.models.gp._references import SurfaceStack, build_grid
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 from powertrain.records import ModeTable
 from powertrain.space import ModeSpace
@@ -76,7 +76,7 @@ SPACE = ModeSpace.of({"gpu_mhz": [100, 200, 400, 800], "loader_workers": [0, 1, 
 def surface_of(values: np.ndarray, modes: ModeTable, device: str = "a"):
     coordinates = Coordinates.of(SPACE.table())
     fill = np.full(1, 7.0)
-    return build_surface(
+    return build_grid(
         coordinates, modes, values, device=device, workload="w", predict=lambda m: np.repeat(fill, len(m))
     )
 

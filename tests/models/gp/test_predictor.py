@@ -23,7 +23,7 @@ def few(n: int, seed: int = 0, **options) -> ProfileTable:
 
 
 def reference(**options):
-    return GP.fit(work("reference", ALL, noise=0.01, seed=9, **options), space=SPACE)
+    return GP.fit(work("reference", ALL, noise=0.01, seed=9, **options))
 
 
 def test_a_reference_of_a_similar_workload_helps_where_there_are_few_profiles():
@@ -37,8 +37,8 @@ def test_a_reference_of_a_similar_workload_helps_where_there_are_few_profiles():
             drawn.append(predict(work("target", modes, shares=shares, noise=0.01, seed=seed)).predict(ALL))
         return np.mean([mape(p.power_w, truth.power_w) for p in drawn])
 
-    alone = error(lambda profiles: GP.fit(profiles, space=SPACE))
-    helped = error(lambda profiles: GP.transfer([ref], profiles, space=SPACE))
+    alone = error(lambda profiles: GP.fit(profiles))
+    helped = error(lambda profiles: GP.transfer([ref], profiles))
     assert helped < alone
 
 
@@ -61,21 +61,28 @@ def test_more_profiles_give_a_smaller_error():
 
 
 def test_intervals_hold_about_as_often_as_they_say():
-    truth = work("target", ALL, shares=(0.5, 0.2, 0.4), noise=0.01, seed=77)
-    held = []
-    for seed in range(5):
-        prediction = GP.transfer([reference()], few(20, seed, noise=0.01), space=SPACE).predict(ALL)
-        error = np.log(truth.power_w / prediction.power_w)
-        held.append(np.mean(np.abs(error) < 1.645 * prediction.power_rel_sd))
+    ref, held = reference(), []
+    for seed in range(40):  # one seed's share strays by 0.07 to 0.09, the mean of 40 by less than 0.015
+        truth = work("target", ALL, shares=(0.5, 0.2, 0.4), noise=0.01, seed=1000 + seed)
+        found = GP.transfer([ref], few(20, seed, noise=0.01)).predict(ALL)
+        time_error = np.abs(np.log(truth.time_ms / found.time_ms))
+        power_error = np.abs(np.log(truth.power_w / found.power_w))
+        held.append(
+            [
+                np.mean(time_error < 1.645 * found.time_rel_sd),
+                np.mean(power_error < 1.645 * found.power_rel_sd),
+            ]
+        )
 
-    assert 0.75 < np.mean(held) <= 1.0
+    for share in np.mean(held, axis=0):
+        assert 0.86 < share < 0.95  # 0.9 is meant
 
 
 def test_error_bars_grow_away_from_the_profiles():
     low = ALL.take(ALL.column("gpu_mhz") < 600)
     profiles = work("target", low.take(plan_modes(low, 20)), noise=0.01)
 
-    prediction = GP.fit(profiles, space=SPACE).predict(ALL)
+    prediction = GP.fit(profiles).predict(ALL)
 
     far = ALL.column("gpu_mhz") > 1100
     near = ALL.column("gpu_mhz") < 600
@@ -83,10 +90,10 @@ def test_error_bars_grow_away_from_the_profiles():
 
 
 def test_the_noise_of_one_measurement_is_part_of_the_error_bar():
-    prediction = GP.fit(few(20, noise=0.02), space=SPACE).predict(ALL)
+    prediction = GP.fit(few(20, noise=0.02)).predict(ALL)
 
-    assert (prediction.power_noise_rel_sd > 0).all()
-    assert (prediction.power_mean_rel_sd < prediction.power_rel_sd).all()
+    assert (prediction.of("power").noise_sd > 0).all()
+    assert (prediction.of("power").mean_sd < prediction.power_rel_sd).all()
 
 
 def test_thousands_of_profiles_are_fitted():
@@ -113,7 +120,7 @@ def test_a_reference_on_another_device_is_matched_by_its_own_range():
     small = replace(other, device="small board", modes=scaled.table(), time_ms=3 * other.time_ms)
     rows = plan_modes(small.modes, 5)
 
-    prediction = GP.transfer([GP.fit(other)], small.take(rows), space=scaled).predict(small.modes)
+    prediction = GP.transfer([GP.fit(other)], small.within(scaled.ends()).take(rows)).predict(small.modes)
 
     assert mape(prediction.time_ms, small.time_ms) < 3
     assert mape(prediction.power_w, small.power_w) < 4
@@ -124,7 +131,7 @@ def test_many_references_are_taken_and_the_closest_leads():
     references = [GP.fit(work(f"w{i}", ALL, shares=s, noise=0.005, seed=i)) for i, s in enumerate(shares)]
     truth = work("target", ALL, shares=(0.5, 0.2, 0.31))
 
-    prediction = GP.transfer(references, truth.take(plan_modes(ALL, 4)), space=SPACE).predict(ALL)
+    prediction = GP.transfer(references, truth.take(plan_modes(ALL, 4))).predict(ALL)
 
     assert mape(prediction.time_ms, truth.time_ms) < 3
 
@@ -133,7 +140,7 @@ def test_many_references_are_taken_and_the_closest_leads():
 def test_a_quantity_that_was_not_measured_is_nan_and_the_other_is_predicted(missing):
     profiles = replace(few(12), **{missing: np.full(12, np.nan)})
 
-    prediction = GP.transfer([reference()], profiles, space=SPACE).predict(ALL)
+    prediction = GP.transfer([reference()], profiles).predict(ALL)
 
     other = "power_w" if missing == "time_ms" else "time_ms"
     assert np.isnan(getattr(prediction, missing)).all()
@@ -144,7 +151,7 @@ def test_a_reference_without_time_still_lends_its_power():
     table = work("power only", ALL)
     lender = GP.fit(replace(table, time_ms=np.full(len(ALL), np.nan)))
 
-    prediction = GP.transfer([lender], few(10), space=SPACE).predict(ALL)
+    prediction = GP.transfer([lender], few(10)).predict(ALL)
 
     assert np.isfinite(prediction.time_ms).all()
     assert np.isfinite(prediction.power_w).all()
@@ -166,13 +173,13 @@ def test_repeated_modes_are_taken_as_repeats():
     profiles = few(10, noise=0.02)
     twice = profiles.take(np.tile(np.arange(10), 2))
 
-    prediction = GP.fit(twice, space=SPACE).predict(ALL)
+    prediction = GP.fit(twice).predict(ALL)
 
     assert np.isfinite(prediction.time_rel_sd).all()
 
 
 def test_the_order_of_knobs_and_other_knobs_do_not_matter():
-    fitted = GP.fit(few(10), space=SPACE)
+    fitted = GP.fit(few(10))
     values = np.column_stack(
         [ALL.column("mem_mhz"), np.ones(len(ALL)), ALL.column("cpu_mhz"), ALL.column("gpu_mhz")]
     )
@@ -182,7 +189,7 @@ def test_the_order_of_knobs_and_other_knobs_do_not_matter():
 
 
 def test_saved_and_loaded_it_predicts_the_same(tmp_path):
-    fitted = GP.transfer([reference()], few(15), space=SPACE)
+    fitted = GP.transfer([reference()], few(15))
     fitted.save(tmp_path / "t.ptm")
 
     loaded = load_predictor(tmp_path / "t.ptm").predict(ALL)
@@ -195,14 +202,14 @@ def test_a_loaded_reference_lends_as_the_fitted_one_does(tmp_path):
     ref = reference()
     ref.save(tmp_path / "r.ptm")
 
-    before = GP.transfer([ref], few(8), space=SPACE).predict(ALL)
-    after = GP.transfer([load_predictor(tmp_path / "r.ptm")], few(8), space=SPACE).predict(ALL)
+    before = GP.transfer([ref], few(8)).predict(ALL)
+    after = GP.transfer([load_predictor(tmp_path / "r.ptm")], few(8)).predict(ALL)
 
     np.testing.assert_array_equal(before.power_w, after.power_w)
 
 
 def test_the_same_profiles_give_the_same_numbers():
-    first, second = (GP.fit(few(10, noise=0.01), space=SPACE).predict(ALL) for _ in range(2))
+    first, second = (GP.fit(few(10, noise=0.01)).predict(ALL) for _ in range(2))
 
     np.testing.assert_array_equal(first.time_ms, second.time_ms)
 
@@ -231,7 +238,7 @@ def test_a_reference_of_another_method_is_refused():
 
 
 def test_a_transferred_predictor_is_no_reference():
-    transferred = GP.transfer([reference()], few(8), space=SPACE)
+    transferred = GP.transfer([reference()], few(8))
 
     with pytest.raises(DataError, match="fitted on its own profiles"):
         GP.transfer([transferred], few(8))
@@ -246,8 +253,8 @@ def test_modes_without_a_needed_knob_are_refused():
 @settings(max_examples=10, deadline=None)
 def test_units_of_time_do_not_matter(scale, n):
     profiles = few(n)
-    plain = GP.fit(profiles, space=SPACE).predict(ALL)
-    scaled = GP.fit(replace(profiles, time_ms=profiles.time_ms * scale), space=SPACE).predict(ALL)
+    plain = GP.fit(profiles).predict(ALL)
+    scaled = GP.fit(replace(profiles, time_ms=profiles.time_ms * scale)).predict(ALL)
 
     # To within where the fit stops.
     np.testing.assert_allclose(scaled.time_ms, scale * plain.time_ms, rtol=1e-2)
@@ -264,13 +271,13 @@ def test_a_power_limit_as_a_knob_is_learned_beside_the_batch_size():
     time_ms = 1000 / batch + 4 * (demand / power_w) ** 2
     profiles = ProfileTable(device="gpu", workload="w", modes=modes, time_ms=time_ms, power_w=power_w)
 
-    prediction = GP.fit(profiles.take(plan_modes(modes, 12)), space=space).predict(modes)
+    prediction = GP.fit(profiles.within(space.ends()).take(plan_modes(modes, 12))).predict(modes)
 
     assert mape(prediction.power_w, power_w) < 4
 
 
 def test_modes_outside_the_known_range_are_remarked_on(caplog):
-    fitted = GP.fit(few(10), space=SPACE)
+    fitted = GP.fit(few(10))
 
     fitted.predict(ALL)
     assert not caplog.records

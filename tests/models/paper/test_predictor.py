@@ -12,8 +12,9 @@ from powertrain.errors import CheckpointError, DataError, TooFewProfilesError
 from powertrain.models import load_predictor, predictor_class
 from powertrain.models._checkpoint import Checkpoint
 from powertrain.models._container import read_checkpoint, write_checkpoint
+from powertrain.models.paper import PaperPredictor, PaperScratchPredictor
 from powertrain.models.paper._mlp import Networks, Recipe, train
-from powertrain.models.paper._predictor import PaperConfig, PaperPredictor, PaperScratchPredictor
+from powertrain.models.paper._predictor import PaperConfig
 from powertrain.records import ModeTable
 from powertrain.testing import example_table
 
@@ -166,7 +167,7 @@ def test_a_quantity_measured_in_one_mode_is_refused_by_its_name():
     table = example_table()
     power_w = np.full(len(table), np.nan)
     power_w[3] = 10.0
-    with pytest.raises(TooFewProfilesError, match=r"power_w in 1 distinct mode: .* at least 2"):
+    with pytest.raises(TooFewProfilesError, match=r"power in 1 distinct mode: .* at least 2"):
         PaperPredictor.fit(replace(table, power_w=power_w))
 
 

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 from typing_extensions import override
 
+from powertrain.devices._files import Files, do_all, not_writable
 from powertrain.devices._parts import Part
-from powertrain.errors import DeviceError, UnreachableModeError
+from powertrain.devices._reasons import Reason, Why
+from powertrain.devices._sysfs import Sysfs
+from powertrain.errors import UnreachableModeError
 from powertrain.records import PowerMode
 from powertrain.units import mhz_from_khz
 
 __all__ = ["CpuClockPart"]
 
+CPUFREQ = "/sys/devices/system/cpu/cpufreq"
 STEPS = 8
 """Clocks that are offered where the driver takes any between two ends."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Policy:
+    """Processors that share a clock, by the files of cpufreq."""
+
+    path: str
+    clocks_khz: tuple[int, ...]
+    """Those that it can be set to, ascending; none where cpufreq does not tell."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def least(self) -> str:
+        return f"{self.path}/scaling_min_freq"
+
+    @property
+    def greatest(self) -> str:
+        return f"{self.path}/scaling_max_freq"
+
+    def nearest_khz(self, khz: int) -> int:
+        """Return a clock within the ends of this policy; those of others may go further."""
+        return min(max(khz, self.clocks_khz[0]), self.clocks_khz[-1])
 
 
 @final
@@ -31,101 +61,111 @@ class CpuClockPart(Part):
     name = "cpufreq"
     outlives_process = True
 
-    def __init__(self, *, sysfs: Path = Path("/sys")) -> None:
-        self._policies = sorted(
-            (sysfs / "devices/system/cpu/cpufreq").glob("policy*"), key=lambda path: int(path.name[6:])
-        )
-        tables = [_clocks_khz(policy) for policy in self._policies]
-        self._khz = {mhz_from_khz(float(khz)): khz for khz in sorted({k for t in tables for k in t})}
-        self._ends = dict(zip(self._policies, ((t[0], t[-1]) for t in tables if t), strict=False))
-        self._missing = self._why_not(tables)
-        self.knobs: Mapping[str, tuple[float, ...]] = (
-            {} if self._missing else {"cpu_mhz": tuple(sorted(self._khz))}
-        )
+    def __init__(self, sysfs: Sysfs) -> None:
+        self._files = Files(sysfs)
+        self._policies = _find_policies(self._files)
+        clocks_khz = sorted({khz for policy in self._policies for khz in policy.clocks_khz})
+        self._khz = {mhz_from_khz(float(khz)): khz for khz in clocks_khz}
+        self.missing = tuple(self._why_missing())
+        self.knobs: Mapping[str, tuple[float, ...]] = {} if self.missing else {"cpu_mhz": tuple(self._khz)}
 
-    def _why_not(self, tables: list[list[int]]) -> str:
+    def _why_missing(self) -> Iterable[Reason]:
         if not self._policies:
-            return "the kernel offers no cpufreq here"
-        if not all(tables):
-            return "cpufreq tells no clocks"
-        for policy in self._policies:
-            for file in ("scaling_min_freq", "scaling_max_freq"):
-                if not os.access(policy / file, os.W_OK):
-                    return f"{policy / file} may not be written: run as root"
-        return ""
+            yield _absent("the kernel offers no cpufreq here")
+        elif not all(policy.clocks_khz for policy in self._policies):
+            yield _absent("cpufreq tells no clocks here")
+        else:
+            paths = (path for policy in self._policies for path in (policy.least, policy.greatest))
+            forbidden = (path for path in paths if not self._files.sysfs.may_write(path))
+            # The first is enough: whoever gets the permission gets it for all of them.
+            yield from (not_writable("cpu_mhz", path) for path in list(forbidden)[:1])
 
     @override
-    def save(self) -> Any:
-        return {
-            policy.name: [_read_khz(policy / "scaling_min_freq"), _read_khz(policy / "scaling_max_freq")]
-            for policy in self._policies
-        }
+    def save(self) -> Mapping[str, Any]:
+        found: dict[str, Any] = {}
+        for policy in self._policies:
+            least, greatest = self._shown(policy)
+            # A policy whose processors are all off line does not answer; it is not changed either.
+            if least is not None and greatest is not None:
+                found[policy.name] = [least, greatest]
+        return found
+
+    @override
+    def changes(self, mode: PowerMode) -> Iterable[str]:
+        return (policy.name for policy in self._policies)
 
     @override
     def write(self, mode: PowerMode) -> None:
-        khz = self._khz[mode["cpu_mhz"]]
         for policy in self._policies:
-            low, high = self._ends[policy]
-            self._put(policy, low, min(max(khz, low), high), pin=True)
+            khz = policy.nearest_khz(self._khz[mode["cpu_mhz"]])
+            self._set(policy, khz, khz)
+        if lost := self.lost(mode):
+            raise UnreachableModeError(f"{lost}: something else limits its clock, such as heat")
 
     @override
     def lost(self, mode: PowerMode) -> str:
         for policy in self._policies:
-            low, high = self._ends[policy]
-            wanted = min(max(self._khz[mode["cpu_mhz"]], low), high)
-            seen = _read_khz(policy / "scaling_min_freq"), _read_khz(policy / "scaling_max_freq")
+            wanted = policy.nearest_khz(self._khz[mode["cpu_mhz"]])
+            seen = self._shown(policy)
             if seen != (wanted, wanted):
-                return f"{policy.name} shows {seen[0]} to {seen[1]} kHz"
+                return f"{policy.name} was set to {wanted} kHz and shows {seen[0]} to {seen[1]} kHz"
         return ""
 
     @override
     def put_back(self, saved: Any) -> None:
-        for policy in self._policies:
-            if policy.name in saved:
-                least, greatest = saved[policy.name]
-                self._put(policy, least, greatest, pin=False)
+        do_all(
+            partial(self._set, policy, *saved[policy.name])
+            for policy in self._policies
+            if policy.name in saved
+        )
+
+    @override
+    def differences(self, saved: Mapping[str, Any]) -> tuple[str, ...]:
+        shown = self.save()
+        return tuple(
+            f"{name} was restored as {ends} kHz and shows {shown[name]} kHz"
+            for name, ends in saved.items()
+            if name in shown and shown[name] != ends
+        )
 
     @override
     def notes(self) -> tuple[str, ...]:
-        if self._missing:
-            return (f"No cpu_mhz: {self._missing}.",)
-        return (f"cpu_mhz sets {len(self._policies)} cpufreq policies.",)
+        if not self.knobs:
+            return ()
+        count = len(self._policies)
+        return (f"cpu_mhz sets {count} cpufreq {'policies' if count > 1 else 'policy'}.",)
 
-    def _put(self, policy: Path, least: int, greatest: int, *, pin: bool) -> None:
-        """Write both ends in an order that is legal on every kernel, and read them back."""
-        wanted = (greatest if pin else least, greatest)
-        low = self._ends[policy][0]
-        try:
-            for file, khz in (
-                ("scaling_min_freq", low),
-                ("scaling_max_freq", greatest),
-                ("scaling_min_freq", wanted[0]),
-            ):
-                (policy / file).write_text(str(khz), encoding="ascii")
-        except OSError as error:
-            raise DeviceError(f"cannot set the clock of {policy}: {error.strerror}") from error
-        seen = _read_khz(policy / "scaling_min_freq"), _read_khz(policy / "scaling_max_freq")
-        if pin and seen != wanted:
-            raise UnreachableModeError(
-                f"{policy.name} was set to {wanted[1]} kHz and shows {seen[0]} to {seen[1]} kHz: "
-                "something else "
-                "limits its clock"
-            )
+    def _set(self, policy: _Policy, least: int, greatest: int) -> None:
+        """Write both ends in an order that is legal on every kernel: the lowest clock, greatest, least.
+
+        Kernels before 5.3 refuse a least clock above the greatest, and a greatest below the least.
+        """
+        self._files.put(policy.least, str(policy.clocks_khz[0]))
+        self._files.put(policy.greatest, str(greatest))
+        self._files.put(policy.least, str(least))
+
+    def _shown(self, policy: _Policy) -> tuple[int | None, int | None]:
+        return self._files.number(policy.least), self._files.number(policy.greatest)
 
 
-def _clocks_khz(policy: Path) -> list[int]:
-    """Return the clocks that a policy can be set to, ascending."""
-    try:
-        listed = (policy / "scaling_available_frequencies").read_text(encoding="ascii").split()
-        return sorted({int(khz) for khz in listed})
-    except (OSError, ValueError):
-        pass
-    try:
-        low, high = (_read_khz(policy / f"cpuinfo_{end}_freq") for end in ("min", "max"))
-    except (OSError, ValueError):
-        return []
-    return sorted({round(low + (high - low) * step / (STEPS - 1)) for step in range(STEPS)})
+def _absent(sentence: str) -> Reason:
+    return Reason(what="cpu_mhz", why=Why.ABSENT, sentence=sentence)
 
 
-def _read_khz(path: Path) -> int:
-    return int(path.read_text(encoding="ascii"))
+def _find_policies(files: Files) -> list[_Policy]:
+    """Return the policies by their numbers, which sort differently as text: policy10, policy2."""
+    paths = files.sysfs.glob(f"{CPUFREQ}/policy*")
+    numbered = {path: path.removeprefix(f"{CPUFREQ}/policy") for path in paths}
+    ordered = sorted((path for path in paths if numbered[path].isdecimal()), key=lambda p: int(numbered[p]))
+    return [_Policy(path=path, clocks_khz=_clocks_khz(files, path)) for path in ordered]
+
+
+def _clocks_khz(files: Files, path: str) -> tuple[int, ...]:
+    """Return the clocks that a policy can be set to, ascending: those that it lists, else even steps."""
+    # Intel's and AMD's own drivers list no clocks: they take any number between two ends.
+    if listed := files.numbers(f"{path}/scaling_available_frequencies"):
+        return listed
+    low, high = (files.number(f"{path}/cpuinfo_{end}_freq") for end in ("min", "max"))
+    if low is None or high is None:
+        return ()
+    return tuple(sorted({round(low + (high - low) * step / (STEPS - 1)) for step in range(STEPS)}))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Iterable
-from pathlib import Path
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any, final
 
 from typing_extensions import override
 
 from powertrain.devices._parts import Part
+from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.records import PowerMode
 
-__all__ = ["CoresPart"]
+__all__ = ["CoresPart", "run_on"]
 
 
 @final
@@ -26,18 +26,24 @@ class CoresPart(Part):
     name = "cores"
     outlives_process = False
 
-    def __init__(self, *, sysfs: Path = Path("/sys"), proc: Path = Path("/proc")) -> None:
-        self._proc = proc
-        self._order = _spread(sorted(os.sched_getaffinity(0)), sysfs)
+    def __init__(self, sysfs: Sysfs | None = None) -> None:
+        """Look at the processors that this process may run on.
+
+        Args:
+            sysfs: Tells which of them are two threads of one core; this machine's by default.
+        """
+        # Threads are always this machine's, whatever stands for the hardware: their affinity is set.
+        self._processes = RealSysfs()
+        self._order = _spread(sorted(os.sched_getaffinity(0)), sysfs or self._processes)
         self.knobs = {"cpu_cores": tuple(float(n) for n in range(1, len(self._order) + 1))}
 
     @override
-    def save(self) -> Any:
+    def save(self) -> Mapping[str, Any]:
         return {"pid": os.getpid(), "cpus": sorted(os.sched_getaffinity(0))}
 
     @override
     def write(self, mode: PowerMode) -> None:
-        self._set(self._order[: int(mode["cpu_cores"])])
+        run_on(self._order[: int(mode["cpu_cores"])], self._processes)
 
     @override
     def lost(self, mode: PowerMode) -> str:
@@ -47,7 +53,7 @@ class CoresPart(Part):
     @override
     def put_back(self, saved: Any) -> None:
         if saved["pid"] == os.getpid():  # else it ended with that process
-            self._set(saved["cpus"])
+            run_on(saved["cpus"], self._processes)
 
     @override
     def notes(self) -> tuple[str, ...]:
@@ -56,40 +62,35 @@ class CoresPart(Part):
             "without any permission.",
         )
 
-    def _set(self, cpus: Iterable[int]) -> None:
-        wanted, done = set(cpus), set[int]()
-        # What is started meanwhile takes after the thread that starts it; look until none is new.
-        while new := set(_threads(self._proc, "self")) - done:
-            for task in new:
-                with contextlib.suppress(ProcessLookupError):  # it has ended
-                    os.sched_setaffinity(task, wanted)
-            done |= new
+
+def run_on(cpus: Iterable[int], processes: Sysfs | None = None) -> None:
+    """Let all threads of this process, and of what it has started, run on some processors and no others."""
+    wanted, done = set(cpus), set[int]()
+    # What is started meanwhile takes after the thread that starts it; look until none is new.
+    while new := set(_threads(processes or RealSysfs(), "self")) - done:
+        for task in new:
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(task, wanted)
+        done |= new
 
 
-def _threads(proc: Path, process: str) -> Generator[int]:
+def _threads(processes: Sysfs, process: str) -> Generator[int]:
     """Yield the threads of a process and of all that descend from it, such as loading processes."""
-    try:
-        tasks = [int(task.name) for task in (proc / process / "task").iterdir()]
-    except OSError:
-        return  # it has ended
-    for task in tasks:
-        yield task
-        with contextlib.suppress(OSError):  # it has ended, or the kernel does not list children
-            children = (proc / process / "task" / str(task) / "children").read_text(encoding="ascii")
-            for child in children.split():
-                yield from _threads(proc, child)
+    folder = f"/proc/{process}/task"
+    for task in processes.listdir(folder):
+        yield int(task)
+        # Empty where the thread has ended, or the kernel does not list children.
+        for child in processes.read_or(f"{folder}/{task}/children").split():
+            yield from _threads(processes, child)
 
 
-def _spread(cpus: list[int], sysfs: Path) -> list[int]:
+def _spread(cpus: list[int], sysfs: Sysfs) -> list[int]:
     """Order processors: the first of each core, then the second of each, and so on."""
     seen: dict[str, int] = {}
     turns: dict[int, int] = {}
     for cpu in cpus:
-        path = sysfs / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
-        try:
-            core = path.read_text(encoding="ascii").strip()
-        except OSError:
-            core = str(cpu)
+        path = f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        core = sysfs.read_or(path, str(cpu))
         turns[cpu] = seen.get(core, 0)
         seen[core] = turns[cpu] + 1
     return sorted(cpus, key=lambda cpu: (turns[cpu], cpu))

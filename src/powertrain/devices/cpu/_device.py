@@ -13,20 +13,28 @@ from typing_extensions import override
 
 from powertrain.devices._base import AbstractLiveDevice, PowerReading
 from powertrain.devices._clock import Clock, MonotonicClock
+from powertrain.devices._files import Files
 from powertrain.devices._hold import Holder
 from powertrain.devices._journal import Journal
 from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
-from powertrain.devices._parts import PartedSettings
+from powertrain.devices._parts import PartedSettings, knobs_of, lasting_parts
+from powertrain.devices._reasons import error_of, note_of
+from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.devices.cpu._clocks import CpuClockPart
 from powertrain.devices.cpu._cores import CoresPart
 from powertrain.devices.cpu._energy import Rapl
-from powertrain.devices.cpu._temperature import sensors_of, warmest_c
+from powertrain.devices.cpu._temperature import temperature_files, warmest_c
+from powertrain.devices.remote._base import AskHelper, with_help
 from powertrain.errors import DeviceError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.workloads import JOB_FORMS, Job, check_job_name, open_job
 
 __all__ = ["CpuDevice"]
 
+KEY = "cpu"
+"""A machine has one processor, or several that are set together."""
+THROTTLES = "/sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count"
+"""Times that a core was slowed for heat since the boot (Linux drivers/thermal/intel/therm_throt.c)."""
 SHORTEST_S = 0.001
 """RAPL counters move about every millisecond; over less no power can be told."""
 
@@ -41,34 +49,45 @@ class CpuDevice(AbstractLiveDevice):
         self,
         options: str = "",
         *,
-        sysfs: Path = Path("/sys"),
-        proc: Path = Path("/proc"),
+        sysfs: Sysfs | None = None,
         clock: Clock | None = None,
         journal: Journal | None = None,
+        helper: AskHelper | None = None,
+        for_others: bool = False,
     ) -> None:
         """Look at what there is; nothing is changed.
 
         Args:
             options: Software knobs, and fewer values of the others: `"cpu_cores=1,2&batch_size=8,16"`.
-            sysfs: Where the kernel shows the hardware.
-            proc: Where it shows processes.
+            sysfs: The kernel's files; this machine's by default.
             clock: The monotonic one by default.
             journal: Where the state is kept while clocks are changed; the default one if None.
+            helper: Finds somebody who may set the clock, when this user may not.
+            for_others: Whether it is to be held for other processes: then it has no `cpu_cores`, which are
+                those of the process that asks.
+
+        Raises:
+            DevicePermissionError: An option names a knob that this user may not set.
+            DeviceError: An option names a knob that the machine lacks, or no knob is left.
         """
         self.spec = f"cpu?{options}" if options else "cpu"
-        self._parts = (CoresPart(sysfs=sysfs, proc=proc), CpuClockPart(sysfs=sysfs))
-        hardware = {name: values for part in self._parts for name, values in part.knobs.items()}
-        self.name = f"{_model(proc)} ({len(hardware['cpu_cores'])} CPUs)"
-        self.space = KnobOptions(options).space(hardware, device="cpu")
+        self._files = Files(RealSysfs() if sysfs is None else sysfs)
+        cores, clocks = CoresPart(self._files.sysfs), CpuClockPart(self._files.sysfs)
+        self.name = f"{_model(self._files)} ({len(cores.knobs['cpu_cores'])} CPUs)"
         self.clock = MonotonicClock() if clock is None else clock
-        settings = PartedSettings(self._parts, space=self.space, device=self.name)
-        self._holder = Holder(settings, name=self.name, spec=self.spec, key="cpu", journal=journal)
-        self._rapl = Rapl(sysfs=sysfs)
-        self.rails = self._rapl.labels
-        self._temperatures = sensors_of(sysfs)
-        self._throttles = sorted(
-            (sysfs / "devices/system/cpu").glob("cpu*/thermal_throttle/core_throttle_count")
+        self._parts, missing, _ = with_help((cores, clocks), helper, key=KEY)
+        if for_others:
+            self._parts = lasting_parts(self._parts, device=self.name)
+        self.space = KnobOptions(options).space(knobs_of(self._parts), device="cpu", missing=missing)
+        settings = PartedSettings(
+            self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
         )
+        self._holder = Holder(settings, name=self.name, spec=self.spec, key=KEY, journal=journal)
+        self._rapl = Rapl(self._files.sysfs)
+        self.rails = self._rapl.labels
+        self.missing = missing if self._rapl.missing is None else (*missing, self._rapl.missing)
+        self._temperatures = temperature_files(self._files.sysfs)
+        self._throttles = self._files.sysfs.glob(THROTTLES)
         self._lock = threading.Lock()
         self._last = (self.clock.now_s(), 0.0, math.nan)
 
@@ -92,24 +111,23 @@ class CpuDevice(AbstractLiveDevice):
 
     @override
     def notes(self) -> tuple[str, ...]:
-        power = (
-            f"Power is the sum of {', '.join(self.rails)}, from energy counters."
-            if self.rails
-            else f"No power sensor, so profiles have times alone: {self._rapl.missing}."
-        )
         told = [note for part in self._parts for note in part.notes()]
-        return (*told, power, SOFTWARE_NOTE.format(spec="cpu"))
+        told += map(note_of, self.missing)
+        if self.rails:
+            told.append(f"Power is the sum of {', '.join(self.rails)}, from energy counters.")
+        return (*told, SOFTWARE_NOTE.format(spec="cpu"))
 
     @override
     def read_power(self) -> PowerReading:
-        if not self.rails:
-            raise DeviceError(f"{self.name} has no power sensor: {self._rapl.missing}")
+        if self._rapl.missing is not None:
+            raise error_of(self._rapl.missing, device=self.name)
         with self._lock:
             try:
                 counted_j = self._rapl.read_j()
             except ValueError as error:
                 raise DeviceError(f"a RAPL counter of {self.name} cannot be read: {error}") from error
             now_s, total_j = self.clock.now_s(), sum(counted_j.values())
+            # Counters tell energy; power is its mean since the last look, whoever looked.
             before_s, before_j, power_w = self._last
             if now_s - before_s >= SHORTEST_S:
                 power_w = (total_j - before_j) / (now_s - before_s)
@@ -122,30 +140,22 @@ class CpuDevice(AbstractLiveDevice):
 
     @override
     def throttle_count(self) -> int:
-        total = 0
-        for file in self._throttles:
-            try:
-                total += int(file.read_text(encoding="ascii"))
-            except (OSError, ValueError):
-                continue  # a processor that was switched off meanwhile
-        return total
+        # A processor that was switched off meanwhile does not answer.
+        return sum(self._files.number(path) or 0 for path in self._throttles)
 
     @override
     def temperature_c(self) -> float:
-        return warmest_c(self._temperatures)
+        return warmest_c(self._files.sysfs, self._temperatures)
 
     @override
     def environment(self) -> Mapping[str, str]:
         return {"kernel": platform.release(), "python": platform.python_version()}
 
 
-def _model(proc: Path) -> str:
+def _model(files: Files) -> str:
     """Return the processor's name, as the kernel tells it."""
-    try:
-        lines = (proc / "cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
+    # x86 has a "model name" for each processor; Arm kernels name the board, if anything, in one line.
+    for line in files.text("/proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "Hardware") and value.strip():
             return " ".join(value.split())

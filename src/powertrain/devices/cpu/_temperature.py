@@ -3,49 +3,40 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
+from powertrain.devices._sysfs import Sysfs
 from powertrain.units import celsius_from_millicelsius
 
-__all__ = ["CPU_CHIPS", "CPU_ZONES", "sensors_of", "warmest_c"]
+__all__ = ["temperature_files", "warmest_c"]
 
 CPU_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
+"""Names of hwmon chips that are sensors of a processor: Intel's, AMD's, and those of Arm boards."""
 CPU_ZONES = ("x86_pkg_temp", "cpu-thermal", "CPU-therm", "cpu_thermal", "soc-thermal")
+"""Types of thermal zones that are a processor's, for machines without such a chip."""
+COLDEST_C, HOTTEST_C = -60.0, 200.0
+"""What a processor can have; sensors that are switched off show -256 degrees, or more than any chip."""
 
 
-def sensors_of(
-    sysfs: Path, *, chips: tuple[str, ...] = CPU_CHIPS, zones: tuple[str, ...] = CPU_ZONES
-) -> list[Path]:
-    """Return the files that hold temperatures [millidegrees C]: hwmon chips, else thermal zones, by name."""
+def temperature_files(sysfs: Sysfs) -> list[str]:
+    """Return the files that hold temperatures [millidegrees C]: of hwmon chips, else of thermal zones."""
     files = [
         file
-        for chip in sorted((sysfs / "class/hwmon").glob("hwmon*"))
-        if _name(chip / "name") in chips
-        for file in sorted(chip.glob("temp*_input"))
+        for chip in sysfs.glob("/sys/class/hwmon/hwmon*")
+        if sysfs.read_or(f"{chip}/name") in CPU_CHIPS
+        for file in sysfs.glob(f"{chip}/temp*_input")
     ]
     if files:
         return files
-    return [
-        zone / "temp"
-        for zone in sorted((sysfs / "class/thermal").glob("thermal_zone*"))
-        if _name(zone / "type") in zones
-    ]
+    zones = sysfs.glob("/sys/class/thermal/thermal_zone*")
+    return [f"{zone}/temp" for zone in zones if sysfs.read_or(f"{zone}/type") in CPU_ZONES]
 
 
-def warmest_c(files: list[Path]) -> float:
+def warmest_c(sysfs: Sysfs, paths: list[str]) -> float:
     """Return the highest of some temperatures [degrees C]; NaN where none can be read."""
     read: list[float] = []
-    for file in files:
+    for path in paths:
         try:
-            read.append(celsius_from_millicelsius(float(file.read_text(encoding="ascii"))))
+            read.append(celsius_from_millicelsius(float(sysfs.read(path))))
         except (OSError, ValueError):
             continue  # a zone whose part is switched off gives EAGAIN
-    plausible = [celsius for celsius in read if -60 < celsius < 200]
-    return max(plausible, default=math.nan)
-
-
-def _name(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
+    return max((celsius for celsius in read if COLDEST_C < celsius < HOTTEST_C), default=math.nan)

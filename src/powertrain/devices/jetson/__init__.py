@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from powertrain.devices.jetson._detect import Identity, identify, jetson_here
 from powertrain.devices.jetson._device import JetsonDevice
+from powertrain.devices.jetson._kind import KIND
 from powertrain.devices.jetson._tegrastats import TegrastatsReader
 
-__all__ = ["Identity", "JetsonDevice", "TegrastatsReader", "identify", "jetson_here"]
+__all__ = ["KIND", "Identity", "JetsonDevice", "TegrastatsReader", "identify", "jetson_here"]

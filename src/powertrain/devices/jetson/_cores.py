@@ -10,7 +10,7 @@ from typing import Any, final
 from typing_extensions import override
 
 from powertrain.devices._clock import Clock
-from powertrain.devices.jetson._part import ROOT_ONLY, Files, JetsonPart, do_all
+from powertrain.devices._files import FilePart, Files, do_all, not_writable
 from powertrain.errors import UnreachableModeError
 from powertrain.records import PowerMode
 
@@ -72,17 +72,18 @@ class Cores:
 
 
 @final
-class CoresOnPart(JetsonPart):
-    """Comes first: takes processors on line that a mode needs. Given back last: takes off what was off."""
+class CoresOnPart(FilePart):
+    """Comes first: takes processors on line that a mode needs. Restored last: takes off what was off."""
 
     name = "cores on"
+    comes_first = True
 
     def __init__(self, cores: Cores, *, clock: Clock) -> None:
         self._cores, self._clock = cores, clock
         allowed = cores.switchable
         counts = tuple(float(n) for n in range(1, len(cores.order) + 1))
         self.knobs: Mapping[str, tuple[float, ...]] = {"cpu_cores": counts} if allowed else {}
-        self.missing = {} if allowed else {"cpu_cores": f"needs {CPU}/cpu*/online, which {ROOT_ONLY}"}
+        self.missing = () if allowed else (not_writable("cpu_cores", f"{CPU}/cpu*/online"),)
 
     @override
     def save(self) -> dict[str, str]:
@@ -90,6 +91,7 @@ class CoresOnPart(JetsonPart):
 
     @override
     def write(self, mode: PowerMode) -> None:
+        # On first, off last: a mode never has fewer processors than it or the one before, not for a moment.
         wanted = self._cores.of(mode)
         for cpu in sorted(wanted):
             self._cores.switch(cpu, on=True)
@@ -126,8 +128,8 @@ class CoresOnPart(JetsonPart):
 
 
 @final
-class CoresOffPart(JetsonPart):
-    """Comes last: takes the surplus off line, after all clocks. Given back first, for their files to answer.
+class CoresOffPart(FilePart):
+    """Comes last: takes the surplus off line, after all clocks. Restored first, for their files to answer.
 
     Files of a cpufreq policy without a processor on line give EBUSY, EINVAL or ENOENT (Linux cpufreq.c).
     """
@@ -135,7 +137,7 @@ class CoresOffPart(JetsonPart):
     name = "cores off"
 
     def __init__(self, cores: Cores, knobs: Mapping[str, tuple[float, ...]]) -> None:
-        self._cores, self.knobs, self.missing = cores, knobs, {}
+        self._cores, self.knobs = cores, knobs
 
     @override
     def save(self) -> dict[str, str]:
@@ -143,6 +145,7 @@ class CoresOffPart(JetsonPart):
 
     @override
     def write(self, mode: PowerMode) -> None:
+        # Backwards, so that whatever interrupts this leaves the first processors on, which every mode has.
         wanted = self._cores.of(mode)
         for cpu in sorted(self._cores.on_line() - wanted, reverse=True):
             self._cores.switch(cpu, on=False)

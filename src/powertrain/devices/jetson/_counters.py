@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import final
 
-from powertrain.devices.jetson._part import Files
+from powertrain.devices._files import Files
 from powertrain.devices.jetson._thermal import Cooling
 
 __all__ = ["Counters", "fan_pwm"]

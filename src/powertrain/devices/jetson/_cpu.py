@@ -9,9 +9,10 @@ from typing import Any, final
 
 from typing_extensions import override
 
+from powertrain.devices._files import FilePart, Files, do_all, not_writable
+from powertrain.devices._reasons import Reason, Why
 from powertrain.devices.jetson._cores import CPU, Cores
 from powertrain.devices.jetson._limits import UsualLimits
-from powertrain.devices.jetson._part import ROOT_ONLY, Files, JetsonPart, do_all
 from powertrain.errors import UnreachableModeError
 from powertrain.records import PowerMode
 from powertrain.units import khz_from_mhz, mhz_from_khz
@@ -46,7 +47,7 @@ class Policy:
 
 
 @final
-class CpuClockPart(JetsonPart):
+class CpuClockPart(FilePart):
     """Holds each policy that has a processor in the mode at one clock: least = greatest = asked.
 
     Linux Documentation/admin-guide/pm/cpufreq.rst. How processors are grouped differs between boards and
@@ -63,20 +64,18 @@ class CpuClockPart(JetsonPart):
         common = sorted(set[int]().union(*tables[:1]).intersection(*tables))
         self._khz = {mhz_from_khz(float(khz)): khz for khz in common}
         self._ends = (min(map(min, tables)), max(map(max, tables))) if tables else (0, 0)
-        why = self._why_not()
-        self.missing = {"cpu_mhz": why} if why else {}
-        self.knobs: Mapping[str, tuple[float, ...]] = {} if why else {"cpu_mhz": tuple(self._khz)}
+        reason = self._why_missing()
+        self.missing = () if reason is None else (reason,)
+        self.knobs: Mapping[str, tuple[float, ...]] = {} if reason else {"cpu_mhz": tuple(self._khz)}
 
-    def _why_not(self) -> str:
+    def _why_missing(self) -> Reason | None:
         if not self._policies:
-            return "is not there: the kernel offers no cpufreq"
+            return _absent("the kernel offers no cpufreq")
         if not self._khz:
-            return "is not there: no scaling_available_frequencies, or the clusters have none in common"
-        for policy in self._policies:
-            for path in (policy.least, policy.greatest):
-                if not self._files.sysfs.may_write(path):
-                    return f"needs {path}, which {ROOT_ONLY}"
-        return ""
+            return _absent("there is no scaling_available_frequencies, or the clusters have none in common")
+        paths = (path for policy in self._policies for path in (policy.least, policy.greatest))
+        forbidden = (path for path in paths if not self._files.sysfs.may_write(path))
+        return next((not_writable("cpu_mhz", path) for path in forbidden), None)
 
     @override
     def save(self) -> dict[str, str]:
@@ -85,6 +84,7 @@ class CpuClockPart(JetsonPart):
             ends = self._files.number(policy.least), self._files.number(policy.greatest)
             if ends[0] is None or ends[1] is None:
                 continue
+            # What shows may be what heat leaves of it: only what somebody asked for is to be restored.
             table_mhz = [mhz_from_khz(float(khz)) for khz in self._table(policy)]
             shown_mhz = mhz_from_khz(float(ends[0])), mhz_from_khz(float(ends[1]))
             asked_mhz = self._usual.asked("cpu_mhz", table_mhz, shown_mhz=shown_mhz)
@@ -101,6 +101,7 @@ class CpuClockPart(JetsonPart):
     def write(self, mode: PowerMode) -> None:
         khz = self._khz[mode["cpu_mhz"]]
         for policy in self._in(mode):
+            # A cluster that was off line when the board was opened shows its table only now.
             table = self._table(policy)
             if khz not in table:
                 raise UnreachableModeError(f"{policy.path} lacks {khz} kHz: it has {table[0]} to {table[-1]}")
@@ -120,7 +121,7 @@ class CpuClockPart(JetsonPart):
 
     @override
     def put_back(self, saved: Any) -> None:
-        do_all(partial(self._give_back, policy, saved) for policy in self._policies)
+        do_all(partial(self._restore, policy, saved) for policy in self._policies)
 
     @override
     def notes(self) -> tuple[str, ...]:
@@ -129,7 +130,7 @@ class CpuClockPart(JetsonPart):
         count = len(self._policies)
         return (f"cpu_mhz sets {count} cpufreq {'policies' if count > 1 else 'policy'}, each once.",)
 
-    def _give_back(self, policy: Policy, saved: Mapping[str, str]) -> None:
+    def _restore(self, policy: Policy, saved: Mapping[str, str]) -> None:
         if policy.least not in saved or policy.greatest not in saved:
             return
         if self._cores.on_line().isdisjoint(policy.cpus):
@@ -164,6 +165,10 @@ class CpuClockPart(JetsonPart):
     def _answering(self) -> Iterable[Policy]:
         on_line = self._cores.on_line()
         return (policy for policy in self._policies if not on_line.isdisjoint(policy.cpus))
+
+
+def _absent(sentence: str) -> Reason:
+    return Reason(what="cpu_mhz", why=Why.ABSENT, sentence=sentence)
 
 
 def _find_policies(files: Files, cores: Cores) -> list[Policy]:

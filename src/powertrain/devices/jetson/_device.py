@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from typing_extensions import override
 
 from powertrain.devices._base import SIMULATED_SUFFIX, AbstractLiveDevice, PowerReading
 from powertrain.devices._clock import Clock, MonotonicClock
+from powertrain.devices._files import Files
 from powertrain.devices._hold import Holder, Settings
 from powertrain.devices._journal import Journal
 from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
+from powertrain.devices._parts import PartedSettings, knobs_of, lasting_parts
+from powertrain.devices._reasons import Reason, error_of, note_of
 from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.devices.jetson._board import BoardParts
 from powertrain.devices.jetson._counters import Counters, fan_pwm
@@ -25,14 +29,12 @@ from powertrain.devices.jetson._notes import (
     notes_of_identity,
     notes_of_power,
 )
-from powertrain.devices.jetson._part import Files, refusal
 from powertrain.devices.jetson._power import PowerRails, summed_rails, total_w
-from powertrain.devices.jetson._settings import JetsonSettings
 from powertrain.devices.jetson._survey import KnownClocks, survey
 from powertrain.devices.jetson._tegrastats import TegrastatsReader
 from powertrain.devices.jetson._thermal import temperature_files, warmest_c
 from powertrain.devices.jetson.nvpmodel import NvpConf, present_mode, read_conf
-from powertrain.devices.remote._base import RemoteSettings
+from powertrain.devices.remote._base import AskHelper, with_help
 from powertrain.errors import DeviceError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.space import SOFTWARE_KNOBS, ModeSpace
@@ -61,7 +63,8 @@ class JetsonDevice(AbstractLiveDevice):
         clock: Clock | None = None,
         journal: Journal | None = None,
         jobs: Callable[[str, Path | None], Job] | None = None,
-        helper: Callable[[], RemoteSettings | None] | None = None,
+        helper: AskHelper | None = None,
+        for_others: bool = False,
         tegrastats: Callable[[], TegrastatsReader] | None = None,
         spec: str = "jetson",
         name: str | None = None,
@@ -79,8 +82,8 @@ class JetsonDevice(AbstractLiveDevice):
             clock: The monotonic one by default.
             journal: Where the state is kept while the board is changed; the default one if None.
             jobs: Opens a workload by name, on data of the user's or not; on the first GPU by default.
-            helper: Asks for somebody who may change the board, when this user may not. It answers None if
-                there is nobody, and with a `DeviceError` if there is somebody who does not do it.
+            helper: Finds somebody who may change the board, when this user may not.
+            for_others: Whether it is to be held for other processes: then it has no knob of this process.
             tegrastats: Starts the program that tells the power where the monitors cannot be read.
             spec: What opens the device again, without options.
             name: What the board is called; as it calls itself by default.
@@ -100,17 +103,26 @@ class JetsonDevice(AbstractLiveDevice):
         self._files = Files(self._sysfs)
         self._journal = Journal() if journal is None else journal
         self._board = BoardParts(self._files, self._identity.soc, self.clock)
+        # Who may switch processors is root, and so may try the memory clocks; nobody else could.
         if self._board.switchable:
             self._look_closer(spec, probe=probe)
-        self._remote = self._ask(helper) if helper is not None and not self._board.switchable else None
-        self._hardware = self._offered()
-        self._refuse_missing(options)
-        self.space = KnobOptions(options).space(self._hardware, device=spec)
-        self._holder = self._holder_of(self._settings(), spec)
+        # Root needs nobody. A user who may set some of the board has the helper set all of it: two who set
+        # one board, each with a journal of their own, would restore what the other has set.
+        ask = None if self._board.switchable else helper
+        self._parts, missing, self._remote = with_help(self._board.all, ask, key=spec)
+        if for_others:
+            self._parts = lasting_parts(self._parts, device=self.name)
+        self._hardware = knobs_of(self._parts)
+        self.space = KnobOptions(options).space(self._hardware, device=spec, missing=missing)
+        settings = PartedSettings(
+            self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
+        )
+        self._holder = self._holder_of(settings, spec)
         self._power = PowerRails(self._files)
         self._read_others: Callable[[], tuple[float, Mapping[str, float]]] | None = None
-        self._source, self.rails = "", self._power.summed
+        self._source, self.rails, self._no_power = "", self._power.summed, self._power.missing
         self._look_for_others(tegrastats)
+        self.missing = self._described(missing)
         self._temperatures = temperature_files(self._files)
         self._counters = Counters(self._files)
 
@@ -171,6 +183,7 @@ class JetsonDevice(AbstractLiveDevice):
         conf = self._conf()
         if conf is None or "gpu_mhz" not in self._hardware:
             return {}
+        # Against all values, then against those that the options left: a mode must not be rounded to them.
         whole = self.hardware_space
         software = {k.name: k.values[0] for k in self.space.knobs if k.name in SOFTWARE_KNOBS}
         found: dict[str, PowerMode] = {}
@@ -182,10 +195,10 @@ class JetsonDevice(AbstractLiveDevice):
 
     @override
     def notes(self) -> tuple[str, ...]:
-        parts = self._remote.notes() if self._remote else self._board.notes()
         return (
             *notes_of_identity(self._identity, simulated=self.simulated),
-            *parts,
+            *(note for part in self._parts for note in part.notes()),
+            *map(note_of, self.missing),
             *(("This is a container: it sees of the board what it was given.",) * in_container(self._sysfs)),
             *notes_of_power(self._power, self.rails, source=self._source),
             note_of_events(self._counters),
@@ -195,8 +208,9 @@ class JetsonDevice(AbstractLiveDevice):
 
     @override
     def read_power(self) -> PowerReading:
-        if not self.rails:
-            raise DeviceError(f"{self.name} has no power sensor: {self._power.missing}")
+        if self._no_power is not None:
+            raise error_of(self._no_power, device=self.name)
+        # Heat is seen only while somebody looks, and power is read all the time that anything is measured.
         self._counters.look()
         if self._read_others is not None:
             time_s, rails_w = self._read_others()
@@ -238,14 +252,6 @@ class JetsonDevice(AbstractLiveDevice):
         }
         return {key: text for key, text in found.items() if text}
 
-    def _ask(self, helper: Callable[[], RemoteSettings | None]) -> RemoteSettings | None:
-        """Return who changes the board for us, None if nobody does."""
-        try:
-            return helper()
-        except DeviceError as error:
-            self._board.forbidden = f"its helper, which cannot be used: {error}"
-            return None
-
     def _look_closer(self, spec: str, *, probe: bool) -> None:
         board, identity = self._board, self._identity
         depends_on = (identity.module, identity.soc, identity.l4t, *board.emc.candidates_hz)
@@ -257,51 +263,29 @@ class JetsonDevice(AbstractLiveDevice):
     def _holder_of(self, settings: Settings, spec: str) -> Holder:
         return Holder(settings, name=self.name, spec=self.spec, key=spec, journal=self._journal)
 
-    def _offered(self) -> dict[str, tuple[float, ...]]:
-        """Return the knobs of the hardware: the helper's, else what this user may set."""
-        if self._remote is not None:
-            return dict(self._remote.knobs)
-        return self._board.knobs
-
-    def _settings(self) -> Settings:
-        board = self._board
-        if self._remote is not None:
-            self._remote.shown = lambda: {part.name: part.save() for part in board.own}
-            return self._remote
-
-        def keep(saved: Mapping[str, Any]) -> None:
-            key = self._holder.key
-            self._journal.keep(key, spec=self.spec, device=self.name, saved=saved)
-
-        return JetsonSettings(
-            board.switch,
-            board.clocks,
-            missing=board.missing,
-            space=self.space,
-            device=self.name,
-            clock=self.clock,
-            keep=keep,
-        )
-
-    def _refuse_missing(self, options: str) -> None:
-        for part in options.split("&"):
-            knob = part.partition("=")[0]
-            if knob in self._board.missing and knob not in self._hardware:
-                raise refusal(knob, self._board.missing[knob], device=self.name)
+    def _described(self, missing: Sequence[Reason]) -> tuple[Reason, ...]:
+        """Return what is missing in words that hold: affinity offers `cpu_cores` where the board does not."""
+        knobs = [
+            replace(reason, what=f"{reason.what} of the board itself")
+            if reason.what in self._hardware
+            else reason
+            for reason in missing
+        ]
+        return tuple(knobs) if self._no_power is None else (*knobs, self._no_power)
 
     def _look_for_others(self, start: Callable[[], TegrastatsReader] | None) -> None:
         """Find somebody who tells the power that this user cannot read: the helper, else tegrastats."""
-        remote = self._remote
-        if self.rails:
+        remote, reason = self._remote, self._no_power
+        if reason is None:
             return
         if remote is not None and remote.rails:
             self._read_others = lambda: (self.clock.now_s(), remote.read_w())
-            self._source, self.rails = remote.name, remote.rails
+            self._source, self.rails, self._no_power = remote.name, remote.rails, None
         elif start is not None:
             try:
                 self._ask_tegrastats(start())
             except DeviceError as error:
-                self._power.missing += f"; {error}"
+                self._no_power = replace(reason, sentence=f"{reason.sentence}, and {error}")
 
     def _ask_tegrastats(self, reader: TegrastatsReader) -> None:
         try:
@@ -314,8 +298,12 @@ class JetsonDevice(AbstractLiveDevice):
             latest = reader.latest()
             return latest.time_s, latest.rails_w
 
+        rails = summed_rails(first.rails_w)
+        if not rails:
+            reader.close()
+            raise DeviceError(f"tegrastats tells {', '.join(first.rails_w) or 'no rails'} and no whole")
         self._read_others = read
-        self._source, self.rails = "tegrastats", summed_rails(first.rails_w)
+        self._source, self.rails, self._no_power = "tegrastats", rails, None
 
     def _conf(self) -> NvpConf | None:
         try:

@@ -9,8 +9,9 @@ from typing import Any, final
 from typing_extensions import override
 
 from powertrain.devices._clock import Clock
+from powertrain.devices._files import BECOME_ROOT, FilePart, Files, do_all, not_writable
+from powertrain.devices._reasons import Reason, Why
 from powertrain.devices.jetson._emc_files import DEBUGFS, candidates_hz, find_emc
-from powertrain.devices.jetson._part import ROOT_ONLY, Files, JetsonPart, do_all
 from powertrain.errors import DeviceError, UnreachableModeError
 from powertrain.records import PowerMode
 from powertrain.units import mhz_from_hz
@@ -22,14 +23,16 @@ ARRIVES_S, POLL_S = 1.0, 0.05
 STAYS_S, LOOK_S = 0.5, 0.1
 """How long it is watched: on Thor locks were seen to let go, by a public tool that does the same."""
 TRIES = 3
-UNTRIED = (
-    "has not been tried since the board was booted, and looking tries nothing: powertrain modes does, and "
-    "gives back"
+UNTRIED = Reason(
+    what="mem_mhz",
+    why=Why.UNTRIED,
+    sentence="no memory clock has been tried since the board was booted, and looking tries nothing",
+    mend="run powertrain modes jetson, which tries them and restores the board",
 )
 
 
 @final
-class EmcPart(JetsonPart):
+class EmcPart(FilePart):
     """Locks the memory clock, and reads it back: firmware rounds what it cannot do without a word.
 
     On an Orin Nano Super 1701.5 MHz silently became 2133 (public probe on Jetson Linux 36). So which clocks
@@ -43,38 +46,40 @@ class EmcPart(JetsonPart):
         self._emc = find_emc(files)
         self.candidates_hz = candidates_hz(files, self._emc, soc) if self._emc else ()
         self._hz: dict[float, int] = {}
-        self._why = self._why_not()
-        self.missing = {"mem_mhz": self._why or UNTRIED}
+        self._obstacle = self._why_missing()
+        self.missing = (self._obstacle or UNTRIED,)
         self.knobs: Mapping[str, tuple[float, ...]] = {}
 
     @property
     def can_be_probed(self) -> bool:
         """Whether there are candidates that this user may lock."""
-        return not self._why
+        return self._obstacle is None
 
     def offer(self, lockable_hz: Sequence[int]) -> None:
         """Offer clocks that were found to stay where they are locked."""
         if not lockable_hz:
-            self.miss(
-                f"is not kept by the firmware: of {len(self.candidates_hz)} clocks it held none when asked"
-            )
+            count = len(self.candidates_hz)
+            self.miss(Why.BROKEN, f"of {count} memory clocks the firmware kept none when asked")
             return
         self._hz = {mhz_from_hz(float(hz)): hz for hz in sorted(lockable_hz)}
-        self.knobs, self.missing = {"mem_mhz": tuple(self._hz)}, {}
+        self.knobs, self.missing = {"mem_mhz": tuple(self._hz)}, ()
 
-    def miss(self, why: str) -> None:
+    def miss(self, why: Why, sentence: str) -> None:
         """Note why the clock is not offered."""
-        self.missing = {"mem_mhz": why}
+        self.missing = (_without(why, sentence),)
 
-    def _why_not(self) -> str:
+    def _why_missing(self) -> Reason | None:
         if self._emc is None:
             if self._files.sysfs.listdir(DEBUGFS):
-                return "is not there: this kernel has neither bpmp/debug/clk/emc nor clk/override.emc"
-            return f"needs {DEBUGFS}, which {ROOT_ONLY}; it has to be mounted there (-v {DEBUGFS})"
-        for path in (self._emc.lock, self._emc.rate):
-            if not self._files.sysfs.may_write(path):
-                return f"needs {path}, which {ROOT_ONLY}"
-        return "" if self.candidates_hz else "is not there: neither kernel nor documents list any clock"
+                return _without(Why.ABSENT, "this kernel has neither bpmp/debug/clk/emc nor clk/override.emc")
+            mend = f"{BECOME_ROOT}; it has to be mounted there (-v {DEBUGFS})"
+            return _without(Why.FORBIDDEN, f"this user may not read {DEBUGFS}, or it is empty", mend=mend)
+        paths = (self._emc.lock, self._emc.rate)
+        if forbidden := [path for path in paths if not self._files.sysfs.may_write(path)]:
+            return not_writable("mem_mhz", forbidden[0])
+        if not self.candidates_hz:
+            return _without(Why.ABSENT, "neither the kernel nor any document lists a memory clock")
+        return None
 
     def probe(self) -> tuple[int, ...]:
         """Lock each candidate and return those that are read back; `put_back` is the caller's.
@@ -90,6 +95,7 @@ class EmcPart(JetsonPart):
             return False
         if not self._arrives(hz):
             return False
+        # A lock may let go again (see STAYS_S): look once more.
         self._clock.sleep_s(LOOK_S)
         return not self._differs(hz)
 
@@ -99,6 +105,7 @@ class EmcPart(JetsonPart):
         emc = self._emc
         if emc is None:
             return {}
+        # The rate of an unlocked clock is what the bandwidth manager chose a moment ago: nobody asked for it.
         found = self._files.saved(path for path in (emc.lock, emc.halt, emc.cap) if path)
         if found.get(emc.lock, "0") != "0" and (hz := self._files.number(emc.shown)):
             found[emc.rate] = str(hz)
@@ -116,6 +123,7 @@ class EmcPart(JetsonPart):
     def write(self, mode: PowerMode) -> None:
         hz, wrong = self._hz[mode["mem_mhz"]], ""
         assert self._emc is not None
+        # A lock may let go (see STAYS_S), so there is more than one try.
         for _ in range(TRIES):
             self._lock(hz)
             self._arrives(hz)
@@ -194,3 +202,7 @@ class EmcPart(JetsonPart):
         if seen != hz:
             return f"the memory clock was set to {hz} Hz and is {seen} Hz"
         return "" if locked == "1" else "the memory clock was locked and is not"
+
+
+def _without(why: Why, sentence: str, *, mend: str = "") -> Reason:
+    return Reason(what="mem_mhz", why=why, sentence=sentence, mend=mend)

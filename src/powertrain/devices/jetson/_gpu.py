@@ -10,22 +10,23 @@ from typing import Any, final
 from typing_extensions import override
 
 from powertrain.devices._clock import Clock
+from powertrain.devices._files import FilePart, Files, do_all, not_writable
+from powertrain.devices._reasons import Reason, Why
 from powertrain.devices.jetson._limits import UsualLimits
-from powertrain.devices.jetson._part import ROOT_ONLY, Files, JetsonPart, do_all
 from powertrain.errors import UnreachableModeError
 from powertrain.records import PowerMode
 from powertrain.units import hz_from_mhz, mhz_from_hz
 
 __all__ = ["GpuPart"]
 
-OF_NODES = frozenset({"gv11b", "gp10b", "ga10b", "gb10b", "gpu"})
+GPU_NAMES = frozenset({"gv11b", "gp10b", "ga10b", "gb10b", "gpu"})
 """Names of GPUs in the device tree (rbonghi/jetson_stats:jtop/core/gpu.py,
 KernelTuner/kernel_tuner:kernel_tuner/observers/tegra.py)."""
 THOR_NODE = re.compile(r"gpu-gpc-\d+", re.ASCII)
 """Thor's, which has no node in the device tree; `gpu-nvd-0` is its video engine (jetson_stats issue 885)."""
 THOR_MASK = "/opt/nvidia/l4t-gpusetup/gpu_pg_mask"
 """`gpu_pg_mask_param=512`, as it is at the next boot (anduril/jetpack-nixos:modules/nvpmodel.nix)."""
-FOLDER = re.compile(r"(?:[0-9a-f]+\.)?(?:gv11b|gp10b|ga10b|gb10b|gpu)(?:\.\d+)?", re.ASCII)
+GPU_FOLDER = re.compile(r"(?:[0-9a-f]+\.)?(?:gv11b|gp10b|ga10b|gb10b|gpu)(?:\.\d+)?", re.ASCII)
 BUSES = ("/sys/devices", "/sys/devices/platform", "/sys/devices/platform/bus@0")
 """Folders that have held the GPU's: stock nvpmodel confs up to L4T 35; `nvpmodel -q --verbose` of 36.4.3
 (TIARE006/powercap_orin_ws); joshua41057/neural-operator-jetson-benchmark:harness/preflight_clocks.sh."""
@@ -34,7 +35,7 @@ ARRIVES_S, POLL_S = 1.0, 0.02
 
 
 @final
-class GpuPart(JetsonPart):
+class GpuPart(FilePart):
     """Holds the GPU at one clock: least = greatest = asked, whatever the governor, and its rail on.
 
     A GPU without power shows no clock, so rail gating is off meanwhile (jetson_clocks, Kernel Tuner), or
@@ -49,7 +50,7 @@ class GpuPart(JetsonPart):
         self.folder = _find_folder(files)
         self.node = ""
         self._hz: dict[float, int] = {}
-        self.missing: Mapping[str, str] = {}
+        self.missing: tuple[Reason, ...] = ()
         self.knobs: Mapping[str, tuple[float, ...]] = {}
         self.look()
 
@@ -63,9 +64,9 @@ class GpuPart(JetsonPart):
             self.folder = _folder_of(self._files, self.node)
         table = self._files.numbers(f"{self.node}/available_frequencies") if self.node else ()
         self._hz = {mhz_from_hz(float(hz)): hz for hz in table}
-        why = self._why_not()
-        self.missing = {"gpu_mhz": why} if why else {}
-        self.knobs = {} if why else {"gpu_mhz": tuple(self._hz)}
+        reason = self._why_missing()
+        self.missing = () if reason is None else (reason,)
+        self.knobs = {} if reason else {"gpu_mhz": tuple(self._hz)}
 
     @property
     def sleeps(self) -> bool:
@@ -81,17 +82,20 @@ class GpuPart(JetsonPart):
         tpc = self._files.text(f"{self.folder}/tpc_pg_mask") if self.folder else ""
         return {"tpc_pg_mask": tpc, "gpu_pg_mask": self._files.text(THOR_MASK).partition("=")[2]}
 
-    def _why_not(self) -> str:
+    def _why_missing(self) -> Reason | None:
         if not self.node:
-            return "is not there: the kernel shows no devfreq node of the GPU; once it was used it may appear"
+            return _without(
+                Why.ABSENT,
+                "the kernel shows no devfreq node of the GPU",
+                mend="look again once the GPU was used, after which it may appear",
+            )
         if not self._hz:
-            return f"is not there: {self.node} lists no available_frequencies"
+            return _without(Why.ABSENT, f"{self.node} lists no available_frequencies")
         if silence := self._silence():
-            return f"is not there: {silence}"
-        for path in (self._least, self._greatest):
-            if not self._files.sysfs.may_write(path):
-                return f"needs {path}, which {ROOT_ONLY}"
-        return ""
+            return _without(Why.BROKEN, silence)
+        paths = (self._least, self._greatest)
+        forbidden = (path for path in paths if not self._files.sysfs.may_write(path))
+        return next((not_writable("gpu_mhz", path) for path in forbidden), None)
 
     def _silence(self) -> str:
         """Return which of the limits cannot be read, and why; empty where both can."""
@@ -116,6 +120,7 @@ class GpuPart(JetsonPart):
         for path in self._power_files():
             if self._files.text(path) and self._files.sysfs.may_write(path):
                 self._files.change(path, _awake(path))
+        # Its files come back with its power, a little later.
         end_s = self._clock.now_s() + ARRIVES_S
         while not self._files.sysfs.exists(self._least) and self._clock.now_s() < end_s:
             self._clock.sleep_s(POLL_S)
@@ -152,8 +157,9 @@ class GpuPart(JetsonPart):
 
     @override
     def put_back(self, saved: Any) -> None:
-        steps = [partial(self._give_back_limits, saved)]
-        steps += [partial(self._give_back_power, saved, path) for path in self._power_files()]
+        # Limits first: without power their files would not answer.
+        steps = [partial(self._restore_limits, saved)]
+        steps += [partial(self._restore_power, saved, path) for path in self._power_files()]
         do_all(steps)
 
     @override
@@ -186,18 +192,22 @@ class GpuPart(JetsonPart):
         Linux 4.x devfreq.c (JetPack 4) refuses crossed limits with EINVAL; since 5.5 both are always accepted
         and the greatest wins.
         """
-        if self._hz:  # the table of a GPU may fail to answer just when it is given back
+        if self._hz:  # the table of a GPU may fail to answer just when it is restored
             self._files.put(self._least, str(min(self._hz.values())))
         self._files.put(self._greatest, greatest)
         self._files.put(self._least, least)
 
-    def _give_back_limits(self, saved: Mapping[str, str]) -> None:
+    def _restore_limits(self, saved: Mapping[str, str]) -> None:
         if self._least in saved and self._greatest in saved:
             self._set(saved[self._least], saved[self._greatest])
 
-    def _give_back_power(self, saved: Mapping[str, str], path: str) -> None:
+    def _restore_power(self, saved: Mapping[str, str], path: str) -> None:
         if path in saved:
             self._files.change(path, saved[path])
+
+
+def _without(why: Why, sentence: str, *, mend: str = "") -> Reason:
+    return Reason(what="gpu_mhz", why=why, sentence=sentence, mend=mend)
 
 
 def _awake(path: str) -> str:
@@ -209,7 +219,7 @@ def _find_node(files: Files, folder: str) -> str:
     sysfs = files.sysfs
     for node in sysfs.glob("/sys/class/devfreq/*"):
         of_node = files.text(f"{node}/device/of_node/name").replace("\0", "").strip()
-        if of_node in OF_NODES or THOR_NODE.fullmatch(node.rpartition("/")[2]):
+        if of_node in GPU_NAMES or THOR_NODE.fullmatch(node.rpartition("/")[2]):
             return sysfs.resolve(node)
     inside = [*sysfs.glob(f"{folder}/devfreq/*"), f"{folder}/devfreq_dev"] if folder else []
     return next((sysfs.resolve(node) for node in inside if sysfs.exists(f"{node}/min_freq")), "")
@@ -231,6 +241,6 @@ def _find_folder(files: Files) -> str:
     for bus in BUSES:
         for name in files.sysfs.listdir(bus):
             switches = (f"{bus}/{name}/railgate_enable", f"{bus}/{name}/power/control")
-            if FOLDER.fullmatch(name) and any(map(files.sysfs.exists, switches)):
+            if GPU_FOLDER.fullmatch(name) and any(map(files.sysfs.exists, switches)):
                 return files.sysfs.resolve(f"{bus}/{name}")
     return ""

@@ -29,11 +29,11 @@ def notes_of_power(power: PowerRails, summed: Sequence[str], *, source: str) -> 
 
     Args:
         power: The monitors.
-        summed: The rails that are added.
+        summed: The rails that are added; with none there is nothing to say here.
         source: What is read in their place; empty: nothing.
     """
     if not summed:
-        return (f"No power sensor, so profiles have times alone: {power.missing}.",)
+        return ()
     others = [label for label in power.labels if label not in summed]
     told = f"Power is {'the sum of ' * (len(summed) > 1)}{', '.join(summed)}, from "
     told += f"{source or 'the power monitors'}; the carrier board may come on top"

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
+from powertrain.devices._files import Files, whole_number
+from powertrain.devices._reasons import Reason, Why
 from powertrain.devices._sysfs import Sysfs
-from powertrain.devices.jetson._part import Files, whole_number
 from powertrain.errors import DeviceError
 from powertrain.units import s_from_ms, watts_from_microwatts, watts_from_milliwatts
 
@@ -20,13 +21,13 @@ TRIES = 3
 """Of a read that says EAGAIN, as public tools do."""
 UNCONNECTED = ("NC", "")
 """Labels of channels that carry nothing (rbonghi/jetson_stats:jtop/core/power.py)."""
-TOTALS = ("VDD_IN", "POM_5V_IN", "VIN")
+WHOLE_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
 """Rails that carry the whole module; the others are parts of it and never added.
 
 VDD_IN: Orin NX and Nano, Xavier NX ("total power of module", NVIDIA forum 200883), TX2. POM_5V_IN: Nano
 (forum 73608). VIN: Thor (rbonghi/jetson_stats PR 900).
 """
-SUMS = (
+SUMMED_RAILS = (
     (("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"), ("VDDQ_VDD2_1V8AO",)),
     (("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"), ()),
 )
@@ -66,10 +67,11 @@ def summed_rails(labels: Iterable[str]) -> tuple[str, ...]:
     monitors on somebody's carrier board, are never added.
     """
     found = [label for label in labels if label not in UNCONNECTED]
-    total = next((label for label in TOTALS if label in found), None)
+    # A rail of the whole board stands alone: a sum would count its parts once more.
+    total = next((label for label in WHOLE_RAILS if label in found), None)
     if total is not None:
         return (total,)
-    for needed, optional in SUMS:
+    for needed, optional in SUMMED_RAILS:
         if set(needed) <= set(found):
             return tuple(label for label in found if label in needed or label in optional)
     return ()
@@ -92,7 +94,8 @@ class PowerRails:
         self._files = files
         self._reads: dict[str, Callable[[], float]] = {}
         self._settings: list[str] = []
-        self.missing = ""
+        self.missing: Reason | None = None
+        """Why the board's power cannot be told; None where it can."""
         self._find()
         # A sum of the rails that this user happens to be allowed to read would not be the board's power.
         wanted = summed_rails(self._reads)
@@ -100,12 +103,10 @@ class PowerRails:
         self.labels = tuple(self._reads)
         self.summed = wanted if set(wanted) <= set(self.labels) else ()
         self.averaging = self._averaging()
-        if not self.summed and not self.missing:
-            self.missing = (
-                f"the rails {', '.join(self.labels)} are not the whole board's, and none that is was found"
-                if self.labels
-                else "no power monitor (ina3221, ina238) was found in /sys"
-            )
+        if self.summed:
+            self.missing = None  # what may not be read is not summed here
+        elif self.missing is None:
+            self.missing = _no_power(Why.ABSENT, self._what_is_lacking())
 
     def read_w(self) -> dict[str, float]:
         """Return the power of each rail now, without those that do not answer and are not summed.
@@ -122,6 +123,11 @@ class PowerRails:
                 if label in self.summed:
                     raise
         return found
+
+    def _what_is_lacking(self) -> str:
+        if not self.labels:
+            return "no power monitor (ina3221, ina238) was found in /sys"
+        return f"the rails {', '.join(self.labels)} are not the whole board's, and none that is was found"
 
     def _find(self) -> None:
         sysfs = self._files.sysfs
@@ -160,9 +166,10 @@ class PowerRails:
         try:
             self._reads[label]()
         except PermissionError as error:
-            self.missing = (
-                f"{error.filename or label} may be read by root alone (as on release 35.5): run as root, "
-                "or sudo chmod a+r it after each boot"
+            self.missing = _no_power(
+                Why.FORBIDDEN,
+                f"{error.filename or label} may be read by root alone, as on release 35.5",
+                mend="run as root, or sudo chmod a+r it after each boot",
             )
             return False
         except (OSError, DeviceError):
@@ -189,6 +196,11 @@ class PowerRails:
 
     def _microwatts(self, path: str) -> float:
         return watts_from_microwatts(_number(self._files.sysfs, path))
+
+
+def _no_power(why: Why, sentence: str, *, mend: str = "") -> Reason:
+    consequence = "so profiles have times alone"
+    return Reason(what="power sensor", why=why, sentence=sentence, mend=mend, consequence=consequence)
 
 
 def _number(sysfs: Sysfs, path: str) -> float:

@@ -1,6 +1,6 @@
 """What can only be found out by trying: which memory clocks can be locked, and a GPU that sleeps.
 
-Trying changes the board, so it is done like holding a mode: under the lock, with the journal, given back on
+Trying changes the board, so it is done like holding a mode: under the lock, with the journal, and restored on
 every way out. What was found is kept until the next boot, so that it is done once.
 """
 
@@ -17,10 +17,10 @@ from typing_extensions import override
 
 from powertrain.devices._hold import Holder, Settings
 from powertrain.devices._journal import LARGEST_BYTES, Journal
+from powertrain.devices._parts import Part, restore_parts
+from powertrain.devices._reasons import Why
 from powertrain.devices.jetson._emc import EmcPart
 from powertrain.devices.jetson._gpu import GpuPart
-from powertrain.devices.jetson._part import JetsonPart
-from powertrain.devices.jetson._settings import give_back
 from powertrain.errors import DeviceBusyError
 from powertrain.files import read_file, write_file
 from powertrain.records import PowerMode
@@ -41,6 +41,7 @@ class KnownClocks:
     def read(self) -> tuple[int, ...] | None:
         """Return them [Hz]; None where they are not known."""
         try:
+            # A file that anything is wrong with is a file that is not there: trying again is cheap.
             content = json.loads(read_file(self._path, most_bytes=LARGEST_BYTES))
             if content["stamp"] != self._stamp or not self._stamp[0]:
                 return None
@@ -56,7 +57,7 @@ class KnownClocks:
 
 
 def survey(
-    parts: Sequence[JetsonPart],
+    parts: Sequence[Part],
     gpu: GpuPart,
     emc: EmcPart,
     known: KnownClocks | None,
@@ -67,7 +68,7 @@ def survey(
     """Complete the tables of GPU and memory.
 
     Args:
-        parts: All of the board's, to give back what a dead process left behind.
+        parts: All of the board's, to restore what a dead process left behind.
         gpu: The part that may sleep.
         emc: The part whose clocks have to be tried.
         known: What was found before; None to try each time.
@@ -75,7 +76,7 @@ def survey(
         holder: Makes the holder of the board from settings.
 
     Raises:
-        DeviceError: The board could not be given back.
+        DeviceError: The board could not be restored.
     """
     found = known.read() if known is not None and emc.can_be_probed else None
     if found is not None:
@@ -83,13 +84,14 @@ def survey(
     to_probe = emc.can_be_probed and found is None
     if not probe or not (to_probe or gpu.sleeps):
         return
+    # Held as a mode is, so that a kill in the middle of a trial is restored as well.
     trial = _Trial(parts, gpu, emc if to_probe else None)
     try:
         with holder(trial).hold(PowerMode(mem_mhz=1.0)):  # it has no modes yet: any will do
             pass
     except DeviceBusyError as error:
         if to_probe:
-            emc.miss(f"could not be tried: {error}")
+            emc.miss(Why.UNTRIED, f"the memory clocks could not be tried, since {error}")
         return
     if trial.lockable_hz is not None:
         emc.offer(trial.lockable_hz)
@@ -103,7 +105,7 @@ class _Trial(Settings):
 
     outlives_process = True
 
-    def __init__(self, parts: Sequence[JetsonPart], gpu: GpuPart, emc: EmcPart | None) -> None:
+    def __init__(self, parts: Sequence[Part], gpu: GpuPart, emc: EmcPart | None) -> None:
         self._parts, self._gpu, self._emc = parts, gpu, emc
         self.lockable_hz: tuple[int, ...] | None = None
 
@@ -129,4 +131,4 @@ class _Trial(Settings):
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
-        give_back(self._parts, saved)
+        restore_parts(self._parts, saved)

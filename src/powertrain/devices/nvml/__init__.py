@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from powertrain.devices.nvml._device import NvmlDevice
 from powertrain.devices.nvml._driver import gpu_count
+from powertrain.devices.nvml._kind import KIND
 
-__all__ = ["NvmlDevice", "gpu_count"]
+__all__ = ["KIND", "NvmlDevice", "gpu_count"]

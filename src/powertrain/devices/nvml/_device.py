@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+import numpy.typing as npt
 from typing_extensions import override
 
 from powertrain.devices._base import AbstractLiveDevice, PowerReading
@@ -16,11 +18,13 @@ from powertrain.devices._clock import Clock, MonotonicClock
 from powertrain.devices._hold import Holder
 from powertrain.devices._journal import Journal
 from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
-from powertrain.devices._parts import PartedSettings
+from powertrain.devices._parts import PartedSettings, knobs_of, lasting_parts
+from powertrain.devices._reasons import Reason, Why, error_of, note_of
+from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.devices.cpu._cores import CoresPart
 from powertrain.devices.nvml._driver import UNSUPPORTED, Call, NvmlGpu, why_forbidden
-from powertrain.devices.nvml._parts import ClocksPart, Missing, NvmlSettings, PowerLimitPart
-from powertrain.errors import DeviceError
+from powertrain.devices.nvml._parts import ClocksPart, PowerLimitPart
+from powertrain.devices.remote._base import AskHelper, with_help
 from powertrain.records import ModeTable, PowerMode
 from powertrain.units import joules_from_millijoules, watts_from_milliwatts
 from powertrain.workloads import JOB_FORMS, Job, check_job_name, cuda_index, open_job
@@ -28,7 +32,20 @@ from powertrain.workloads import JOB_FORMS, Job, check_job_name, cuda_index, ope
 __all__ = ["NvmlDevice"]
 
 RAIL = "NVML board power"
-CUTS = 0x08 | 0x20 | 0x40 | 0x80
+NO_POWER = Reason(
+    what="power sensor",
+    why=Why.ABSENT,
+    sentence=UNSUPPORTED,
+    consequence="so profiles have times alone",
+)
+NO_ENERGY = Reason(what="energy counter", why=Why.ABSENT, sentence=UNSUPPORTED)
+NO_REASONS = Reason(
+    what="reasons of cuts",
+    why=Why.ABSENT,
+    sentence="this GPU or its driver does not tell why it slows down",
+    consequence="so throttling is not noticed",
+)
+THROTTLING = 0x08 | 0x20 | 0x40 | 0x80
 """Bits of nvmlClocksEventReasons that count as throttling: hardware slowdown, software thermal slowdown,
 hardware thermal slowdown, hardware power brake.
 
@@ -52,9 +69,10 @@ class NvmlDevice(AbstractLiveDevice):
         nvml: Any = None,
         clock: Clock | None = None,
         journal: Journal | None = None,
-        sysfs: Path = Path("/sys"),
-        proc: Path = Path("/proc"),
+        sysfs: Sysfs | None = None,
         euid: Callable[[], int] = os.geteuid,
+        helper: AskHelper | None = None,
+        for_others: bool = False,
     ) -> None:
         """Look at what there is; nothing is changed.
 
@@ -64,32 +82,42 @@ class NvmlDevice(AbstractLiveDevice):
             nvml: The binding to the driver's library; the installed `pynvml` if None.
             clock: The monotonic one by default.
             journal: Where the state is kept while the GPU is changed; the default one if None.
-            sysfs: Where the kernel shows the hardware.
-            proc: Where it shows processes.
+            sysfs: The kernel's files; this machine's by default.
             euid: Tells the effective user; only root may change a GPU.
+            helper: Finds somebody who may change the GPU, when this user may not.
+            for_others: Whether it is to be held for other processes: then it has no `cpu_cores`, which are
+                those of the process that asks.
 
         Raises:
             MissingExtraError: `nvidia-ml-py` is not installed.
             DevicePermissionError: An option names a knob that this process may not change.
-            DeviceError: There is no driver, no such GPU, or an option names a knob that it lacks.
+            DeviceError: There is no driver, no such GPU, an option names a knob that it lacks, or no knob is
+                left.
         """
         self._index, self._gpu = index, NvmlGpu(index, nvml)
         self.name, self.spec = self._gpu.name, self._gpu.spec + (f"?{options}" if options else "")
         self.clock = MonotonicClock() if clock is None else clock
-        forbidden = why_forbidden(euid, proc=proc)
+        files = RealSysfs() if sysfs is None else sysfs
+        forbidden = why_forbidden(self._gpu.spec, euid, sysfs=files)
         self._clocks = ClocksPart(self._gpu, forbidden=forbidden, clock=self.clock)
         self._limit = PowerLimitPart(self._gpu, forbidden=forbidden, clock=self.clock)
-        self._parts = (CoresPart(sysfs=sysfs, proc=proc), self._clocks, self._limit)
-        missing = Missing(why={**self._clocks.missing, **self._limit.missing}, forbidden=forbidden)
-        missing.refuse((part.partition("=")[0] for part in options.split("&")), device=self._gpu.spec)
-        self._hardware = {name: values for part in self._parts for name, values in part.knobs.items()}
-        self.space = self._clocks.narrowed(KnobOptions(options).space(self._hardware, device=self._gpu.spec))
-        parts = PartedSettings(self._parts, space=self.space, device=self.name)
-        settings = NvmlSettings(parts, clocks=self._clocks, missing=missing, device=self.name)
+        own = (CoresPart(files), self._clocks, self._limit)
+        self._parts, missing, _ = with_help(own, helper, key=self._gpu.uuid)
+        if for_others:
+            self._parts = lasting_parts(self._parts, device=self._gpu.spec)
+        self._hardware = knobs_of(self._parts)
+        space = KnobOptions(options).space(self._hardware, device=self._gpu.spec, missing=missing)
+        self.space = self._clocks.narrowed(space)
+        settings = PartedSettings(
+            self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
+        )
         self._holder = Holder(settings, name=self.name, spec=self.spec, key=self._gpu.uuid, journal=journal)
         self._sensors = _Sensors(self._gpu)
         self.rails = (RAIL,) if self._sensors.power else ()
-        self._environment = _environment(self._gpu, self._limit)
+        self.missing = (*missing, *self._sensors.missing)
+        self._environment = _environment(self._gpu)
+        if "power_limit_w" not in self._hardware and not math.isnan(self._limit.now_w):
+            self._environment["power_limit_w"] = f"{self._limit.now_w:g}"
         self._lock = threading.Lock()
         self._cuts, self._seen = 0, 0
 
@@ -98,7 +126,11 @@ class NvmlDevice(AbstractLiveDevice):
         if workload is not None:
             self._check_workload(workload)
         grid = self.space.table()
-        return ModeTable(knobs=grid.knobs, values=grid.values[self._clocks.exist(grid)])
+        return grid.take(self.exist(grid))
+
+    @override
+    def exist(self, modes: ModeTable) -> npt.NDArray[np.bool_]:
+        return self._clocks.exist(modes)
 
     @override
     def workloads(self) -> tuple[str, ...]:
@@ -111,10 +143,9 @@ class NvmlDevice(AbstractLiveDevice):
     @override
     def stock_modes(self) -> dict[str, PowerMode]:
         """Return how the machine comes, where a mode can say it: no mode says "clocks not locked"."""
-        stock = {
-            "cpu_cores": self._hardware["cpu_cores"][-1],
-            "power_limit_w": float(round(self._limit.default_w)),
-        }
+        stock = {name: values[-1] for name, values in self._hardware.items() if name == "cpu_cores"}
+        if not math.isnan(self._limit.default_w):
+            stock["power_limit_w"] = float(round(self._limit.default_w))
         if not set(self.space.names) <= set(stock):
             return {}
         mode = PowerMode({name: stock[name] for name in self.space.names})
@@ -124,12 +155,13 @@ class NvmlDevice(AbstractLiveDevice):
     def notes(self) -> tuple[str, ...]:
         told = [note for part in self._parts for note in part.notes()]
         software = SOFTWARE_NOTE.format(spec=self._gpu.spec)
-        return (*told, *self._sensors.notes(), software)
+        return (*told, *map(note_of, self.missing), *self._sensors.notes(), software)
 
     @override
     def read_power(self) -> PowerReading:
         if not self._sensors.power:
-            raise DeviceError(f"{self.name} has no power sensor: {RAIL} {UNSUPPORTED}")
+            raise error_of(NO_POWER, device=self.name)
+        # The clock is read after the sensors, whose reading takes a while.
         power_w, energy_j = self._sensors.power_w(), self._sensors.energy_j()
         now_s = self.clock.now_s()
         self._look_for_cuts()
@@ -138,6 +170,7 @@ class NvmlDevice(AbstractLiveDevice):
     @override
     def job(self, workload: str, *, data: Path | None = None) -> Job:
         self._check_workload(workload)
+        # CUDA counts GPUs by speed and by what is visible, NVML by the bus: only the UUID names one in both.
         known = cuda_index(self._gpu.uuid)
         index = self._index if known is None else known
         return open_job(workload, target=f"cuda:{index}", data=data, usual_workers=2)
@@ -165,9 +198,8 @@ class NvmlDevice(AbstractLiveDevice):
     def _look_for_cuts(self) -> None:
         cuts = self._sensors.cuts()
         with self._lock:
-            self._cuts += bool(
-                cuts & ~self._seen
-            )  # one slowdown raises two bits: its kind, and that there is one
+            # One slowdown raises two bits, its kind and that there is one, and is still one cut.
+            self._cuts += bool(cuts & ~self._seen)
             self._seen = cuts
 
 
@@ -195,32 +227,30 @@ class _Sensors:
         return float(self._read(self._temperature))
 
     def cuts(self) -> int:
-        return int(self._read(self._reasons, otherwise=0)) & CUTS
+        return int(self._read(self._reasons, otherwise=0)) & THROTTLING
+
+    @property
+    def missing(self) -> tuple[Reason, ...]:
+        """What this GPU does not let be read, with the reasons."""
+        calls = ((self.power, NO_POWER), (self._energy, NO_ENERGY), (self._reasons, NO_REASONS))
+        return tuple(reason for call, reason in calls if call is None)
 
     def notes(self) -> tuple[str, ...]:
         told: list[str] = []
-        if not self.power:
-            told.append(f"No power sensor, so profiles have times alone: {RAIL} {UNSUPPORTED}.")
-        elif self._energy:
+        if self.power and self._energy:
             told.append(f"Power is {RAIL}, energy is that of the GPU's own counter.")
-        else:
+        elif self.power:
             # NVML API reference, nvmlDeviceGetPowerUsage.
-            told.append(
-                f"Power is {RAIL}, on most GPUs since Ampere an average over the last second; an energy "
-                f"counter {UNSUPPORTED}."
-            )
-        told.append(
-            "Heat and power brakes count as throttling, a power limit does not."
-            if self._reasons
-            else f"Throttling is not noticed: what cuts the clocks {UNSUPPORTED}."
-        )
+            told.append(f"Power is {RAIL}, on most GPUs since Ampere an average over the last second.")
+        if self._reasons:
+            told.append("Heat and power brakes count as throttling, a power limit does not.")
         return tuple(told)
 
     def _read(self, call: Call | None, otherwise: float = math.nan) -> Any:
         return otherwise if call is None else self._gpu.ask(*call)
 
 
-def _environment(gpu: NvmlGpu, limit: PowerLimitPart) -> dict[str, str]:
+def _environment(gpu: NvmlGpu) -> dict[str, str]:
     """Return versions, and what is not a knob and still decides how fast a GPU is."""
     found: dict[str, str] = {}
     for name, function in (("driver", "nvmlSystemGetDriverVersion"), ("nvml", "nvmlSystemGetNVMLVersion")):
@@ -236,6 +266,4 @@ def _environment(gpu: NvmlGpu, limit: PowerLimitPart) -> dict[str, str]:
     persistence = gpu.look("nvmlDeviceGetPersistenceMode", default=None)
     if persistence is not None:
         found["persistence_mode"] = "on" if persistence else "off"
-    if not limit.knobs and not math.isnan(limit.now_w):
-        found["power_limit_w"] = f"{limit.now_w:g}"
     return found

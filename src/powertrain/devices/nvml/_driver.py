@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, final
 
+from powertrain.devices._reasons import Reason, Why
+from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError, DevicePermissionError, MissingExtraError
 
 __all__ = ["UNSUPPORTED", "WITHOUT_EFFECT", "Call", "NvmlGpu", "code_of", "gpu_count", "why_forbidden"]
@@ -18,20 +20,22 @@ __all__ = ["UNSUPPORTED", "WITHOUT_EFFECT", "Call", "NvmlGpu", "code_of", "gpu_c
 Call = tuple[Any, ...]
 """The name of an NVML function, and what it takes besides the GPU."""
 
-UNSUPPORTED = "is not supported by this GPU or its driver"
+UNSUPPORTED = "this GPU or its driver does not support it"
+"""What is found where a function answers that it is not supported."""
 
 # nvmlReturn_t: the numbers are part of the library's binary interface.
 UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION = 1, 3, 4
 DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 9, 12, 13
 GPU_IS_LOST, RESET_REQUIRED, VERSION_MISMATCH = 15, 16, 18
 
+# What to do, by the code of the error: the library's own texts name the error and no way out.
 EXPLAINED = {
     LIBRARY_NOT_FOUND: "there is no NVIDIA driver library (libnvidia-ml.so.1): install the NVIDIA driver, or "
     "give the GPU to the container (docker run --gpus all)",
     DRIVER_NOT_LOADED: "the NVIDIA driver is not loaded: load it (modprobe nvidia), or reboot",
     VERSION_MISMATCH: "the NVIDIA driver in the kernel is of another version than its library: reboot",
     NO_PERMISSION: "that needs root: run with sudo, or start the container with --cap-add=SYS_ADMIN",
-    NOT_SUPPORTED: f"that {UNSUPPORTED}",
+    NOT_SUPPORTED: UNSUPPORTED,
     FUNCTION_NOT_FOUND: "that is not known to this driver: install a newer NVIDIA driver",
     GPU_IS_LOST: "the GPU is lost, it does not answer any more: look for Xid in dmesg, then reboot",
     RESET_REQUIRED: "the GPU has to be reset: nvidia-smi --gpu-reset, or reboot",
@@ -64,6 +68,7 @@ class NvmlGpu:
         """
         self.spec = f"nvml:{index}"
         self._nvml = _binding(self.spec) if nvml is None else nvml
+        # Counted by the library: whoever else in this process has initialised it is not disturbed.
         self._call("nvmlInit")
         count: int = self._call("nvmlDeviceGetCount")
         if not 0 <= index < count:
@@ -110,6 +115,7 @@ class NvmlGpu:
         return next((call for call in calls if self.look(*call, default=None) is not None), None)
 
     def _call(self, function: str, *arguments: Any) -> Any:
+        # Old bindings lack the functions of new drivers, and old drivers those of new bindings.
         found = getattr(self._nvml, function, None)
         if found is None:
             raise DeviceError(
@@ -128,23 +134,34 @@ class NvmlGpu:
         return kind(f"{self.spec}: {reason} ({function}: {text})")
 
 
-def why_forbidden(euid: Callable[[], int], *, proc: Path = Path("/proc")) -> str:
-    """Return what this process lacks to change a GPU; empty if nothing, as far as can be told unchanged.
+def why_forbidden(spec: str, euid: Callable[[], int], *, sysfs: Sysfs) -> Reason | None:
+    """Return what this process lacks to change a GPU; None if nothing, as far as can be told unchanged.
 
     Root in a container usually lacks the capability that the driver asks for.
+
+    Args:
+        spec: The GPU's.
+        euid: Tells the effective user.
+        sysfs: The kernel's files, with those of this process.
     """
     if euid() != 0:
-        return "needs root: run with sudo, or as root in a container that has --cap-add=SYS_ADMIN"
-    try:
-        status = (proc / "self/status").read_text(encoding="ascii", errors="replace")
-        effective = int(status.partition("CapEff:")[2].split(maxsplit=1)[0], 16)
-    except (OSError, ValueError, IndexError):
-        return ""  # not told: the driver itself will refuse
-    if effective >> SYS_ADMIN & 1:
-        return ""
-    return (
-        "needs the capability SYS_ADMIN, which root lacks here: start the container with --cap-add=SYS_ADMIN"
+        mend = (
+            f"run sudo powertrain setup-helper --device {spec}, run with sudo, or run as root in a container "
+            "that has --cap-add=SYS_ADMIN"
+        )
+        return _forbidden("changing it needs root", mend)
+    status = sysfs.read_or("/proc/self/status")
+    found = re.search(r"^CapEff:\s*([0-9a-f]{1,16})$", status, re.MULTILINE | re.ASCII)
+    if found is None or int(found[1], 16) >> SYS_ADMIN & 1:
+        return None  # where the kernel does not tell, the driver itself will refuse
+    return _forbidden(
+        "changing it needs the capability SYS_ADMIN, which root lacks here",
+        "start the container with --cap-add=SYS_ADMIN",
     )
+
+
+def _forbidden(sentence: str, mend: str) -> Reason:
+    return Reason(what="knob of the GPU", why=Why.FORBIDDEN, sentence=sentence, mend=mend)
 
 
 def gpu_count() -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -17,15 +17,15 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from powertrain.devices._clock import Clock
-from powertrain.devices._hold import Settings
-from powertrain.devices._parts import Part, PartedSettings
+from powertrain.devices._parts import Part
+from powertrain.devices._reasons import Reason, Why
 from powertrain.devices.nvml._driver import UNSUPPORTED, WITHOUT_EFFECT, NvmlGpu, code_of
-from powertrain.errors import DeviceError, DevicePermissionError, UnreachableModeError
+from powertrain.errors import DeviceError, UnreachableModeError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.space import Knob, ModeSpace
 from powertrain.units import milliwatts_from_watts, watts_from_milliwatts
 
-__all__ = ["ClocksPart", "Missing", "NvmlSettings", "PowerLimitPart"]
+__all__ = ["ClocksPart", "PowerLimitPart"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +33,10 @@ GRAPHICS, MEMORY = 0, 2
 """nvmlClockType_t: NVML_CLOCK_GRAPHICS and NVML_CLOCK_MEM."""
 VOLTA, AMPERE, UNKNOWN = 5, 7, 0xFFFFFFFF
 """nvmlDeviceArchitecture_t: graphics clocks can be locked since Volta, memory clocks since Ampere."""
-LIMITS = 10
+LIMIT_STEPS = 10
 """Power limits that are offered, besides the default one."""
+CLOCK_PAIR = frozenset({"gpu_mhz", "mem_mhz"})
+"""Knobs whose values do not all exist with one another."""
 SETTLE_S, POLL_S = 0.2, 0.02
 """How long a setting may take to show, and between looks at it."""
 
@@ -43,8 +45,6 @@ class _NvmlPart(Part):
     """What both parts have in common."""
 
     outlives_process = True
-    missing: Mapping[str, str]
-    """Knobs that there might be and are not, with why."""
 
     def __init__(self, gpu: NvmlGpu, *, clock: Clock) -> None:
         self._gpu, self._clock = gpu, clock
@@ -71,12 +71,12 @@ class ClocksPart(_NvmlPart):
         "mem_mhz": "nvmlDeviceResetMemoryLockedClocks",
     }
 
-    def __init__(self, gpu: NvmlGpu, *, forbidden: str, clock: Clock) -> None:
+    def __init__(self, gpu: NvmlGpu, *, forbidden: Reason | None, clock: Clock) -> None:
         """Ask which clocks there are.
 
         Args:
             gpu: The GPU.
-            forbidden: Why it may not be changed; empty if it may.
+            forbidden: Why it may not be changed; None if it may.
             clock: Tells how long a setting may take to show.
         """
         super().__init__(gpu, clock=clock)
@@ -85,25 +85,26 @@ class ClocksPart(_NvmlPart):
         self._graphics = _graphics_by_memory(gpu)
         generation = int(gpu.look("nvmlDeviceGetArchitecture", default=UNKNOWN))
         memory = tuple(self._graphics)
-        no_memory = _why_not(memory, generation >= AMPERE, forbidden)
-        # Where the memory clock is not a knob it is the highest while something is trained.
-        reachable = (max(memory),) if memory and no_memory else memory
+        no_memory = _why_missing("mem_mhz", memory, generation >= AMPERE, forbidden)
+        # Where the memory clock cannot be locked by anybody it is the highest while something is trained.
+        fixed = no_memory is not None and no_memory.why is not Why.FORBIDDEN
+        reachable = (max(memory),) if memory and fixed else memory
         graphics = tuple(sorted({mhz for at in reachable for mhz in self._graphics[at]}))
-        no_graphics = _why_not(graphics, generation >= VOLTA, forbidden)
+        no_graphics = _why_missing("gpu_mhz", graphics, generation >= VOLTA, forbidden)
         told = {"gpu_mhz": (graphics, no_graphics), "mem_mhz": (memory, no_memory)}
-        self.knobs = {knob: values for knob, (values, why) in told.items() if not why}
-        self.missing = {knob: why for knob, (_, why) in told.items() if why}
+        self.knobs = {knob: values for knob, (values, reason) in told.items() if reason is None}
+        self.missing = tuple(reason for _, reason in told.values() if reason is not None)
 
     def narrowed(self, space: ModeSpace) -> ModeSpace:
         """Return a space without the clocks that exist with none of the others in it."""
-        if len(self.knobs) < 2:
+        if not CLOCK_PAIR.issubset(space.names):
             return space
         graphics, memory = (space.knob(name).values for name in ("gpu_mhz", "mem_mhz"))
-        both = [(g, m) for m in memory for g in graphics if g in self._graphics[m]]
+        both = [(g, m) for m in memory for g in graphics if g in self._graphics.get(m, ())]
         if not both:
             raise DeviceError(
                 f"{self._gpu.spec}: no gpu_mhz={_listed(graphics)} exists with mem_mhz={_listed(memory)}: "
-                f"with {memory[-1]:g} there are {_listed(self._graphics[memory[-1]])}"
+                f"with {memory[-1]:g} there are {_listed(self._graphics.get(memory[-1], ()))}"
             )
         kept = {"gpu_mhz": tuple(g for g, _ in both), "mem_mhz": tuple(m for _, m in both)}
         return ModeSpace(
@@ -112,15 +113,16 @@ class ClocksPart(_NvmlPart):
 
     def exist(self, modes: ModeTable) -> npt.NDArray[np.bool_]:
         """Tell which modes `(n, n_knobs)` have a graphics clock that exists with their memory clock."""
-        if len(self.knobs) < 2:
+        if not CLOCK_PAIR.issubset(modes.knobs):
             return np.ones(len(modes), dtype=bool)
         graphics, memory = modes.select(("gpu_mhz", "mem_mhz")).T
         pairs = ((memory == m) & np.isin(graphics, clocks) for m, clocks in self._graphics.items())
         return np.any(list(pairs), axis=0)
 
+    @override
     def check(self, mode: PowerMode) -> None:
         """Refuse a graphics clock that does not exist with the memory clock; name the nearest."""
-        if len(self.knobs) < 2:
+        if not CLOCK_PAIR.issubset(mode):
             return
         graphics, memory = round(mode["gpu_mhz"]), round(mode["mem_mhz"])
         clocks = self._graphics[memory]
@@ -160,20 +162,19 @@ class ClocksPart(_NvmlPart):
         for knob in saved["locked"]:
             try:
                 self._gpu.ask(self.RESETS[knob])
-            except DeviceError as error:  # the other clock is to be given back all the same
+            except DeviceError as error:  # the other clock is to be unlocked all the same
                 failed.append(error)
         if failed:
             raise failed[0]
 
     @override
     def notes(self) -> tuple[str, ...]:
-        told = [f"{knob} {why}." for knob, why in self.missing.items()]
-        if self.knobs:
-            told.append(
-                f"{' and '.join(self.knobs)} lock clocks; NVML does not tell which are locked, so they are "
-                "unlocked afterwards, also where somebody had locked them before (nvidia-smi -lgc, -lmc)."
-            )
-        return tuple(told)
+        if not self.knobs:
+            return ()
+        return (
+            f"{' and '.join(self.knobs)} lock clocks; NVML does not tell which are locked, so they are "
+            "unlocked afterwards, also where somebody had locked them before (nvidia-smi -lgc, -lmc).",
+        )
 
     def _change(self, function: str, mhz: int) -> None:
         before, self._changed = self._changed, True
@@ -207,9 +208,10 @@ class PowerLimitPart(_NvmlPart):
 
     name = "nvml power limit"
 
-    def __init__(self, gpu: NvmlGpu, *, forbidden: str, clock: Clock) -> None:
+    def __init__(self, gpu: NvmlGpu, *, forbidden: Reason | None, clock: Clock) -> None:
         """Ask which limits there are; the arguments are those of `ClocksPart`."""
         super().__init__(gpu, clock=clock)
+        # Asked once: what a board allows does not change while it is in use.
         ends_mw: Sequence[int] = gpu.look("nvmlDeviceGetPowerManagementLimitConstraints", default=())
         now_mw: int | None = gpu.look("nvmlDeviceGetPowerManagementLimit", default=None)
         default_mw: int | None = gpu.look("nvmlDeviceGetPowerManagementDefaultLimit", default=None)
@@ -217,9 +219,9 @@ class PowerLimitPart(_NvmlPart):
         self.default_w = math.nan if default_mw is None else watts_from_milliwatts(float(default_mw))
         self.now_w = math.nan if now_mw is None else watts_from_milliwatts(float(now_mw))
         values = _limits_w(ends_mw, self.default_w)
-        why = _why_not(values, now_mw is not None, forbidden, unit="W")
-        self.knobs = {} if why else {"power_limit_w": values}
-        self.missing = {"power_limit_w": why} if why else {}
+        reason = _why_missing("power_limit_w", values, now_mw is not None, forbidden, unit="W")
+        self.knobs = {} if reason else {"power_limit_w": values}
+        self.missing = () if reason is None else (reason,)
 
     @override
     def save(self) -> Any:
@@ -249,8 +251,8 @@ class PowerLimitPart(_NvmlPart):
 
     @override
     def notes(self) -> tuple[str, ...]:
-        if self.missing:
-            return tuple(f"{knob} {why}." for knob, why in self.missing.items())
+        if not self.knobs:
+            return ()
         return (
             f"power_limit_w is what the driver keeps the board below; the default is {self.default_w:g} W.",
         )
@@ -265,61 +267,6 @@ class PowerLimitPart(_NvmlPart):
                 f"{_watts(shown_mw)}: see whether something else sets it"
             )
         return limit_mw
-
-
-@final
-class NvmlSettings(Settings):
-    """The settings of a GPU: its parts, which clocks exist with which, and why some knobs are missing."""
-
-    def __init__(self, parts: PartedSettings, *, clocks: ClocksPart, missing: Missing, device: str) -> None:
-        self._parts, self._clocks, self._missing, self._device = parts, clocks, missing, device
-        self.outlives_process = parts.outlives_process
-
-    @override
-    def check(self, mode: PowerMode) -> None:
-        self._missing.refuse(mode, device=self._device)
-        self._parts.check(mode)
-        self._clocks.check(mode)
-
-    @override
-    def save(self) -> Mapping[str, Any]:
-        return self._parts.save()
-
-    @override
-    def write(self, mode: PowerMode) -> None:
-        self._parts.write(mode)
-
-    @override
-    def lost(self, mode: PowerMode) -> str:
-        return self._parts.lost(mode)
-
-    @override
-    def put_back(self, saved: Mapping[str, Any]) -> None:
-        self._parts.put_back(saved)
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Missing:
-    """Knobs that a GPU might have and does not have here."""
-
-    why: Mapping[str, str]
-    """By knob."""
-    forbidden: str
-    """The reason among them that is a matter of permission."""
-
-    def refuse(self, knobs: Iterable[str], *, device: str) -> None:
-        """Refuse the first of some knobs that is missing.
-
-        Raises:
-            DevicePermissionError: It is for want of a permission; the message names it.
-            DeviceError: The GPU or its driver lacks it.
-        """
-        for knob in knobs:
-            if knob in self.why:
-                why = self.why[knob]
-                kind = DevicePermissionError if why == self.forbidden else DeviceError
-                raise kind(f"{device}: {knob} {why}")
 
 
 def _graphics_by_memory(gpu: NvmlGpu) -> Mapping[float, tuple[float, ...]]:
@@ -337,20 +284,23 @@ def _limits_w(ends_mw: Sequence[int], default_w: float) -> tuple[float, ...]:
     if not ends_mw:
         return ()
     low, high = (watts_from_milliwatts(float(mw)) for mw in ends_mw)
+    # Inwards: the driver refuses a limit that is a milliwatt beyond its ends.
     least, most = math.ceil(low), math.floor(high)
-    values = {float(round(watts)) for watts in np.linspace(least, most, LIMITS)}
+    values = {float(round(watts)) for watts in np.linspace(least, most, LIMIT_STEPS)}
     if least <= default_w <= most:
         values.add(float(round(default_w)))
     return tuple(sorted(values))
 
 
-def _why_not(values: Sequence[float], supported: bool, forbidden: str, *, unit: str = "MHz") -> str:
-    """Return why a knob cannot be offered; empty if it can."""
+def _why_missing(
+    knob: str, values: Sequence[float], supported: bool, forbidden: Reason | None, *, unit: str = "MHz"
+) -> Reason | None:
+    """Return why a knob cannot be offered; None if it can."""
     if not values or not supported:
-        return UNSUPPORTED
+        return Reason(what=knob, why=Why.ABSENT, sentence=UNSUPPORTED)
     if len(values) == 1:
-        return f"has one value here, {values[0]:g} {unit}"
-    return forbidden
+        return Reason(what=knob, why=Why.FIXED, sentence=f"it has one value here, {values[0]:g} {unit}")
+    return None if forbidden is None else replace(forbidden, what=knob)
 
 
 def _listed(values: Sequence[float]) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from powertrain.devices.remote._base import RemoteSettings
+from powertrain.devices.remote._base import AskHelper, RemotePart, with_help
 from powertrain.devices.remote._client import HelperClient
+from powertrain.devices.remote._part import HelperPart, ask_helper
 from powertrain.devices.remote._protocol import DEFAULT_GROUP, DEFAULT_SOCKET, SOCKET_VARIABLE
-from powertrain.devices.remote._settings import HelperSettings, remote_settings
 
 __all__ = [
     "DEFAULT_GROUP",
     "DEFAULT_SOCKET",
     "SOCKET_VARIABLE",
+    "AskHelper",
     "HelperClient",
-    "HelperSettings",
-    "RemoteSettings",
-    "remote_settings",
+    "HelperPart",
+    "RemotePart",
+    "ask_helper",
+    "with_help",
 ]

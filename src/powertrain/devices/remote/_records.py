@@ -23,20 +23,24 @@ class Description:
 
     device: str
     spec: str
+    key: str
+    """What tells the device from all others of the machine; a spec may name another one elsewhere."""
     simulated: bool
     space: ModeSpace
     stock: Mapping[str, PowerMode]
     rails: tuple[str, ...]
     lease_s: float
-    """Time without a sign of life after which it gives the device back."""
+    """Time without a sign of life after which it restores the device."""
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
         """Read an answer to `describe`."""
+        # Whatever a helper of another release sends, the client ends with one line that says so.
         try:
             return cls(
                 device=str(answer["device"]),
                 spec=str(answer["spec"]),
+                key=str(answer["key"]),
                 simulated=bool(answer["simulated"]),
                 space=ModeSpace.of(answer["knobs"]),
                 stock={str(name): PowerMode(mode) for name, mode in answer["stock"].items()},

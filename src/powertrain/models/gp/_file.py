@@ -7,30 +7,35 @@ what the saved one did, bit for bit on the same machine.
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
+from powertrain import quantities
 from powertrain.models._checkpoint import Checkpoint, shortened
 from powertrain.models.gp._coordinates import Coordinates
 from powertrain.models.gp._mean import MeanInputs, MeanShape
-from powertrain.models.gp._quantity import DYNAMIC, KEPT_PROFILES, TIMES, Layout, Quantity
-from powertrain.models.gp._references import MAX_NODES, MAX_SURFACES, Surface, SurfaceStack
+from powertrain.models.gp._quantity import KEPT_PROFILES, Layout, PosteriorSurface, Quantity
+from powertrain.models.gp._references import MAX_NODES, MAX_SURFACES, GridSurface, Surface, SurfaceStack
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
+from powertrain.models.gp._terms import Term
 from powertrain.records import FloatArray
 
 __all__ = ["Arrays", "coordinates_restored", "quantity_restored", "quantity_state"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-QUANTITIES = {"time": "time_ms", "power": "power_w"}
-"""What each part of the file predicts."""
 MOST_KNOBS, MOST_TERMS = 100, 500
 LARGEST_LOG = 3000.0
 """Four times the logarithm of the largest float: what sums and differences of logarithms stay below."""
+LARGEST_SCALED = 1e12
+"""As much for a quantity with absolute errors, in units of its spread."""
 MOST_THETA = 50.0
 """Parameters are logarithms within a few spreads of their priors' centres; `exp` of this is harmless."""
+GRID, PROCESS, OWN_PROCESS = "grid", "process", "own process"
+"""Kinds of surfaces: a table of nodes, a reference's fitted process, and that of the file's own workload."""
 
 
 def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str, Any]:
@@ -53,15 +58,16 @@ def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str,
     stack = [_surface_state(s, f"{prefix}.reference{i}", arrays) for i, s in enumerate(layout.stack.surfaces)]
     return {
         "quantity": layout.quantity,
-        "terms": [list(term) for term in layout.terms],
+        "terms": [term.header() for term in layout.terms],
         "level": layout.level,
         "surface_top": layout.surface_top,
         "inverse_time_top": layout.inverse_time_top,
+        "scale": layout.scale,
         "n_fixed": regression.shape.n_fixed,
         "timed": regression.shape.timed,
         "calibration": [regression.prior.calibration_weight, *regression.prior.widening],
         "references": stack,
-        "own_surface": quantity.own_surface and _surface_state(quantity.own_surface, f"{prefix}.own", arrays),
+        "own_surface": _own_surface_state(quantity.own_surface, f"{prefix}.own", arrays),
     }
 
 
@@ -79,128 +85,209 @@ def coordinates_restored(header: Checkpoint) -> Coordinates:
 
 
 def quantity_restored(
-    header: Checkpoint, name: str, coordinates: Coordinates, device: str, *, time_known: bool
+    header: Checkpoint,
+    prefix: str,
+    measured: quantities.Quantity,
+    coordinates: Coordinates,
+    device: str,
+    *,
+    time: Quantity | None,
+    most_references: int = MAX_SURFACES,
 ) -> Quantity:
     """Rebuild what `quantity_state` took apart.
 
-    `header` is the quantity's own; `time_known` tells whether the time, which may be an input, is there.
     What the arrays and the rest of the header repeat of each other must agree, since later nothing looks.
+
+    Args:
+        header: The quantity's own.
+        prefix: What the names of its arrays begin with.
+        measured: What it must be a quantity of.
+        coordinates: Of the predictor's device.
+        device: Its name.
+        time: The restored time of the same workload, which the quantity may take as an input.
+        most_references: How many references it may have been fitted with.
     """
-    layout = _layout_restored(header, name, coordinates, device)
-    if layout.inverse_time_top is not None and not time_known:
-        raise header.unfit(f"its {name} needs a time, and it has none")
-    shape = _shape_restored(header, name, layout)
-    inputs, target = _inputs_restored(header, name, layout, shape)
-    weight, a, b = header.numbers("calibration", length=3, least=0.0, most=LARGEST_LOG)
-    prior = KernelPrior(calibration_weight=weight, widening=(a, b))
-    n_kernel = len(coordinates.names) + 4
-    theta = header.column(f"{name}.theta", shape=(shape.size + n_kernel,), least=-MOST_THETA, most=MOST_THETA)
-    regression = Regression(shape, prior, inputs, target, theta)
-    mean, sd = regression.predict(inputs)
-    if not (np.isfinite(mean).all() and np.isfinite(sd).all() and regression.scale > 0):
-        raise header.unfit(f"its {name} predicts no finite numbers")
-    own = header.header.get("own_surface")
-    surface = _surface_restored(header.section("own_surface"), f"{name}.own") if own else None
-    return Quantity(layout=layout, regression=regression, own_surface=surface)
-
-
-def _layout_restored(header: Checkpoint, name: str, coordinates: Coordinates, device: str) -> Layout:
-    quantity = header.text("quantity")
-    if quantity != QUANTITIES[name]:
-        raise header.unfit(f"its {name} is of {shortened(quantity)}")
+    numbers = _Numbers(header, prefix, LARGEST_LOG if measured.is_log else LARGEST_SCALED)
+    if header.text("quantity") != measured.column:
+        raise header.unfit(f"its {measured.name} is of {shortened(header.text('quantity'))}")
     surfaces = [
-        _surface_restored(section, f"{name}.reference{i}")
-        for i, section in enumerate(header.sections("references", most=MAX_SURFACES))
+        _surface_restored(section, f"{prefix}.reference{i}", measured)
+        for i, section in enumerate(header.sections("references", most=most_references))
     ]
+    layout = _layout_restored(numbers, measured, coordinates, SurfaceStack(coordinates, device, surfaces))
+    if layout.inverse_time_top is not None and time is None:
+        raise header.unfit(f"its {measured.name} needs a time, and it has none")
+    fitted = Quantity(layout=layout, regression=_regression_restored(numbers, layout), own_surface=None)
+    if not header.header.get("own_surface"):
+        return fitted
+    own = header.section("own_surface")
+    if own.header.get("kind") == OWN_PROCESS:
+        lent_time = time if layout.inverse_time_top is not None else None
+        return fitted.lending_itself(own.text("workload"), lent_time)
+    return replace(fitted, own_surface=_surface_restored(own, f"{prefix}.own", measured))
+
+
+@final
+@dataclass(frozen=True)
+class _Numbers:
+    """The numbers of a quantity in a file, none of which is larger than it can be."""
+
+    header: Checkpoint
+    prefix: str
+    most: float
+
+    def column(self, name: str, *shape: int | None) -> FloatArray:
+        return self.header.column(f"{self.prefix}.{name}", shape=shape, least=-self.most, most=self.most)
+
+    def parameters(self, name: str, length: int) -> FloatArray:
+        return self.header.column(
+            f"{self.prefix}.{name}", shape=(length,), least=-MOST_THETA, most=MOST_THETA
+        )
+
+    def number(self, key: str) -> float:
+        return self.header.number(key, least=-self.most, most=self.most)
+
+
+def _layout_restored(
+    numbers: _Numbers, measured: quantities.Quantity, coordinates: Coordinates, stack: SurfaceStack
+) -> Layout:
+    header = numbers.header
     timed = header.value("inverse_time_top") is not None
-    if timed and name == "time":
-        raise header.unfit("its time needs a time")
+    terms = tuple(map(Term.from_header, header.value("terms")))
+    known = {knob for term in terms for knob in term.knobs} <= set(coordinates.names)
+    if len(terms) > MOST_TERMS or not known or not all(t.knobs and timed >= t.per_work for t in terms):
+        raise header.unfit(f"{header.within} has terms of other knobs")
     return Layout(
-        quantity=quantity,
+        quantity=measured.column,
         coordinates=coordinates,
-        terms=_terms_restored(header, coordinates, timed=timed),
-        level=header.number("level", least=-LARGEST_LOG, most=LARGEST_LOG),
-        stack=SurfaceStack(coordinates, device, surfaces),
-        surface_means=_logs(header, f"{name}.surface_means", len(surfaces)),
-        surface_top=header.number("surface_top", least=-LARGEST_LOG, most=LARGEST_LOG),
+        terms=terms,
+        level=numbers.number("level"),
+        stack=stack,
+        surface_means=numbers.column("surface_means", len(stack)),
+        surface_top=numbers.number("surface_top"),
         inverse_time_top=header.number("inverse_time_top", least=-LARGEST_LOG, most=LARGEST_LOG)
         if timed
         else None,
+        # Files of version 0.3.0 have none: all of their quantities are logarithms.
+        scale=header.number("scale", least=1 / LARGEST_SCALED, most=LARGEST_SCALED)
+        if "scale" in header.header
+        else 1.0,
     )
 
 
-def _terms_restored(
-    header: Checkpoint, coordinates: Coordinates, *, timed: bool
-) -> tuple[tuple[str, int], ...]:
-    terms: list[tuple[str, int]] = []
-    for name, sign in header.value("terms"):
-        known = isinstance(name, str) and all(part in coordinates.names for part in name.split(TIMES))
-        if not known or sign not in (-1, 1, -DYNAMIC, DYNAMIC) or (abs(sign) == DYNAMIC and not timed):
-            raise header.unfit(f"it has the term {shortened([name, sign])}")
-        terms.append((name, int(sign)))
-    if len(terms) > MOST_TERMS:
-        raise header.unfit(f"it has {len(terms)} terms")
-    return tuple(terms)
+def _regression_restored(numbers: _Numbers, layout: Layout) -> Regression:
+    header, k = numbers.header, len(layout.coordinates.names)
+    n = len(header.array(f"{numbers.prefix}.target", shape=(None,)))
+    # The posterior takes several matrices of n x n.
+    if not 0 < n <= KEPT_PROFILES:
+        raise header.unfit(f"it is of {n:,} profiles, and at most {KEPT_PROFILES} are kept")
+    shape = _shape_restored(numbers, layout)
+    weight, a, b = header.numbers("calibration", length=3, least=0.0, most=LARGEST_LOG)
+    inputs = RegressionInputs(
+        unit=numbers.column("unit", n, k),
+        surfaces=numbers.column("surfaces", n, len(layout.stack)),
+        mean=MeanInputs(
+            slopes=numbers.column("slopes", n, shape.n_terms),
+            offsets=numbers.column("offsets", n, shape.n_terms),
+            fixed=numbers.column("fixed", n, shape.n_fixed),
+        ),
+    )
+    regression = Regression(
+        shape,
+        KernelPrior(calibration_weight=weight, widening=(a, b)),
+        inputs,
+        numbers.column("target", n),
+        numbers.parameters("theta", shape.size + k + 4),
+    )
+    mean, sd = regression.predict(inputs)
+    if not (np.isfinite(mean).all() and np.isfinite(sd).all() and regression.scale > 0):
+        raise header.unfit(f"{header.within} predicts no finite numbers")
+    return regression
 
 
-def _shape_restored(header: Checkpoint, name: str, layout: Layout) -> MeanShape:
-    n_terms, timed_terms = len(layout.terms), layout.timed_terms
+def _shape_restored(numbers: _Numbers, layout: Layout) -> MeanShape:
+    header, n_terms, timed_terms = numbers.header, len(layout.terms), layout.timed_terms
     n_fixed = int(len(layout.stack) > 0) + int(timed_terms is not None)
     timed = [] if timed_terms is None else [*(1 + j for j in timed_terms), n_terms + n_fixed]
     if header.value("n_fixed") != n_fixed or header.value("timed") != timed:
         raise header.unfit(f"{header.within} counts other terms than it has")
-    size = (2 + 2 * n_terms + n_fixed,)
-    centre = header.column(f"{name}.centre", shape=size, least=-MOST_THETA, most=MOST_THETA)
-    sd = header.column(f"{name}.sd", shape=size, least=1 / MOST_THETA, most=MOST_THETA)
+    size = 2 + 2 * n_terms + n_fixed
+    sd = header.column(f"{numbers.prefix}.sd", shape=(size,), least=1 / MOST_THETA, most=MOST_THETA)
+    centre = numbers.parameters("centre", size)
     return MeanShape(n_terms=n_terms, n_fixed=n_fixed, centre=centre, sd=sd, timed=timed)
 
 
-def _inputs_restored(
-    header: Checkpoint, name: str, layout: Layout, shape: MeanShape
-) -> tuple[RegressionInputs, FloatArray]:
-    n = len(header.array(f"{name}.target", shape=(None,)))
-    # The posterior takes several matrices of n x n.
-    if not 0 < n <= KEPT_PROFILES:
-        raise header.unfit(f"it is of {n:,} profiles, and at most {KEPT_PROFILES} are kept")
-    slopes, offsets = (_logs(header, f"{name}.{key}", n, shape.n_terms) for key in ("slopes", "offsets"))
-    inputs = RegressionInputs(
-        unit=_logs(header, f"{name}.unit", n, len(layout.coordinates.names)),
-        surfaces=_logs(header, f"{name}.surfaces", n, len(layout.stack)),
-        mean=MeanInputs(
-            slopes=slopes, offsets=offsets, fixed=_logs(header, f"{name}.fixed", n, shape.n_fixed)
-        ),
-    )
-    return inputs, _logs(header, f"{name}.target", n)
-
-
-def _logs(header: Checkpoint, name: str, *shape: int) -> FloatArray:
-    """Return an array of logarithms, or of differences of some."""
-    return header.column(name, shape=shape, least=-LARGEST_LOG, most=LARGEST_LOG)
+def _own_surface_state(surface: Surface | None, prefix: str, arrays: Arrays) -> dict[str, Any] | None:
+    if isinstance(surface, PosteriorSurface):
+        # Its process is the quantity's own, which is in the file already.
+        return {"kind": OWN_PROCESS, "workload": surface.workload}
+    return surface and _surface_state(surface, prefix, arrays)
 
 
 def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, Any]:
-    arrays[f"{prefix}.nodes"] = surface.nodes
-    arrays[f"{prefix}.axes"] = np.concatenate([*surface.axes, np.zeros(0)])
-    return {
+    header = {
         "device": surface.device,
         "workload": surface.workload,
         "coordinates": surface.coordinates.header(),
-        "lengths": [len(axis) for axis in surface.axes],
     }
+    if isinstance(surface, PosteriorSurface):
+        quantity = quantity_state(surface.quantity, f"{prefix}.quantity", arrays)
+        time = surface.time and quantity_state(surface.time, f"{prefix}.time", arrays)
+        return {**header, "kind": PROCESS, "quantity": quantity, "time": time}
+    if not isinstance(surface, GridSurface):
+        raise TypeError(f"a {type(surface).__name__} has no place in a predictor file")
+    arrays[f"{prefix}.nodes"] = surface.nodes
+    arrays[f"{prefix}.axes"] = np.concatenate([*surface.axes, np.zeros(0)])
+    return {**header, "kind": GRID, "lengths": [len(axis) for axis in surface.axes]}
 
 
-def _surface_restored(header: Checkpoint, prefix: str) -> Surface:
+def _surface_restored(header: Checkpoint, prefix: str, measured: quantities.Quantity) -> Surface:
     coordinates = coordinates_restored(header.section("coordinates"))
+    # Files of version 0.3.0 do not name the kind: all of their surfaces are grids.
+    if header.header.get("kind", GRID) == PROCESS:
+        return _process_restored(header, prefix, measured, coordinates)
     k = len(coordinates.names)
     lengths = [int(length) for length in header.numbers("lengths", length=k, least=1, most=MAX_NODES)]
-    axes = _logs(header, f"{prefix}.axes", sum(lengths))
-    found = Surface(
+    size = math.prod(lengths)
+    if size > MAX_NODES:
+        raise header.unfit(f"{header.within} is a grid of {size:,} nodes")
+    numbers = _Numbers(header, prefix, LARGEST_LOG if measured.is_log else LARGEST_SCALED)
+    axes = numbers.column("axes", sum(lengths))
+    found = GridSurface(
         coordinates=coordinates,
         device=header.text("device"),
         workload=header.text("workload"),
         axes=tuple(np.split(axes, np.cumsum(lengths)[:-1])) if lengths else (),
-        nodes=_logs(header, f"{prefix}.nodes", math.prod(lengths)),
+        nodes=numbers.column("nodes", size),
     )
     if any((np.diff(axis) <= 0).any() for axis in found.axes):
         raise header.unfit(f"the places in {header.within} do not ascend")
     return found
+
+
+def _process_restored(
+    header: Checkpoint, prefix: str, measured: quantities.Quantity, coordinates: Coordinates
+) -> PosteriorSurface:
+    device, time = header.text("device"), None
+    # What lends its process was fitted on its own, so it has no references in turn.
+    if header.header.get("time"):
+        first = quantities.find(measured.after)
+        time = quantity_restored(
+            header.section("time"), f"{prefix}.time", first, coordinates, device, time=None, most_references=0
+        )
+    quantity = quantity_restored(
+        header.section("quantity"),
+        f"{prefix}.quantity",
+        measured,
+        coordinates,
+        device,
+        time=time,
+        most_references=0,
+    )
+    return PosteriorSurface(
+        coordinates=coordinates,
+        device=device,
+        workload=header.text("workload"),
+        quantity=quantity,
+        time=time,
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
 import numpy as np
 
-from powertrain.errors import DataError
+from powertrain.errors import DataError, TooFewProfilesError
 from powertrain.models._base import AbstractPredictor
 from powertrain.models._checkpoint import Checkpoint, shortened
 from powertrain.models._threads import one_thread
@@ -16,15 +16,13 @@ from powertrain.models.gp._coordinates import Coordinates
 from powertrain.models.gp._file import Arrays, coordinates_restored, quantity_restored, quantity_state
 from powertrain.models.gp._quantity import Learner, Quantity
 from powertrain.models.gp._references import check_knobs
-from powertrain.records import ModeTable, Prediction, ProfileTable
-from powertrain.space import ModeSpace
+from powertrain.quantities import find, measured
+from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, ProfileTable
 
 __all__ = ["GaussianProcessPredictor"]
 
 logger = logging.getLogger(__name__)
 
-LOG_RANGE = 200.0
-"""How far from 0 a predicted logarithm may go: far beyond any clock's reach, within what a float holds."""
 BEYOND = 0.02
 """How far outside a knob's range, relative to its value, a mode may lie without remark."""
 
@@ -46,20 +44,17 @@ class GaussianProcessPredictor(AbstractPredictor):
         device: str,
         workload: str,
         coordinates: Coordinates,
-        time: Quantity | None,
-        power: Quantity | None,
+        quantities: Mapping[str, Quantity],
     ) -> None:
         self.device, self.workload = device, workload
         self.knobs = coordinates.knobs
         self._coordinates = coordinates
-        self._time, self._power = time, power
+        self._quantities = dict(quantities)
 
     @classmethod
-    def fit(
-        cls, profiles: ProfileTable, *, space: ModeSpace | None = None, seed: int = 0
-    ) -> GaussianProcessPredictor:
+    def fit(cls, profiles: ProfileTable, *, seed: int = 0) -> GaussianProcessPredictor:
         """Learn one workload from its own profiles; from 3 distinct modes up, thousands are fine."""
-        return cls._learn([], profiles, space=space, seed=seed)
+        return cls._learn([], profiles, seed=seed)
 
     @classmethod
     def transfer(
@@ -67,7 +62,6 @@ class GaussianProcessPredictor(AbstractPredictor):
         references: Sequence[AbstractPredictor],
         profiles: ProfileTable,
         *,
-        space: ModeSpace | None = None,
         seed: int = 0,
     ) -> GaussianProcessPredictor:
         """Learn a workload from 3 or more profiles and from `gp` predictors of others.
@@ -87,7 +81,7 @@ class GaussianProcessPredictor(AbstractPredictor):
                     "references fitted with gp (powertrain fit --method gp)"
                 )
             own.append(reference)
-        return cls._learn(own, profiles, space=space, seed=seed)
+        return cls._learn(own, profiles, seed=seed)
 
     @classmethod
     def _learn(
@@ -95,31 +89,28 @@ class GaussianProcessPredictor(AbstractPredictor):
         references: Sequence[GaussianProcessPredictor],
         profiles: ProfileTable,
         *,
-        space: ModeSpace | None,
         seed: int,
     ) -> GaussianProcessPredictor:
         coordinates = Coordinates.of(profiles.modes)
-        if space is not None:
-            corners = space.table([0, len(space) - 1])
-            coordinates = coordinates.covering(corners)
+        if profiles.ends is not None:
+            coordinates = coordinates.covering(profiles.ends)
         for reference in references:
             if reference.device == profiles.device and set(reference.knobs) == set(coordinates.knobs):
                 coordinates = coordinates.covering(reference._coordinates.ends())
         for reference in references:
             check_knobs(coordinates, reference._coordinates, workload=reference.workload)
+        if not profiles.measured:
+            raise TooFewProfilesError(
+                f"the profiles of {profiles.workload!r} hold no measurement: profile it"
+            )
         learner = Learner(profiles, coordinates, seed)
-        time = power = None
+        fitted: dict[str, Quantity] = {}
         with one_thread():
-            if profiles.has_time:
-                time = learner.learn("time_ms", [r._time for r in references if r._time], None)
-            if profiles.has_power:
-                power = learner.learn("power_w", [r._power for r in references if r._power], time)
+            for quantity in sorted(profiles.measured, key=lambda q: q.after != ""):
+                lent = [r._quantities[quantity.name] for r in references if quantity.name in r._quantities]
+                fitted[quantity.name] = learner.learn(quantity, lent, fitted.get(quantity.after))
         return cls(
-            device=profiles.device,
-            workload=profiles.workload,
-            coordinates=coordinates,
-            time=time,
-            power=power,
+            device=profiles.device, workload=profiles.workload, coordinates=coordinates, quantities=fitted
         )
 
     def predict(self, modes: ModeTable) -> Prediction:
@@ -131,23 +122,15 @@ class GaussianProcessPredictor(AbstractPredictor):
     def _predict(self, modes: ModeTable) -> Prediction:
         own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
         self._remark_on_modes_beyond(own)
-        nothing = np.full(len(own), np.nan)
-        log_time, time_sd = self._time.predict(own, None) if self._time else (nothing, nothing)
-        log_power = power_sd = nothing
-        if self._power and self._time:
-            # What repeats differ in time is no error of the mean time that power follows.
-            mean_sd = np.sqrt(np.maximum(time_sd**2 - self._time.regression.noise_sd**2, 0.0))
-            log_power, power_sd = self._power.predict(own, log_time, mean_sd)
-        elif self._power:
-            log_power, power_sd = self._power.predict(own, None)
-        return Prediction(
-            time_ms=np.exp(np.clip(log_time, -LOG_RANGE, LOG_RANGE)),
-            power_w=np.exp(np.clip(log_power, -LOG_RANGE, LOG_RANGE)),
-            time_rel_sd=time_sd,
-            power_rel_sd=power_sd,
-            time_noise_rel_sd=np.full(len(own), self._time.regression.noise_sd if self._time else 0.0),
-            power_noise_rel_sd=np.full(len(own), self._power.regression.noise_sd if self._power else 0.0),
-        )
+        estimates: dict[str, Estimate] = {}
+        correlations: dict[tuple[str, str], FloatArray] = {}
+        for name, fitted in self._quantities.items():
+            before = estimates.get(fitted.layout.measured.after)
+            estimates[name] = estimate = fitted.estimate(own, before)
+            if before is not None:
+                first, second = sorted((name, before.quantity.name))
+                correlations[first, second] = fitted.correlation(own, before, estimate)
+        return Prediction(estimates=estimates, correlations=correlations)
 
     def _remark_on_modes_beyond(self, modes: ModeTable) -> None:
         low, high = self._coordinates.low, self._coordinates.high
@@ -166,11 +149,7 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     def _state(self) -> Checkpoint:
         arrays: Arrays = {}
-        quantities = {
-            name: quantity_state(quantity, name, arrays)
-            for name, quantity in (("time", self._time), ("power", self._power))
-            if quantity is not None
-        }
+        quantities = {name: quantity_state(fitted, name, arrays) for name, fitted in self._quantities.items()}
         header: dict[str, Any] = {
             "device": self.device,
             "workload": self.workload,
@@ -184,20 +163,15 @@ class GaussianProcessPredictor(AbstractPredictor):
         device, workload = checkpoint.text("device"), checkpoint.text("workload")
         coordinates = coordinates_restored(checkpoint.section("coordinates"))
         headers = checkpoint.section("quantities")
-        names = tuple(headers.header)
-        if not names or not set(names) <= {"time", "power"}:
-            raise checkpoint.unfit(f"it predicts {shortened(names)}")
+        if not headers.header or not set(headers.header) <= {q.name for q in measured()}:
+            raise checkpoint.unfit(f"it predicts {shortened(list(headers.header))}")
+        found: dict[str, Quantity] = {}
+        # What others depend on comes first: a power that lends its own process needs the time.
+        # One thread, as when it was fitted: the last bits of a factor depend on how the work is shared out.
         with one_thread():
-            found = {
-                name: quantity_restored(
-                    headers.section(name), name, coordinates, device, time_known="time" in names
+            for name in sorted(headers.header, key=lambda name: find(name).after != ""):
+                quantity = find(name)
+                found[name] = quantity_restored(
+                    headers.section(name), name, quantity, coordinates, device, time=found.get(quantity.after)
                 )
-                for name in names
-            }
-        return cls(
-            device=device,
-            workload=workload,
-            coordinates=coordinates,
-            time=found.get("time"),
-            power=found.get("power"),
-        )
+        return cls(device=device, workload=workload, coordinates=coordinates, quantities=found)

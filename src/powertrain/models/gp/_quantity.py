@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
+from powertrain import quantities
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models.gp._coordinates import Coordinates, is_speed
+from powertrain.models.gp._coordinates import Coordinates
 from powertrain.models.gp._mean import MeanInputs, MeanPrior, MeanShape
 from powertrain.models.gp._references import (
     MAX_SURFACES,
     LearnedPrior,
     Surface,
     SurfaceStack,
-    build_surface,
+    build_grid,
+    fits_on_grid,
 )
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
+from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
-from powertrain.records import FloatArray, ModeTable, ProfileTable
+from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
 
-__all__ = ["Layout", "Learner", "Quantity"]
+__all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity"]
 
+LOG_RANGE = 200.0
+"""How far from 0 a predicted logarithm may go: far beyond any clock's reach, within what a float holds."""
+TINY = 1e-12
+"""Below this an error bar is rounding."""
 MIN_PROFILES = 3
 """Distinct modes below which a quantity cannot be told from noise."""
 FITTED_PROFILES = 200
 """Profiles that the parameters are fitted to; more hardly move them."""
 KEPT_PROFILES = 500
 """Profiles that the posterior is conditioned on."""
-TIMES = "*"
-"""Joins the knobs of a term that acts by their product."""
-DYNAMIC = 2
-"""Marks a term of power that is spent per unit of work: it is multiplied by the inverse time."""
+SPREAD = 4.0
+"""Standard deviations of a quantity with absolute errors that count as 1: logarithms spread about as far."""
 
 
 @final
@@ -43,9 +48,8 @@ class Layout:
 
     quantity: str
     coordinates: Coordinates
-    terms: tuple[tuple[str, int], ...]
-    """Knob and direction (positive: the term falls as the knob rises) of each knob term of the mean; of
-    size `DYNAMIC`: times the inverse time."""
+    terms: tuple[Term, ...]
+    """The knob terms of the mean."""
     level: float
     """Mean log-value of the profiles: targets are about it."""
     stack: SurfaceStack
@@ -56,25 +60,28 @@ class Layout:
     """Largest value of the closest surface over the profiles."""
     inverse_time_top: float | None
     """Smallest log-time over the profiles; None: time is no input."""
+    scale: float = 1.0
+    """What values with absolute errors are divided by, so that they spread as logarithms do."""
+
+    @property
+    def measured(self) -> quantities.Quantity:
+        """What is predicted."""
+        return quantities.by_column()[self.quantity]
 
     @property
     def timed_terms(self) -> list[int] | None:
         """Knob terms that carry the inverse time; None where time is no input."""
         if self.inverse_time_top is None:
             return None
-        return [j for j, (_, direction) in enumerate(self.terms) if abs(direction) == DYNAMIC]
+        return [j for j, term in enumerate(self.terms) if term.per_work]
 
     def inputs(
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> RegressionInputs:
         """Turn modes, and their predicted log-time where it is an input, into regression inputs."""
         unit = self.coordinates.unit(modes)
-        logs = unit * self.coordinates.span
-        names = self.coordinates.names
-        slopes = [
-            -np.sign(direction) * sum(logs[:, names.index(part)] for part in name.split(TIMES))
-            for name, direction in self.terms
-        ]
+        logs = dict(zip(self.coordinates.names, (unit * self.coordinates.span).T, strict=True))
+        slopes = [term.slope(logs) for term in self.terms]
         surfaces = self.stack.at(modes)
         fixed: list[FloatArray] = []
         if len(self.stack):
@@ -84,7 +91,8 @@ class Layout:
                 raise ValueError("this quantity needs the predicted time")
             fixed.append(self.inverse_time_top - log_time)
         n = len(modes)
-        offsets = [fixed[-1] if abs(direction) == DYNAMIC else np.zeros(n) for _, direction in self.terms]
+        # An energy per unit of work is a power once it is divided by the time.
+        offsets = [fixed[-1] if term.per_work else np.zeros(n) for term in self.terms]
         mean = MeanInputs(
             slopes=np.stack(slopes, axis=1) if slopes else np.zeros((n, 0)),
             offsets=np.stack(offsets, axis=1) if slopes else np.zeros((n, 0)),
@@ -118,30 +126,75 @@ class Quantity:
     def predict(
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the log-value `(n,)` and its standard deviation."""
+        """Return the logarithm of the value (the value over `scale`), `(n,)`, and its standard deviation."""
         mean, sd = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
         return mean + self.layout.level, sd
 
+    def estimate(self, modes: ModeTable, time: Estimate | None) -> Estimate:
+        """Predict in the unit of the quantity, from the estimated time where that is an input."""
+        # What repeats differ in time is no error of the mean time that power follows.
+        before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
+        target, sd = self.predict(modes, *before)
+        quantity, noise_sd = self.layout.measured, np.full(len(modes), self.regression.noise_sd)
+        if quantity.is_log:
+            return Estimate(
+                quantity=quantity,
+                value=np.exp(np.clip(target, -LOG_RANGE, LOG_RANGE)),
+                sd=sd,
+                noise_sd=noise_sd,
+            )
+        scale = self.layout.scale
+        return Estimate(quantity=quantity, value=scale * target, sd=scale * sd, noise_sd=scale * noise_sd)
 
-def _terms(quantity: str, names: Sequence[str], dynamic: bool) -> tuple[tuple[str, int], ...]:
-    """Return the directions in which each knob may act: both for one that is no speed (a batch size)."""
-    falling = 1 if quantity == "time_ms" else -1
-    terms: list[tuple[str, int]] = []
-    for name in names:
-        terms.append((name, falling))
-        if not is_speed(name):
-            terms.append((name, -falling))
-        elif dynamic:
-            terms.append((name, DYNAMIC * falling))
-    terms += [(name, falling) for name in _products(names)]
-    return tuple(terms)
+    def correlation(self, modes: ModeTable, time: Estimate, own: Estimate) -> FloatArray:
+        """Return how the errors of the mean time and of this quantity go together, `(n,)`.
+
+        A mode that takes longer than predicted spends its energy more slowly, so it draws less.
+        """
+        follows = self.regression.follows_time(self.layout.inputs(modes, np.log(time.value)))
+        return np.clip(follows * time.mean_sd / np.maximum(own.mean_sd, TINY), -1.0, 1.0)
+
+    def lending_itself(self, workload: str, time: Quantity | None) -> Quantity:
+        """Return this quantity with its own process as what it lends; `time` as for `log_mean`."""
+        # What a time lends of its own is no part of what a power lends: left out, it is not saved twice.
+        bare = time and replace(time, own_surface=None)
+        lent = PosteriorSurface(
+            coordinates=self.layout.coordinates,
+            device=self.layout.stack.device,
+            workload=workload,
+            quantity=replace(self, own_surface=None),
+            time=bare,
+        )
+        return replace(self, own_surface=lent)
+
+    def log_mean(self, modes: ModeTable, time: Quantity | None) -> FloatArray:
+        """Return the log-value `(n,)` alone, at a fraction of what its error bar costs.
+
+        `time` is the fitted time where it is an input.
+        """
+        log_time = time.log_mean(modes, None) if time else None
+        return self.regression.mean(self.layout.inputs(modes, log_time)) + self.layout.level
 
 
-def _products(names: Sequence[str]) -> list[str]:
-    """Return the pairs of a number of units and their clock: work shared out goes with their product."""
-    counts = [name for name in names if name.endswith(("_cores", "_threads"))]
-    pairs = [(count, f"{count.rpartition('_')[0]}_mhz") for count in counts]
-    return [TIMES.join(pair) for pair in pairs if pair[1] in names]
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PosteriorSurface(Surface):
+    """A reference with many knobs, looked up in the process that was fitted to it.
+
+    What it takes to keep one grows with the profiles of the reference, never with the size of its space.
+    """
+
+    coordinates: Coordinates
+    device: str
+    workload: str
+    quantity: Quantity
+    time: Quantity | None
+    """The fitted time of the same reference, where it is an input of `quantity`."""
+
+    def at(self, unit: FloatArray) -> FloatArray:
+        """Predict the mean at each place, clipped to the range of the profiles."""
+        values = self.coordinates.values(np.clip(unit, -1.0, 0.0))
+        return self.quantity.log_mean(ModeTable(knobs=self.coordinates.knobs, values=values), self.time)
 
 
 @final
@@ -151,36 +204,42 @@ class Learner:
     def __init__(self, profiles: ProfileTable, coordinates: Coordinates, seed: int) -> None:
         self.profiles, self.coordinates, self.seed = profiles, coordinates, seed
 
-    def learn(self, quantity: str, references: Sequence[Quantity], time: Quantity | None) -> Quantity:
+    def learn(
+        self, quantity: quantities.Quantity, references: Sequence[Quantity], time: Quantity | None
+    ) -> Quantity:
         """Fit one quantity; `time` is the fitted time where it may be an input."""
-        column: FloatArray = getattr(self.profiles, quantity)
+        column = self.profiles.columns[quantity.column]
         table = self.profiles.take(np.isfinite(column))
         distinct = len(np.unique(table.modes.values, axis=0))
         if distinct < MIN_PROFILES:
             raise TooFewProfilesError(
-                f"{table.workload!r} has {quantity.split('_')[0]} in {distinct} distinct mode(s): gp needs "
+                f"{table.workload!r} has {quantity.name} in {distinct} distinct mode(s): gp needs "
                 f"{MIN_PROFILES} or more; profile more modes"
             )
-        whole, target = table, np.log(getattr(table, quantity))
+        values = table.columns[quantity.column]
+        scale = 1.0 if quantity.is_log else SPREAD * float(values.std()) or 1.0
+        whole, target = table, np.log(values) if quantity.is_log else values / scale
+        all_targets = target
         if len(table) > KEPT_PROFILES:
             kept = plan_modes(table.modes, KEPT_PROFILES, seed=self.seed)
             table, target = table.take(kept), target[kept]
         log_time = time.predict(table.modes, None)[0] if time else None
-        layout = self._layout(quantity, table.modes, target, references, log_time)
+        layout = self._layout(quantity, table.modes, target, references, log_time, scale)
         inputs = layout.inputs(table.modes, log_time)
         regression = self._regression(layout, references, inputs, target - layout.level)
         fitted = Quantity(layout=layout, regression=regression, own_surface=None)
         if references:
             return fitted
-        return self._with_surface(fitted, whole, quantity, time)
+        return self._with_surface(fitted, whole, all_targets, time)
 
     def _layout(
         self,
-        quantity: str,
+        quantity: quantities.Quantity,
         modes: ModeTable,
         target: FloatArray,
         references: Sequence[Quantity],
         log_time: FloatArray | None,
+        scale: float,
     ) -> Layout:
         level = float(target.mean())
         stack = SurfaceStack(self.coordinates, self.profiles.device, [_lent(r) for r in references])
@@ -190,9 +249,10 @@ class Learner:
         distance = ((at - means - (target - level)[:, None]) ** 2).sum(axis=0)
         order = [int(i) for i in np.argsort(distance, kind="stable")[:MAX_SURFACES]]
         return Layout(
-            quantity=quantity,
+            quantity=quantity.column,
+            scale=scale,
             coordinates=self.coordinates,
-            terms=_terms(quantity, self.coordinates.names, log_time is not None),
+            terms=terms_of(quantity, self.coordinates.names, time_is_known=log_time is not None),
             level=level,
             stack=stack.subset(order),
             surface_means=means[order],
@@ -232,20 +292,19 @@ class Learner:
         return Regression(shape, kernel_prior, inputs, target, fitted.theta)
 
     def _with_surface(
-        self, fitted: Quantity, whole: ProfileTable, quantity: str, time: Quantity | None
+        self, fitted: Quantity, whole: ProfileTable, targets: FloatArray, time: Quantity | None
     ) -> Quantity:
-        def predict(modes: ModeTable) -> FloatArray:
-            return fitted.predict(modes, time.predict(modes, None)[0] if time else None)[0]
-
-        surface = build_surface(
+        if not fits_on_grid(self.coordinates, whole.modes):
+            return fitted.lending_itself(whole.workload, time)
+        surface = build_grid(
             self.coordinates,
             whole.modes,
-            np.log(getattr(whole, quantity)),
+            targets,
             device=whole.device,
             workload=whole.workload,
-            predict=predict,
+            predict=lambda modes: fitted.log_mean(modes, time),
         )
-        return Quantity(layout=fitted.layout, regression=fitted.regression, own_surface=surface)
+        return replace(fitted, own_surface=surface)
 
 
 def _lent(reference: Quantity) -> Surface:

@@ -1,13 +1,16 @@
 """References: measured workloads as surfaces that can be looked up at any mode, and what they teach.
 
-A reference is kept as the logarithm of its time and power on a grid of its own device's knob values, linear
-between them in the logarithms of the knobs. On another device, clocks and watts are matched by their place in
-each device's own range, counts by value.
+A reference with few knobs is kept as the logarithm of its time and power on a grid of its own device's knob
+values, linear between them in the logarithms of the knobs. A grid over many knobs has more nodes than any
+machine can hold, so such a reference is kept as its fitted process (`PosteriorSurface` in `_quantity`). On
+another device, clocks and watts are matched by their place in each device's own range, counts by value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import final
@@ -17,12 +20,24 @@ import numpy.typing as npt
 
 from powertrain.errors import MissingKnobError
 from powertrain.models.gp._coordinates import Coordinates, is_relative
+from powertrain.models.gp._terms import Term
 from powertrain.records import FloatArray, ModeTable
 
-__all__ = ["MAX_SURFACES", "LearnedPrior", "Surface", "SurfaceStack", "build_surface", "check_knobs"]
+__all__ = [
+    "MAX_SURFACES",
+    "GridSurface",
+    "LearnedPrior",
+    "Surface",
+    "SurfaceStack",
+    "build_grid",
+    "check_knobs",
+    "fits_on_grid",
+]
 
 MAX_NODES = 20_000
-"""Grid nodes of a surface; the values of the longest knobs are thinned until it holds."""
+"""Grid nodes of a surface: all modes of an AGX Orin, with room to spare."""
+MAX_GRID_KNOBS = 6
+"""Knobs of a grid: to look up one mode, a grid over `k` knobs reads 2^k nodes."""
 MAX_SURFACES = 12
 """References that a transfer keeps: the ones whose shape is closest to the profiles."""
 
@@ -32,8 +47,8 @@ MAX_SURFACES = 12
 class LearnedPrior:
     """What fitting a workload on its own taught about its kind: centres of the priors of the next."""
 
-    terms: tuple[tuple[str, int], ...]
-    """Knob and direction of each term of the mean."""
+    terms: tuple[Term, ...]
+    """The knob terms of the mean."""
     log_exponents: FloatArray
     """`(n_terms,)`"""
     knobs: tuple[str, ...]
@@ -42,9 +57,7 @@ class LearnedPrior:
     """`(n_knobs + 2,)` log lengths, log residual and log noise."""
 
     @staticmethod
-    def pooled_exponents(
-        priors: Sequence[LearnedPrior], terms: Sequence[tuple[str, int]], default: float
-    ) -> FloatArray:
+    def pooled_exponents(priors: Sequence[LearnedPrior], terms: Sequence[Term], default: float) -> FloatArray:
         """Return the mean log exponent of each of `terms` over the references that have it."""
         known = [dict(zip(p.terms, p.log_exponents, strict=True)) for p in priors]
         return np.array([_mean_or([d[t] for d in known if t in d], default) for t in terms])
@@ -64,10 +77,26 @@ def _mean_or(values: Sequence[float], default: float) -> float:
     return float(np.mean(values)) if values else default
 
 
+class Surface(ABC):
+    """One quantity of one reference, whose log-values can be looked up anywhere on its own device."""
+
+    coordinates: Coordinates
+    """Of the reference's own device."""
+    device: str
+    workload: str
+
+    @abstractmethod
+    def at(self, unit: FloatArray) -> FloatArray:
+        """Return the `(n,)` log-values at `(n, n_varying)` unit coordinates of the reference's own device.
+
+        Outside the range of a knob, the value at the end of the range holds.
+        """
+
+
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Surface:
-    """One quantity of one reference: log-values on a grid of unit coordinates."""
+class GridSurface(Surface):
+    """Log-values on a grid of unit coordinates, linear between the nodes."""
 
     coordinates: Coordinates
     device: str
@@ -77,7 +106,11 @@ class Surface:
     nodes: FloatArray
     """`(n_nodes,)` log-values, last knob fastest."""
 
-    def same_grid(self, other: Surface) -> bool:
+    def at(self, unit: FloatArray) -> FloatArray:
+        """Interpolate between the nodes around each place."""
+        return _interpolate(self.axes, self.nodes[:, None], unit)[:, 0]
+
+    def same_grid(self, other: GridSurface) -> bool:
         """Whether the two are tabulated at the same places of the same device."""
         return (
             self.device == other.device
@@ -89,7 +122,14 @@ class Surface:
         )
 
 
-def build_surface(
+def fits_on_grid(coordinates: Coordinates, modes: ModeTable) -> bool:
+    """Whether a grid of all values that `modes` have is small enough to tabulate."""
+    lengths = [len(np.unique(column)) for column in coordinates.unit(modes).T]
+    # math.prod counts in Python's integers: numpy's overflow from about twenty knobs on.
+    return len(lengths) <= MAX_GRID_KNOBS and math.prod(lengths) <= MAX_NODES
+
+
+def build_grid(
     coordinates: Coordinates,
     modes: ModeTable,
     log_values: FloatArray,
@@ -97,29 +137,26 @@ def build_surface(
     device: str,
     workload: str,
     predict: Callable[[ModeTable], FloatArray],
-) -> Surface:
-    """Tabulate measured log-values `(n,)`; `predict` (modes to log-values) fills what was not measured."""
+) -> GridSurface:
+    """Tabulate measured log-values `(n,)`, means over repeats; `predict` fills the nodes not measured."""
     unit = coordinates.unit(modes)
-    axes = _thinned([np.unique(column) for column in unit.T])
-    shape = tuple(len(axis) for axis in axes)
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    place = [np.minimum(np.searchsorted(a, unit[:, j]), len(a) - 1) for j, a in enumerate(axes)]
-    on_node = np.all([a[p] == unit[:, j] for j, (a, p) in enumerate(zip(axes, place, strict=True))], axis=0)
-    index = np.ravel_multi_index([p[on_node] for p in place], shape)
-    count = np.bincount(index, minlength=len(grid))
-    nodes = np.bincount(index, weights=log_values[on_node], minlength=len(grid)) / np.maximum(count, 1)
-    empty = count == 0
-    if empty.any():
-        unmeasured = ModeTable(knobs=coordinates.knobs, values=coordinates.values(grid[empty]))
-        nodes[empty] = predict(unmeasured)
-    return Surface(coordinates=coordinates, device=device, workload=workload, axes=axes, nodes=nodes)
-
-
-def _thinned(axes: list[FloatArray]) -> tuple[FloatArray, ...]:
-    while np.prod([len(a) for a in axes]) > MAX_NODES:
-        longest = max(range(len(axes)), key=lambda j: len(axes[j]))
-        axes[longest] = np.unique(np.append(axes[longest][::2], axes[longest][-1]))
-    return tuple(axes)
+    levels = [np.unique(column, return_inverse=True) for column in unit.T]
+    axes, shape = tuple(axis for axis, _ in levels), tuple(len(axis) for axis, _ in levels)
+    size = math.prod(shape)
+    # With no varying knob the grid is one node, which numpy cannot be asked to ravel.
+    index = (
+        np.ravel_multi_index([place.reshape(-1) for _, place in levels], shape)
+        if levels
+        else np.zeros(len(modes), dtype=np.int64)
+    )
+    count = np.bincount(index, minlength=size)
+    nodes = np.bincount(index, weights=log_values, minlength=size) / np.maximum(count, 1)
+    empty = np.flatnonzero(count == 0)
+    if len(empty):
+        places = np.unravel_index(empty, shape)
+        missing = np.stack([axis[place] for axis, place in zip(axes, places, strict=True)], axis=1)
+        nodes[empty] = predict(ModeTable(knobs=coordinates.knobs, values=coordinates.values(missing)))
+    return GridSurface(coordinates=coordinates, device=device, workload=workload, axes=axes, nodes=nodes)
 
 
 def check_knobs(target: Coordinates, reference: Coordinates, *, workload: str) -> None:
@@ -145,7 +182,9 @@ class SurfaceStack:
     def __init__(self, target: Coordinates, device: str, surfaces: Sequence[Surface]) -> None:
         self.target, self.device = target, device
         self.surfaces = tuple(surfaces)
-        self._groups = self._grouped()
+        grids = {i: s for i, s in enumerate(self.surfaces) if isinstance(s, GridSurface)}
+        self._shared = _sharing_a_grid(grids)
+        self._alone = {i: s for i, s in enumerate(self.surfaces) if i not in grids}
 
     def __len__(self) -> int:
         return len(self.surfaces)
@@ -154,25 +193,13 @@ class SurfaceStack:
         """Return the stack of some of the surfaces, in the order of `rows`."""
         return SurfaceStack(self.target, self.device, [self.surfaces[i] for i in rows])
 
-    def _grouped(self) -> list[tuple[Surface, list[int], FloatArray]]:
-        groups: list[tuple[Surface, list[int]]] = []
-        for i, surface in enumerate(self.surfaces):
-            for first, members in groups:
-                if surface.same_grid(first):
-                    members.append(i)
-                    break
-            else:
-                groups.append((surface, [i]))
-        return [
-            (first, members, np.stack([self.surfaces[i].nodes for i in members], axis=1))
-            for first, members in groups
-        ]
-
     def at(self, modes: ModeTable) -> FloatArray:
         """Return the `(n_modes, n_surfaces)` log-values; beyond a reference's range its edge holds."""
         out = np.empty((len(modes), len(self)))
-        for surface, members, nodes in self._groups:
-            out[:, members] = _interpolate(surface.axes, nodes, self._place(surface, modes))
+        for first, members, nodes in self._shared:
+            out[:, members] = _interpolate(first.axes, nodes, self._place(first, modes))
+        for i, surface in self._alone.items():
+            out[:, i] = surface.at(self._place(surface, modes))
         return out
 
     def _place(self, surface: Surface, modes: ModeTable) -> FloatArray:
@@ -189,6 +216,22 @@ class SurfaceStack:
                 if is_relative(name) and name in self.target.names:
                     unit[:, j] = target_unit[:, self.target.names.index(name)]
         return unit
+
+
+def _sharing_a_grid(grids: Mapping[int, GridSurface]) -> list[tuple[GridSurface, list[int], FloatArray]]:
+    """Group grids with their nodes at the same places: the first, the numbers of all, `(n_nodes, R)` values.
+
+    One look-up then serves all references of one device, which are often profiled over the same modes.
+    """
+    groups: list[tuple[GridSurface, list[int]]] = []
+    for i, surface in grids.items():
+        for first, members in groups:
+            if surface.same_grid(first):
+                members.append(i)
+                break
+        else:
+            groups.append((surface, [i]))
+    return [(first, rows, np.stack([grids[i].nodes for i in rows], axis=1)) for first, rows in groups]
 
 
 def _interpolate(axes: Sequence[FloatArray], nodes: FloatArray, at: FloatArray) -> FloatArray:

@@ -164,6 +164,23 @@ class Regression:
             mean[rows], sd[rows] = self._predict(inputs.take(rows))
         return mean, sd
 
+    def follows_time(self, inputs: RegressionInputs) -> FloatArray:
+        """Return how fast the mean rises with the logarithm of the time, `(n,)`; 0 without that input."""
+        if not self.shape.timed:
+            return np.zeros(len(inputs))
+        _, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.mean)
+        return -jacobian[:, self.shape.timed].sum(axis=1)
+
+    def mean(self, inputs: RegressionInputs) -> FloatArray:
+        """Return the mean `(n,)` of the logarithm of a new measurement, as `predict` does."""
+        out = np.empty(len(inputs))
+        for start in range(0, len(inputs), CHUNK):
+            rows = slice(start, start + CHUNK)
+            some = inputs.take(rows)
+            prior_mean, _ = self.shape.value(self._mean_theta(self.theta), some.mean)
+            out[rows] = prior_mean + _kernel(self._hyper(self.theta), some, self.inputs) @ self._weights
+        return out
+
     def _read_out(self) -> FloatArray:
         """Return `(n, n + p + 1)` columns that turn a cross-covariance into all that a prediction needs.
 

@@ -17,16 +17,15 @@ import numpy.typing as npt
 from typing_extensions import Self
 
 from powertrain.errors import DataError, MissingKnobError, TooFewProfilesError
-from powertrain.models._base import AbstractPredictor
+from powertrain.models._base import AbstractPredictor, known_quantity
 from powertrain.models._checkpoint import LARGEST_NUMBER, Checkpoint, shortened
 from powertrain.models._threads import one_thread
 from powertrain.models.paper._mlp import Networks, Recipe, parameter_count, train
-from powertrain.records import FloatArray, ModeTable, Prediction, ProfileTable
-from powertrain.space import ModeSpace
+from powertrain.quantities import Quantity, by_column
+from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, ProfileTable
 
 __all__ = ["PaperConfig", "PaperPredictor", "PaperScratchPredictor"]
 
-QUANTITIES = ("time_ms", "power_w")
 LEAST_MODES = 2
 FARTHEST = 1e6
 """Standard deviations from the mean at which an input is cut off: there a network guesses anyway."""
@@ -146,13 +145,15 @@ class _QuantityNetwork:
         out = self.network.predict(self.inputs.standardised(values)[None])[0].astype(np.float64)
         return np.maximum(out * self.output.sd + self.output.mean, self.least)
 
-    def misfit(self, modes: ModeTable, observed: FloatArray) -> float:
-        """Return the spread of log(observed / predicted), `(n,)`: 0 where one factor explains all."""
+    def misfit(self, quantity: Quantity, modes: ModeTable, observed: FloatArray) -> float:
+        """Return how far `(n,)` values stray from the predicted ones, one common factor or shift aside."""
         own = np.tile(self.inputs.mean, (len(modes), 1))
         for j, knob in enumerate(self.knobs):
             if knob in modes.knobs:
                 own[:, j] = modes.column(knob)
-        return float(np.std(np.log(observed / self.predict(own))))
+        predicted = self.predict(own)
+        off = np.log(observed / predicted) if quantity.is_log else observed - predicted
+        return float(np.std(off))
 
     def inputs_for(self, modes: ModeTable) -> _Scale:
         """Return the input scale for the knobs of `modes`; a knob that was constant here takes theirs."""
@@ -170,7 +171,7 @@ class _QuantityNetwork:
 class _Task:
     """One quantity to learn: where it was measured, what was, and the network to start from."""
 
-    quantity: str
+    quantity: Quantity
     modes: ModeTable
     observed: FloatArray
     reference: _QuantityNetwork | None
@@ -181,20 +182,18 @@ def _tasks(
     references: Sequence[Mapping[str, _QuantityNetwork]], profiles: ProfileTable, config: PaperConfig
 ) -> list[_Task]:
     found: list[_Task] = []
-    for quantity in QUANTITIES:
-        column: FloatArray = getattr(profiles, quantity)
+    for quantity in profiles.measured:
+        column = profiles.columns[quantity.column]
         measured = np.isfinite(column)
-        if not measured.any():
-            continue
         modes, observed = profiles.modes.take(measured), column[measured]
         distinct = len(np.unique(modes.values, axis=0))
         if distinct < LEAST_MODES:
             raise TooFewProfilesError(
-                f"{profiles.workload!r} has {quantity} in {distinct} distinct mode: "
+                f"{profiles.workload!r} has {quantity.name} in {distinct} distinct mode: "
                 f"a network needs at least {LEAST_MODES}; profile more modes"
             )
-        known = [r[quantity] for r in references if quantity in r]
-        reference = min(known, key=lambda r: r.misfit(modes, observed)) if known else None
+        known = [r[quantity.column] for r in references if quantity.column in r]
+        reference = min(known, key=lambda r: r.misfit(quantity, modes, observed)) if known else None
         hidden = reference.network.widths[1:-1] if reference else config.hidden
         found.append(
             _Task(quantity=quantity, modes=modes, observed=observed, reference=reference, hidden=hidden)
@@ -219,7 +218,8 @@ def _trained(tasks: Sequence[_Task], config: PaperConfig, seed: int) -> dict[str
     first = tasks[0]
     modes = first.modes
     # One generator per quantity: a network does not depend on what else was measured.
-    rngs = [np.random.default_rng([seed, QUANTITIES.index(task.quantity)]) for task in tasks]
+    place = list(by_column())
+    rngs = [np.random.default_rng([seed, place.index(task.quantity.column)]) for task in tasks]
     networks = Networks(len(tasks), (len(modes.knobs), *first.hidden, 1))
     networks.draw(rngs)
     for k, task in enumerate(tasks):
@@ -235,12 +235,12 @@ def _trained(tasks: Sequence[_Task], config: PaperConfig, seed: int) -> dict[str
         rngs=rngs,
     )
     return {
-        task.quantity: _QuantityNetwork(
+        task.quantity.column: _QuantityNetwork(
             network=networks.single(k),
             knobs=modes.knobs,
             inputs=scales[k],
             output=outputs[k],
-            least=config.floor * float(task.observed.min()),
+            least=config.floor * float(task.observed.min()) if task.quantity.is_log else -np.inf,
         )
         for k, task in enumerate(tasks)
     }
@@ -283,13 +283,12 @@ class _NetworkPredictor(AbstractPredictor):
         cls,
         profiles: ProfileTable,
         *,
-        space: ModeSpace | None = None,
         seed: int = 0,
         config: PaperConfig | None = None,
     ) -> Self:
         """Train new networks on the profiles of a workload.
 
-        `space` is not used. Without `config` the values of `PaperConfig()` hold.
+        Without `config` the values of `PaperConfig()` hold.
 
         Raises:
             TooFewProfilesError: A quantity was measured in fewer than 2 distinct modes.
@@ -303,7 +302,6 @@ class _NetworkPredictor(AbstractPredictor):
         references: Sequence[AbstractPredictor],
         profiles: ProfileTable,
         *,
-        space: ModeSpace | None = None,
         seed: int = 0,
         config: PaperConfig | None = None,
     ) -> Self: ...
@@ -332,15 +330,18 @@ class _NetworkPredictor(AbstractPredictor):
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`; a quantity that was never measured is NaN, and so are the error bars."""
         values = modes.select(self.knobs)
-        nothing = np.full(len(modes), np.nan)
+        nothing, no_noise = np.full(len(modes), np.nan), np.zeros(len(modes))
         # A network whose weights are wild may overflow; what it says is then infinite, and no crash.
         with one_thread(), np.errstate(over="ignore", invalid="ignore"):
-            found = {quantity: network.predict(values) for quantity, network in self._networks.items()}
+            found = {column: network.predict(values) for column, network in self._networks.items()}
+        known = {column: known_quantity(column, source="the predictor") for column in found}
         return Prediction(
-            time_ms=found.get("time_ms", nothing),
-            power_w=found.get("power_w", nothing),
-            time_rel_sd=nothing,
-            power_rel_sd=nothing,
+            estimates={
+                known[column].name: Estimate(
+                    quantity=known[column], value=value, sd=nothing, noise_sd=no_noise
+                )
+                for column, value in found.items()
+            }
         )
 
     def _state(self) -> Checkpoint:
@@ -363,44 +364,45 @@ class _NetworkPredictor(AbstractPredictor):
         knobs = checkpoint.texts("knobs")
         config = PaperConfig(**checkpoint.section("config").header)
         hidden = checkpoint.section("hidden")
-        if not knobs or not hidden.header or not set(hidden.header) <= set(QUANTITIES):
-            quantities = shortened(list(hidden.header))
-            raise checkpoint.unfit(f"it has the knobs {shortened(knobs)} and predicts {quantities}")
+        if not knobs or not hidden.header:
+            columns = shortened(list(hidden.header))
+            raise checkpoint.unfit(f"it has the knobs {shortened(knobs)} and predicts {columns}")
         return cls(
             device=checkpoint.text("device"),
             workload=checkpoint.text("workload"),
             knobs=knobs,
             config=config,
-            networks={q: _network_restored(checkpoint, q, knobs, hidden.value(q)) for q in hidden.header},
+            networks={c: _network_restored(checkpoint, c, knobs, hidden.value(c)) for c in hidden.header},
         )
 
 
 def _network_restored(
-    checkpoint: Checkpoint, quantity: str, knobs: tuple[str, ...], hidden: Sequence[object]
+    checkpoint: Checkpoint, column: str, knobs: tuple[str, ...], hidden: Sequence[object]
 ) -> _QuantityNetwork:
+    quantity = known_quantity(column, source=checkpoint.source)
     layers = [units for units in hidden if isinstance(units, int) and 0 < units <= MOST_UNITS]
     if len(layers) != len(hidden) or len(layers) > MOST_LAYERS:
-        raise checkpoint.unfit(f"its network of {quantity} has the layers {shortened(hidden)}")
+        raise checkpoint.unfit(f"its network of {column} has the layers {shortened(hidden)}")
     widths = (len(knobs), *layers, 1)
     # Asked for before the network is made: a damaged header may name more than the memory holds.
     parameters = checkpoint.column(
-        f"{quantity}.parameters",
-        shape=(parameter_count(widths),),
-        least=-LARGEST_WEIGHT,
-        most=LARGEST_WEIGHT,
+        f"{column}.parameters", shape=(parameter_count(widths),), least=-LARGEST_WEIGHT, most=LARGEST_WEIGHT
     )
     network = Networks(1, widths)
     network.parameters[:] = parameters
-    means, sds = checkpoint.column(f"{quantity}.inputs", shape=(2, len(knobs)))
-    mean, sd, least = checkpoint.column(f"{quantity}.output", shape=(3,))
-    if not ((sds == 0) | (sds >= 1 / LARGEST_NUMBER)).all() or sd < 0 or least <= 0:
-        raise checkpoint.unfit(f"its scales of {quantity} have a spread below zero or no least value")
+    means, sds = checkpoint.column(f"{column}.inputs", shape=(2, len(knobs)))
+    mean, sd, least = map(float, checkpoint.array(f"{column}.output", shape=(3,)))
+    usual = abs(mean) <= LARGEST_NUMBER and 0 <= sd <= LARGEST_NUMBER and least <= LARGEST_NUMBER
+    if not ((sds == 0) | (sds >= 1 / LARGEST_NUMBER)).all() or not usual:
+        raise checkpoint.unfit(f"its scales of {column} are none")
+    if quantity.is_log and not least > 0:
+        raise checkpoint.unfit(f"its least {column} is {least:g}")
     return _QuantityNetwork(
         network=network,
         knobs=knobs,
         inputs=_Scale(mean=means, sd=sds),
         output=_Scale(mean=np.asarray(mean), sd=np.asarray(sd)),
-        least=float(least),
+        least=least,
     )
 
 
@@ -417,7 +419,6 @@ class PaperPredictor(_NetworkPredictor):
         references: Sequence[AbstractPredictor],
         profiles: ProfileTable,
         *,
-        space: ModeSpace | None = None,
         seed: int = 0,
         config: PaperConfig | None = None,
     ) -> Self:
@@ -426,8 +427,7 @@ class PaperPredictor(_NetworkPredictor):
         The method knows one reference. Of several, each quantity takes the one whose prediction, times a
         factor, is closest to the profiles (the first of equals). A quantity that no reference has is learned
         from scratch, and so is everything without references. Knobs are standardised as for the reference,
-        targets by the target's own profiles. The layers are those of the reference, whatever `config` says,
-        and `space` is not used.
+        targets by the target's own profiles. The layers are those of the reference, whatever `config` says.
 
         Raises:
             MissingKnobError: A reference lacks a knob of the profiles.
@@ -464,7 +464,6 @@ class PaperScratchPredictor(_NetworkPredictor):
         references: Sequence[AbstractPredictor],
         profiles: ProfileTable,
         *,
-        space: ModeSpace | None = None,
         seed: int = 0,
         config: PaperConfig | None = None,
     ) -> Self:

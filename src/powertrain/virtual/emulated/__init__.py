@@ -32,11 +32,13 @@ from __future__ import annotations
 
 from powertrain.virtual.emulated._boards import EMULATED, find_board
 from powertrain.virtual.emulated._job import TreeJob, is_tree
+from powertrain.virtual.emulated._kind import KIND
 from powertrain.virtual.emulated._records import EmulatedBoard, Faults, PowerModel, Write
 from powertrain.virtual.emulated._sysfs import EmulatedSysfs
 
 __all__ = [
     "EMULATED",
+    "KIND",
     "EmulatedBoard",
     "EmulatedSysfs",
     "Faults",

@@ -21,6 +21,7 @@ class SharedClock(Clock):
 
     def __init__(self, clock: Clock, lock: threading.RLock) -> None:
         self._clock, self._lock = clock, lock
+        self.virtual = clock.virtual
 
     @override
     def now_s(self) -> float:

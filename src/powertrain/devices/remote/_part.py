@@ -1,4 +1,4 @@
-"""A device's settings, written by the helper."""
+"""The part of a device that the helper sets."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from typing import Any, final
 
 from typing_extensions import override
 
-from powertrain.devices.remote._base import RemoteSettings
+from powertrain.devices.remote._base import RemotePart
 from powertrain.devices.remote._client import HelperClient, helper_here
-from powertrain.errors import DeviceError, MissingKnobError
+from powertrain.errors import DeviceError
 from powertrain.records import PowerMode
-from powertrain.space import SOFTWARE_KNOBS
 
-__all__ = ["HelperSettings", "remote_settings"]
+__all__ = ["HelperPart", "ask_helper"]
 
 
 @final
-class HelperSettings(RemoteSettings):
+class HelperPart(RemotePart):
     """Has the helper write; what it saved, and its journal, are the helper's."""
 
     name = "powertrain-helper"
-    outlives_process = False
 
     def __init__(self, client: HelperClient) -> None:
         """Ask a helper what it holds; nothing is changed."""
@@ -33,10 +31,6 @@ class HelperSettings(RemoteSettings):
         }
         self.rails = self._description.rails
         self.shown = dict[str, Any]
-
-    @override
-    def check(self, mode: PowerMode) -> None:
-        self._of_helper(mode)
 
     @override
     def save(self) -> Mapping[str, Any]:
@@ -58,8 +52,8 @@ class HelperSettings(RemoteSettings):
     def notes(self) -> tuple[str, ...]:
         lease_s = self._description.lease_s
         return (
-            f"{self.name} sets {', '.join(self.knobs)}; it gives the board back when this process "
-            f"ends or shows no sign of life for {lease_s:g} s.",
+            f"{self.name} sets {', '.join(self.knobs)}; it restores the device when this process ends or "
+            f"shows no sign of life for {lease_s:g} s.",
         )
 
     @override
@@ -82,11 +76,7 @@ class HelperSettings(RemoteSettings):
 
     def _of_helper(self, mode: PowerMode) -> PowerMode:
         """Return what the helper is asked for: its own knobs, with its values to the last bit."""
-        hardware = [name for name in mode if name in self.knobs or name not in SOFTWARE_KNOBS]
-        if set(hardware) != set(self.knobs):
-            raise MissingKnobError(
-                f"the mode has the knobs {', '.join(mode)}; the helper sets {', '.join(self.knobs)}"
-            )
+        # A mode that went through a file lacks the last digits, and the helper takes no other than its own.
         values: dict[str, float] = {}
         for knob in self._description.space.knobs:
             try:
@@ -96,17 +86,25 @@ class HelperSettings(RemoteSettings):
         return PowerMode(values)
 
 
-def remote_settings() -> HelperSettings | None:
-    """Return settings through this machine's helper; None if there is none.
+def ask_helper(key: str) -> HelperPart | None:
+    """Return the part of a device that this machine's helper sets; None if there is no helper.
+
+    Args:
+        key: What tells the device from all others of this machine.
 
     Raises:
-        DeviceError: There is one, and this user may not use it, or it does not answer.
+        DeviceError: There is a helper, and this user may not use it, it does not answer, or it holds another
+            device.
     """
     client = helper_here()
     if client is None:
         return None
+    # By the key: `nvml:0` is another GPU in a container that sees only some, and must not be set for it.
     try:
-        return HelperSettings(client)
+        held = client.describe()
+        if held.key != key:
+            raise DeviceError(f"it holds {held.spec} ({held.device}) and no other device")
+        return HelperPart(client)
     except DeviceError:
         client.close()
         raise

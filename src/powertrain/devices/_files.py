@@ -1,4 +1,4 @@
-"""What all parts of a Jetson have in common: files that are written, read back and given back."""
+"""Settings that are files of the kernel: written, read back and restored."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import final
+from typing import Any, final
+
+from typing_extensions import override
 
 from powertrain.devices._parts import Part
+from powertrain.devices._reasons import Reason, Why
 from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError, DevicePermissionError
-from powertrain.records import PowerMode
 
-__all__ = ["NEEDS", "ROOT_ONLY", "Files", "JetsonPart", "do_all", "refusal", "whole_number"]
+__all__ = ["BECOME_ROOT", "FilePart", "Files", "do_all", "not_writable", "reason_of", "whole_number"]
 
-ROOT_ONLY = (
-    "may not be written by this user: sudo powertrain setup-helper, or run as root (in a container, with "
-    "--privileged)"
-)
-NEEDS = "needs "
-"""Begins the reason where a knob is missing for want of a permission."""
+BECOME_ROOT = "run sudo powertrain setup-helper, or run as root (in a container, with --privileged)"
+"""What helps whoever may not write a file of the kernel."""
 WRITABLE = re.compile(r"[0-9]{1,15}|[a-z_]{1,32}", re.ASCII)
 """What is ever written: numbers, and the names of governors and of states."""
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Errors that another user, or another container, would not get."""
 
 
 @final
@@ -43,10 +42,11 @@ class Files:
         try:
             self.sysfs.write(path, text)
         except OSError as error:
+            # What this user may not and what the kernel will not are two things: root helps with the first.
             if error.errno in FORBIDDEN:
-                raise DevicePermissionError(f"{path} {ROOT_ONLY}") from error
+                raise DevicePermissionError(f"this user may not write {path}: {BECOME_ROOT}") from error
             raise DeviceError(
-                f"{path} does not take {text} ({_reason(error)}): powertrain selftest tells what works here"
+                f"{path} does not take {text} ({reason_of(error)}): powertrain selftest tells what works here"
             ) from error
 
     def change(self, path: str, text: str) -> None:
@@ -63,11 +63,11 @@ class Files:
         try:
             self.sysfs.read(path)
         except OSError as error:
-            return _reason(error)
+            return reason_of(error)
         return ""
 
     def number(self, path: str) -> int | None:
-        """Return what a file says, None where that is no number or cannot be read."""
+        """Return the number that a file holds, None where it holds none or cannot be read."""
         return whole_number(self.text(path))
 
     def numbers(self, path: str) -> tuple[int, ...]:
@@ -76,30 +76,32 @@ class Files:
         return tuple(sorted({number for number in found if number is not None}))
 
     def saved(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return what files say now, to be given back: numbers and words, as what else could be written."""
+        """Return what files say now, to be restored: numbers and words, since nothing else is written."""
         return {path: text for path in paths if WRITABLE.fullmatch(text := self.text(path))}
 
 
-class JetsonPart(Part):
+class FilePart(Part):
     """A part whose state is what some files say; what it writes stays until the next boot."""
 
     outlives_process = True
-    missing: Mapping[str, str]
-    """Knobs that the board might have and that are not offered, with why.
 
-    The reason is a verb and its sentence; it begins with `needs` where this user lacks a permission.
-    """
+    @override
+    def differences(self, saved: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what shows another text than was restored.
 
-    def prepare(self) -> None:
-        """Bring into view what is about to be set, by files that `save` returns at any time.
-
-        A GPU without power shows no clocks, so `save` can miss some before this.
+        That is no failure: heat may narrow a limit, or a service was quicker.
         """
-        return
+        shown = self.save()
+        return tuple(
+            f"{path} was restored as {text} and shows {shown[path]}"
+            for path, text in saved.items()
+            if path in shown and shown[path] != text
+        )
 
-    def changes(self, mode: PowerMode) -> Iterable[str]:
-        """Return the files that `write` changes for a mode, of those that may not tell their present text."""
-        return ()
+
+def not_writable(knob: str, path: str) -> Reason:
+    """Return the reason of a knob whose file this user may not write."""
+    return Reason(what=knob, why=Why.FORBIDDEN, sentence=f"this user may not write {path}", mend=BECOME_ROOT)
 
 
 def whole_number(text: str) -> int | None:
@@ -107,20 +109,15 @@ def whole_number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,15}", text, re.ASCII) else None
 
 
-def refusal(knob: str, why: str, *, device: str) -> DeviceError:
-    """Return the error of a knob that is asked for and missing."""
-    kind = DevicePermissionError if why.startswith(NEEDS) else DeviceError
-    return kind(f"{device}: {knob} {why}")
-
-
 def do_all(steps: Iterable[Callable[[], None]]) -> None:
     """Take every step, also after one that failed; if any did, take all once more.
 
-    What is given back is several files, and one that refuses for a moment must not keep the others.
+    Restoring takes several files, and one that refuses for a moment must not keep the others.
 
     Raises:
         DeviceError: A step failed both times; the first such.
     """
+    # The second round is for what refused because of the first: a clock, say, of a processor that was off.
     steps = list(steps)
     for last in (False, True):
         failed: list[DeviceError] = []
@@ -135,5 +132,6 @@ def do_all(steps: Iterable[Callable[[], None]]) -> None:
             raise failed[0]
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
+    """Return what the kernel says of an error, without the path."""
     return os.strerror(error.errno) if error.errno else str(error)

@@ -1,0 +1,31 @@
+"""The frozen values that cross layers: modes, profiles, predictions, choices.
+
+Single values (`PowerMode`, `Profile`, `Choice`) are what a person reads and a store keeps. Tables
+(`ModeTable`, `ProfileTable`, `Prediction`) are the same things by the thousand, as numpy columns, and are
+what the mathematics works on. "Not measured" is NaN throughout, never zero and never `None`. Which
+quantities there are says `powertrain.quantities`.
+"""
+
+from __future__ import annotations
+
+from powertrain.records._choice import Choice, Interval, Limits
+from powertrain.records._modes import FloatArray, ModeTable, PowerMode
+from powertrain.records._prediction import CENTRAL_90, Z90, Estimate, Prediction, check_risk, quantile
+from powertrain.records._profiles import Profile, ProfileTable
+
+__all__ = [
+    "CENTRAL_90",
+    "Z90",
+    "Choice",
+    "Estimate",
+    "FloatArray",
+    "Interval",
+    "Limits",
+    "ModeTable",
+    "PowerMode",
+    "Prediction",
+    "Profile",
+    "ProfileTable",
+    "check_risk",
+    "quantile",
+]

@@ -1,0 +1,371 @@
+"""What was measured: one profile, and the profiles of a workload as columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from powertrain import quantities
+from powertrain.errors import DataError
+from powertrain.quantities import POWER, TIME, Quantity
+from powertrain.records._modes import FloatArray, ModeTable, PowerMode, row_index
+from powertrain.units import energy_j
+
+__all__ = ["Profile", "ProfileTable"]
+
+NAN = float("nan")
+IntArray = npt.NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True, init=False, eq=False)
+class Profile:
+    """What was measured for one workload on one device in one power mode.
+
+    A profile may lack any quantity (NaN); all of them only if a flag says why. Profiles with `flags` (a
+    throttled clock, a drift) are kept and left out of fits. Two profiles are equal when all their fields are,
+    and not measured equals not measured.
+    """
+
+    device: str
+    workload: str
+    mode: PowerMode
+    values: Mapping[str, float]
+    """What was measured, by column (`"time_ms"`); a column that is not there was not measured."""
+    se: Mapping[str, float]
+    """Standard error of the mean, by column: relative to it for quantities with relative errors."""
+    duration_s: float
+    """What measuring this mode cost: settling, warm-up and minibatches [s]."""
+    flags: tuple[str, ...]
+    extra: Mapping[str, str] = field(hash=False)
+    """Anything else that came with the measurement, by column name."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        workload: str,
+        mode: PowerMode,
+        values: Mapping[str, float] | None = None,
+        se: Mapping[str, float] | None = None,
+        duration_s: float = NAN,
+        flags: tuple[str, ...] = (),
+        extra: Mapping[str, str] | None = None,
+        **named: float,
+    ) -> None:
+        """Check and keep what was measured.
+
+        Args:
+            device: Name of the device.
+            workload: Name of the workload.
+            mode: Mode it was in.
+            values: What was measured, by column; NaN is "not measured".
+            se: Standard errors by column.
+            duration_s: What it cost [s].
+            flags: Reasons to leave it out of fits.
+            extra: Whatever else came with it, as text.
+            named: The same by keyword: `time_ms=12.5`, `time_rel_se=0.01`.
+
+        Raises:
+            DataError: A value cannot be one of its quantity, or nothing was measured and no flag says why.
+            TypeError: A keyword is no column of a quantity.
+        """
+        if not device or not workload:
+            raise DataError("a profile needs a device and a workload, and one of them is empty")
+        known, errors = dict(values or {}), dict(se or {})
+        for name, value in named.items():
+            _put(name, value, known, errors)
+        columns = quantities.by_column()
+        for column, value in list(known.items()):
+            if value != value:
+                del known[column]
+            elif column not in columns or not columns[column].holds(value):
+                raise _refusal(columns.get(column), column, value)
+        for column, value in list(errors.items()):
+            if value != value:
+                del errors[column]
+            elif not 0 <= value < math.inf:
+                name = columns[column].se_column if column in columns else column
+                raise DataError(f"{name} is {value!r}: give a number of at least 0, or NaN")
+        if duration_s < 0 or math.isinf(duration_s):
+            raise DataError(f"duration_s is {duration_s!r}: give a number of at least 0, or NaN")
+        if not known and not flags:
+            raise DataError(f"the profile of {mode} has neither a time nor a power")
+        write = object.__setattr__
+        write(self, "device", device)
+        write(self, "workload", workload)
+        write(self, "mode", mode)
+        write(self, "values", known)
+        write(self, "se", errors)
+        write(self, "duration_s", duration_s)
+        write(self, "flags", flags)
+        write(self, "extra", extra or {})
+
+    @property
+    def time_ms(self) -> float:
+        """Mean time of one minibatch [ms] (or of whatever unit of work the workload repeats)."""
+        return self.values.get("time_ms", NAN)
+
+    @property
+    def power_w(self) -> float:
+        """Mean power while it ran [W]."""
+        return self.values.get("power_w", NAN)
+
+    @property
+    def time_rel_se(self) -> float:
+        """Standard error of the mean time, relative to it."""
+        return self.se.get("time_ms", NAN)
+
+    @property
+    def power_rel_se(self) -> float:
+        """Standard error of the mean power, relative to it."""
+        return self.se.get("power_w", NAN)
+
+    @property
+    def energy_j(self) -> float:
+        """Energy of one minibatch [J]; NaN where time or power was not measured."""
+        return energy_j(power_w=self.power_w, time_ms=self.time_ms)
+
+    def _identity(self) -> tuple[object, ...]:
+        cost_s = None if math.isnan(self.duration_s) else self.duration_s
+        return (
+            *(self.device, self.workload, self.mode, cost_s, tuple(self.flags)),
+            *(frozenset(self.values.items()), frozenset(self.se.items())),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Profile):
+            return NotImplemented
+        return self._identity() == other._identity() and dict(self.extra) == dict(other.extra)
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+
+def _put(name: str, value: float, values: dict[str, float], se: dict[str, float]) -> None:
+    """File a keyword under the column that it is a value or a standard error of."""
+    for quantity in quantities.measured():
+        if name == quantity.column:
+            values[name] = value
+            return
+        if name == quantity.se_column:
+            se[quantity.column] = value
+            return
+    raise TypeError(f"{name!r} is no column of a profile: there are {', '.join(quantities.by_column())}")
+
+
+def _refusal(quantity: Quantity | None, column: str, value: float) -> Exception:
+    if quantity is None:
+        known = ", ".join(quantities.by_column())
+        return TypeError(f"{column!r} is no column of a profile: there are {known}")
+    return DataError(f"{column} is {value!r}: a measurement is {quantity.described}, or NaN for none")
+
+
+@final
+@dataclass(frozen=True, init=False, eq=False)
+class ProfileTable:
+    """The profiles of one workload on one device, as columns of equal length."""
+
+    device: str
+    workload: str
+    modes: ModeTable
+    columns: Mapping[str, FloatArray]
+    """Every measured quantity by column: `(n,)` values, NaN where it was not measured."""
+    se: Mapping[str, FloatArray]
+    """`(n,)` standard error of each mean by column, relative for quantities with relative errors; NaN where
+    it is not known."""
+    repeats: IntArray
+    """`(n,)` how many measurements each row is the mean of."""
+    ends: ModeTable | None
+    """The device's smallest and largest value of each knob, `(2, n_knobs)`, which a few profiles may not
+    reach; None where nobody knows."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        workload: str,
+        modes: ModeTable,
+        columns: Mapping[str, npt.ArrayLike] | None = None,
+        se: Mapping[str, npt.ArrayLike] | None = None,
+        repeats: npt.ArrayLike | None = None,
+        ends: ModeTable | None = None,
+        **named: npt.ArrayLike,
+    ) -> None:
+        """Check and keep columns.
+
+        Args:
+            device: Name of the device.
+            workload: Name of the workload.
+            modes: `(n, n_knobs)` modes.
+            columns: `(n,)` values by column; a measured quantity that is not there is NaN throughout.
+            se: `(n,)` standard errors by column.
+            repeats: `(n,)` measurements that each row is the mean of; one each by default.
+            ends: The device's smallest and largest value of each knob.
+            named: Columns by keyword: `time_ms=[12.5, 13.0]`, `time_rel_se=[0.01, 0.02]`.
+
+        Raises:
+            DataError: A column holds a value that its quantity cannot have.
+            ValueError: A column has another length than `modes`.
+            TypeError: A keyword is no column of a quantity.
+        """
+        values, errors = dict(columns or {}), dict(se or {})
+        for name, column in named.items():
+            _put(name, column, values, errors)  # pyright: ignore[reportArgumentType]
+        n, known = len(modes), quantities.by_column()
+        nothing = np.full(n, NAN)
+        checked = dict.fromkeys(known, nothing)
+        for name, column in values.items():
+            checked[name] = _checked(known.get(name), name, column, n)
+        write = object.__setattr__
+        write(self, "device", device)
+        write(self, "workload", workload)
+        write(self, "modes", modes)
+        write(self, "columns", checked)
+        write(self, "se", {c: _of_length(known[c].se_column, errors.get(c, nothing), n) for c in known})
+        counted = np.ones(n, dtype=np.int64) if repeats is None else np.asarray(repeats, dtype=np.int64)
+        write(self, "repeats", _of_length("repeats", counted, n).astype(np.int64))
+        write(self, "ends", ends)
+
+    @classmethod
+    def of(
+        cls, profiles: Iterable[Profile], *, knobs: Sequence[str] | None = None, ends: ModeTable | None = None
+    ) -> ProfileTable:
+        """Stack the profiles of one workload on one device, leaving out the flagged ones."""
+        kept = [p for p in profiles if not p.flags]
+        if not kept:
+            raise DataError("there are no usable profiles: all are flagged, or none was given")
+        owners = {(p.device, p.workload) for p in kept}
+        if len(owners) > 1:
+            raise DataError(f"profiles of {len(owners)} workloads or devices were mixed: give one")
+        columns = quantities.by_column()
+        return cls(
+            device=kept[0].device,
+            workload=kept[0].workload,
+            modes=ModeTable.of((p.mode for p in kept), knobs),
+            columns={c: np.array([p.values.get(c, NAN) for p in kept]) for c in columns},
+            se={c: np.array([p.se.get(c, NAN) for p in kept]) for c in columns},
+            ends=ends,
+        )
+
+    def __len__(self) -> int:
+        return len(self.modes)
+
+    @property
+    def time_ms(self) -> FloatArray:
+        """`(n,)` minibatch time [ms], NaN where not measured."""
+        return self.columns[TIME.column]
+
+    @property
+    def power_w(self) -> FloatArray:
+        """`(n,)` power [W], NaN where not measured."""
+        return self.columns[POWER.column]
+
+    def has(self, quantity: Quantity) -> bool:
+        """Tell whether any profile has a measured quantity."""
+        return bool(np.isfinite(self.columns[quantity.column]).any())
+
+    @property
+    def measured(self) -> tuple[Quantity, ...]:
+        """The quantities that at least one profile has."""
+        return tuple(q for q in quantities.measured() if self.has(q))
+
+    @property
+    def has_time(self) -> bool:
+        """Whether any profile has a time."""
+        return self.has(TIME)
+
+    @property
+    def has_power(self) -> bool:
+        """Whether any profile has a power."""
+        return self.has(POWER)
+
+    def within(self, ends: ModeTable) -> ProfileTable:
+        """Return the same profiles with the device's smallest and largest value of each knob."""
+        return replace(self, ends=ends)
+
+    def take(self, rows: npt.ArrayLike) -> ProfileTable:
+        """Return the profiles at `rows` (indices or a mask)."""
+        index = row_index(rows)
+        return replace(
+            self,
+            modes=self.modes.take(index),
+            columns={c: values[index] for c, values in self.columns.items()},
+            se={c: values[index] for c, values in self.se.items()},
+            repeats=self.repeats[index],
+        )
+
+    def averaged(self) -> ProfileTable:
+        """Return one row per distinct mode, in order of first appearance: means over repeats.
+
+        NaN entries are left out of a mean; a mode without any keeps NaN. The standard error of a mean of
+        repeats is taken from how far they lie apart, since what differs between two visits of a mode
+        does not show within one.
+        """
+        _, first, group = np.unique(self.modes.values, axis=0, return_index=True, return_inverse=True)
+        if len(first) == len(self):
+            return self
+        order = np.argsort(first)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        groups = _Groups(rank[group.reshape(-1)], len(first))
+        known = quantities.by_column()
+        means = {c: groups.mean(values, self.repeats) for c, values in self.columns.items()}
+        return replace(
+            self,
+            modes=self.modes.take(np.sort(first)),
+            columns=means,
+            se={c: groups.se(known[c], self.columns[c], means[c], self.se[c]) for c in means},
+            repeats=np.bincount(groups.of, weights=self.repeats, minlength=groups.n),
+        )
+
+
+@final
+@dataclass(frozen=True)
+class _Groups:
+    """Rows that repeat a mode: the group of each row, and how many groups there are."""
+
+    of: npt.NDArray[np.intp]
+    n: int
+
+    def mean(self, column: FloatArray, weights: IntArray) -> FloatArray:
+        """Return the mean of each group, `(n,)`, without what was not measured."""
+        seen = np.isfinite(column)
+        count = np.bincount(self.of[seen], weights=weights[seen], minlength=self.n)
+        total = np.bincount(self.of[seen], weights=(column * weights)[seen], minlength=self.n)
+        return np.where(count > 0, total / np.maximum(count, 1), NAN)
+
+    def se(self, quantity: Quantity, column: FloatArray, mean: FloatArray, own: FloatArray) -> FloatArray:
+        """Return the standard error of each mean, `(n,)`: that of its one row where nothing repeats it."""
+        seen = np.isfinite(column)
+        scale = mean if quantity.is_log else np.ones_like(mean)
+        off = (column - mean[self.of]) / scale[self.of]
+        count = np.bincount(self.of[seen], minlength=self.n)
+        squares = np.bincount(self.of[seen], weights=off[seen] ** 2, minlength=self.n)
+        single = np.full(self.n, NAN)
+        single[self.of[seen]] = own[seen]
+        spread = np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1))
+        return np.where(count > 1, spread, single)
+
+
+def _of_length(name: str, column: npt.ArrayLike, n: int) -> FloatArray:
+    array = np.asarray(column, dtype=np.float64)
+    if array.shape != (n,):
+        raise ValueError(f"{name} has shape {array.shape} for {n} modes")
+    return array
+
+
+def _checked(quantity: Quantity | None, name: str, column: npt.ArrayLike, n: int) -> FloatArray:
+    if quantity is None:
+        known = ", ".join(quantities.by_column())
+        raise TypeError(f"{name!r} is no column of a profile: there are {known}")
+    array = _of_length(name, column, n)
+    if not (np.isnan(array) | ((array > quantity.low) & np.isfinite(array))).all():
+        bad = "zero, negative or infinite values" if quantity.low == 0 else "values that cannot be"
+        raise DataError(f"{name} holds {bad}: drop those profiles")
+    return array
