@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, limit_options, new_file
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    command,
+    device_spec_option,
+    existing_file,
+    json_option,
+    limit_options,
+    new_file,
+)
 from powertrain.cli._predict import modes_for, ranged
 from powertrain.cli._show import print_json, print_table, refuse_unwritable
 from powertrain.quantities import by_column
@@ -31,7 +39,7 @@ __all__ = ["choose_command"]
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Choose from all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Choose from all modes of this device. {DEVICE_HELP}")
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Choose from the modes of a CSV file instead."
 )

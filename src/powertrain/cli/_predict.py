@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, names, new_file
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    command,
+    device_spec_option,
+    existing_file,
+    json_option,
+    names,
+    new_file,
+    rows_option,
+)
 from powertrain.cli._root import Failure
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
 from powertrain.quantities import QUANTITIES
@@ -27,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["front_command", "modes_for", "predict_command", "ranged"]
 
-ROWS_SHOWN = 20
-
 
 @command(
     "predict",
@@ -39,20 +46,14 @@ ROWS_SHOWN = 20
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Predict all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Predict all modes of this device. {DEVICE_HELP}")
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Predict the modes of a CSV file of knob columns."
 )
 @click.option(
     "--sort", type=click.Choice(tuple(QUANTITIES)), default=None, help="Sort by this, the least first."
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of the table.",
-)
+@rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=new_file, help="Write all predictions to this file.")
 @json_option
 def predict_command(
@@ -95,7 +96,7 @@ def predict_command(
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Take all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Take all modes of this device. {DEVICE_HELP}")
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Take the modes of a CSV file of knob columns."
 )
@@ -107,13 +108,7 @@ def predict_command(
     show_default=True,
     help=f"What is traded: two or more of {', '.join(QUANTITIES)}; the front is sorted by the first.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of the table.",
-)
+@rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=new_file, help="Write the front to this file.")
 @click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
 @json_option

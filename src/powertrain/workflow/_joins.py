@@ -26,6 +26,8 @@ __all__ = [
     "Imported",
     "add_new",
     "choose",
+    "device_in",
+    "device_name",
     "export_csv",
     "fit",
     "front",
@@ -40,6 +42,10 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+NO_HARDWARE = ("sim:", "emulated:", "replay:")
+"""How the specs of devices begin that can be opened anywhere."""
+HARDWARE = ("auto", "cpu", "nvml", "jetson")
+
 
 def open_device(spec: str, *, probe: bool = True) -> AbstractDevice:
     """Open a device by its spec, such as `"sim:orin-agx"` or `"replay:FILE.csv"`.
@@ -47,6 +53,38 @@ def open_device(spec: str, *, probe: bool = True) -> AbstractDevice:
     Without `probe` nothing of a Jetson is tried, so that its memory clock may be missing.
     """
     return opening.open_device(spec, read_tables=lambda path: _read(path).tables().values(), probe=probe)
+
+
+def device_name(text: str, known: Iterable[str], *, kind: str = "device") -> str:
+    """Return the one of the `known` names of devices that a person means by a name or a spec.
+
+    The spec of a device that is no hardware (a simulated or emulated board, a replay) stands for its name.
+
+    Raises:
+        UnknownNameError: It is none of them; the message lists the nearest.
+    """
+    names = set(known)
+    if text in names:
+        return text
+    if text.startswith(NO_HARDWARE):
+        found = open_device(text).name
+        if found in names:
+            return found
+        raise UnknownNameError(f"{text} is {found!r}, and no profiles are of it: {_listed(names)}")
+    if text.partition("?")[0].partition(":")[0] in HARDWARE:
+        raise UnknownNameError(
+            f"{text!r} is the spec of a device, and its name was asked, as profiles have it: {_listed(names)}"
+        )
+    raise UnknownNameError.of(kind, text, names)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return f"there are {', '.join(map(repr, sorted(names))) or 'none'}"
+
+
+def device_in(store: AbstractStore, text: str | None) -> str | None:
+    """Return the name that a store has for a device given by name or spec; None for None."""
+    return None if text is None else device_name(text, (device for device, _ in store.counts()))
 
 
 def plan(
