@@ -60,7 +60,9 @@ class Loop:
     evaluates: Callable[[], bool] = _never
     """Tells whether gradients are switched off now, as they are in an evaluation."""
     set_threads: Callable[[int], None] = _no_threads
-    """Told the number of cores of each mode that has `cpu_cores`."""
+    """Told the number of cores of each mode that has `cpu_cores`, unless the device is simulated."""
+    restore_threads: Callable[[], None] = _nothing
+    """Lets the training compute with as many threads as before, when nothing is measured any more."""
     description: Callable[[], Mapping[str, str]] = _no_description
     """Returns what profiles say of the training."""
     real: bool = False
@@ -107,7 +109,8 @@ class ProfilingSession:
             )
 
         def prepare(mode: PowerMode) -> Subject:
-            if "cpu_cores" in mode:
+            # A real program is not to compute with as many threads as a board has that is none.
+            if "cpu_cores" in mode and not device.simulated:
                 loop.set_threads(int(mode["cpu_cores"]))
             return Subject(workload=loop.workload, description=loop.description())
 
@@ -157,6 +160,7 @@ class ProfilingSession:
         """Give the device back, whatever is unfinished; closing twice is harmless."""
         self.finished = True
         self._run.close()
+        self._loop.restore_threads()
 
     def drawn(self, loop: Drawing, *, every: int = 1) -> None:
         """Report that one of several loops draws its next minibatch (see `Turns` for which one counts)."""
@@ -184,6 +188,7 @@ class ProfilingSession:
                 profile = self._run.send(None)
         except StopIteration:
             self.finished = True
+            self._loop.restore_threads()
             if self._loop.stop:
                 raise AllMeasured(0) from None
         self._pace.mark()

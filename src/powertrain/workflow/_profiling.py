@@ -16,7 +16,15 @@ from powertrain.devices import AbstractDevice, live
 from powertrain.planning import ModeSource
 from powertrain.profiling import Loop, ProfilingSession, RunKeywords, RunOptions, profile_modes
 from powertrain.records import ModeTable, Profile
-from powertrain.workloads import Job, OwnJob, evaluates, job_name, set_threads, synchronise, torch_description
+from powertrain.workloads import (
+    Job,
+    OwnJob,
+    TorchThreads,
+    evaluates,
+    job_name,
+    synchronise,
+    torch_description,
+)
 
 __all__ = ["Profiled", "Record", "measuring", "open_session", "profile", "workload"]
 
@@ -183,11 +191,13 @@ def open_session(
     Raises:
         DeviceError, MissingKnobError: As for `profile`.
     """
+    threads = TorchThreads()
     loop = Loop(
         workload=record.workload,
         synchronise=synchronise,
         evaluates=evaluates,
-        set_threads=set_threads,
+        set_threads=threads.set,
+        restore_threads=threads.restore,
         description=torch_description,
         real=real,
         stop=stop,
