@@ -26,7 +26,7 @@ def test_a_script_with_the_two_lines_runs_by_itself_as_before():
 
 def test_the_script_is_measured_as_it_is(tmp_path):
     options = ("--device", "cpu", "--db", tmp_path / "own.db", "--modes", "grid")
-    shown = ran("-m", "powertrain", "profile", EXAMPLE, "--args", "--epochs 500", *options)
+    shown = ran("-m", "powertrain", "profile", EXAMPLE, *options, "--", "--epochs", "500")
     with open_store(tmp_path / "own.db") as store:
         profiles = store.profiles(workload="own_training.py")
     assert f"{len(profiles)} modes of own_training.py" in shown

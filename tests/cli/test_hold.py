@@ -12,7 +12,6 @@ from importlib.util import find_spec
 import pytest
 from tests.waiting import PATIENCE_S, until
 
-from powertrain.dataset import open_store
 from powertrain.opening import open_device
 from powertrain.workflow import _holding
 
@@ -124,53 +123,6 @@ def test_several_workloads_are_profiled_in_one_run(done, tmp_path):
     assert len(done("profile", "lstm", "bert", *options).out.splitlines()) == 2
 
 
-SCRIPT = """
-import sys
-import powertrain as pt
-for batch in pt.measured(range(int(sys.argv[1]))):
-    sum(range(30_000))
-print("never reached" if int(sys.argv[1]) > 10_000 else "trained")
-"""
-
-
-@pytest.fixture
-def script(tmp_path):
-    path = tmp_path / "train.py"
-    path.write_text(SCRIPT)
-    return path
-
-
-def test_a_script_is_trained_until_all_is_measured(done, script, tmp_path, capfd):
-    options = ("--device", "cpu?cpu_cores=1", "--db", tmp_path / "p.db", "--modes", "grid")
-    before = os.sched_getaffinity(0)
-    shown = done("profile", script, "--args", "1000000", *options, "--name", "mine").out
-    assert shown.startswith("1 modes of mine on ")
-    assert "never reached" not in shown
-    assert os.sched_getaffinity(0) == before
-    with open_store(tmp_path / "p.db") as store:
-        (profile,) = store.profiles()
-    assert profile.workload == "mine"
-    again = done("profile", script, "--args", "1000000", *options, "--name", "mine", "--json").json["runs"][0]
-    assert (again["measured"], again["kept"]) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("text", "remark"),
-    [
-        ("print('no loop')", "ended before a mode was measured"),
-        ("1 / 0", "raised ZeroDivisionError"),
-        ("raise SystemExit(4)", "ended with exit code 4"),
-    ],
-)
-def test_a_script_that_measures_nothing_is_one_line(run, tmp_path, text, remark):
-    (tmp_path / "train.py").write_text(text)
-    ran = run(
-        "profile", tmp_path / "train.py", "--device", "cpu", "--db", tmp_path / "p.db", "--modes", "grid"
-    )
-    assert ran.code == 1
-    assert remark in ran.error_line
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "remark"),
     [
@@ -178,7 +130,7 @@ def test_a_script_that_measures_nothing_is_one_line(run, tmp_path, text, remark)
         (("train.py:make",), 1, "there is no file train.py"),
         (("lstm", "bert", "--name", "x"), 2, "names one WORKLOAD"),
         (("lstm", "--name", "x"), 1, "no training of your own"),
-        (("lstm", "--args", "--x"), 2, "is for a script"),
+        (("lstm", "--args", "--x"), 2, "are for a script"),
         pytest.param(("lstm", "--data", "."), 1, "cannot read .", marks=needs_torch),
         (("lstm", "--precision", "0"), 2, "precision"),
     ],

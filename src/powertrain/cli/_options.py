@@ -28,6 +28,7 @@ __all__ = [
     "names",
     "new_file",
     "numbers",
+    "program_arguments",
     "seed_option",
     "whole_numbers",
 ]
@@ -66,12 +67,35 @@ new_file = click.Path(dir_okay=False, path_type=Path)
 
 
 def command(
-    name: str, *, short: str, examples: tuple[str, ...]
+    name: str, *, short: str, examples: tuple[str, ...], kind: type[click.Command] = click.Command
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command with a line for the list of commands, whose own help ends in examples."""
     lines = "\n".join(f"  powertrain {example}" for example in examples)
     epilog = f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}"
-    return click.command(name, short_help=short, epilog=epilog)
+    return click.command(name, cls=kind, short_help=short, epilog=epilog)
+
+
+@final
+class TakesProgram(click.Command):
+    """A command that runs somebody's program: what follows `--` is the program's, whatever it looks like."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[_ARGUMENTS] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+    @override
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- ARGS...]"]
+
+
+_ARGUMENTS = "powertrain.program_arguments"
+
+
+def program_arguments() -> tuple[str, ...]:
+    """Return what followed `--` on the command line of the present command, a `TakesProgram`."""
+    return click.get_current_context().meta[_ARGUMENTS]
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:

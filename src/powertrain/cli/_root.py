@@ -16,7 +16,7 @@ from typing import Any, final
 import click
 from typing_extensions import override
 
-from powertrain.errors import PowerTrainError
+from powertrain.errors import PowerTrainError, ProgramError
 
 __all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "main", "powertrain"]
 
@@ -60,7 +60,9 @@ class AbstractFailure(click.ClickException):
 class Failure(AbstractFailure):
     """What was asked could not be done."""
 
-    exit_code = 1
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @final
@@ -119,6 +121,9 @@ class _LazyGroup(click.Group):
             raise Interrupted.by(error, "interrupted") from error
         except BrokenPipeError:
             raise  # click ends quietly: whoever reads us has seen enough
+        except ProgramError as error:
+            click.echo(error.trace, err=True, nl=False)
+            raise Failure(str(error), exit_code=error.exit_code) from error
         except _expected() as error:
             if ctx.params.get("debug"):
                 raise
@@ -158,14 +163,19 @@ class _Stderr(logging.Handler):
 
 @contextlib.contextmanager
 def _warnings_on_stderr() -> Generator[None]:
-    """Show what the library warns of as lines on stderr while a command runs."""
+    """Show what the library warns of as lines on stderr while a command runs, and nowhere else.
+
+    A program that is run meanwhile may set up a log of its own, which is not ours to write into.
+    """
     handler = _Stderr(level=logging.WARNING)
     handler.setFormatter(_OneLine())
     logger = logging.getLogger("powertrain")
     logger.addHandler(handler)
+    propagated, logger.propagate = logger.propagate, False
     try:
         yield
     finally:
+        logger.propagate = propagated
         logger.removeHandler(handler)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "print_table",
     "progress_bar",
     "refuse_unwritable",
+    "stdout_on_stderr",
     "write_text",
 ]
 
@@ -138,6 +139,21 @@ class _Lines:
         self._last_s = now_s
         left_min = (now_s - self._started_s) / done * (total - done) / 60
         click.echo(f"{done:,} of {total:,}, about {left_min:.0f} min left: {what}", err=True)
+
+
+@contextlib.contextmanager
+def stdout_on_stderr() -> Generator[None]:
+    """Have everything that is printed meanwhile go to stderr, also by other processes: stdout is for JSON."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def make_folder(path: Path) -> None:

@@ -23,9 +23,11 @@ from powertrain.workflow._joins import (
 )
 from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
-from powertrain.workflow._profiling import Profiled, measuring, profile, workload
+from powertrain.workflow._profiling import Profiled, Record, measuring, open_session, profile, workload
+from powertrain.workflow._program import Program
+from powertrain.workflow._ranks import rank_here
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
-from powertrain.workflow._script import profile_script
+from powertrain.workflow._script import follow_script, profile_script
 
 __all__ = [
     "Demo",
@@ -36,6 +38,8 @@ __all__ = [
     "Outcome",
     "PredictedMode",
     "Profiled",
+    "Program",
+    "Record",
     "Restored",
     "StoreSummary",
     "VendorModes",
@@ -48,6 +52,7 @@ __all__ = [
     "draw_predicted_front",
     "export_csv",
     "fit",
+    "follow_script",
     "front",
     "held_mode",
     "import_csv",
@@ -55,12 +60,14 @@ __all__ = [
     "modes_csv",
     "modes_of_device",
     "open_device",
+    "open_session",
     "paper_grid",
     "parsed_mode",
     "plan",
     "predicted_modes",
     "profile",
     "profile_script",
+    "rank_here",
     "read_modes",
     "read_tables",
     "restore_all",
