@@ -7,7 +7,7 @@ changed only by a request that names, to the last bit, a mode of the board's own
 helper in a process of its own, cut, half-closed, stalled and with many requests at once, and it must answer a
 well-formed request afterwards, with the board as before. Boards are emulated Jetsons of all kinds, some of
 whose files and folders show something else than they should: whatever that is, opening the device, holding
-a mode, reading sensors and giving back must end in an error of PowerTrain's or well, soon, and write nothing
+a mode, reading sensors and restoring must end in an error of PowerTrain's or well, soon, and write nothing
 but clocks and switches, to files that set clocks and switches.
 
 Ends with an error at the first crash, hang, or write of another kind.
@@ -229,7 +229,7 @@ def check_answer(answer: bytes, line: bytes) -> bool:
 
 
 def free_or_asked(board: SimulatedBoard, line: bytes, allowed: set[tuple[tuple[str, float], ...]]) -> bool:
-    """Return whether the board is in the mode that was asked for, or given back."""
+    """Return whether the board is in the mode that was asked for, or restored."""
     mode = asked_for(line)
     if isinstance(mode, dict):
         return dict(board.mode) == mode and tuple(sorted(mode.items())) in allowed

@@ -8,6 +8,7 @@ import sqlite3
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from powertrain.dataset import open_store
@@ -316,6 +317,18 @@ def test_debug_shows_the_traceback(run, database, tmp_path):
 
     with pytest.raises(UnknownNameError):
         run("--debug", "fit", "--db", database, "--workload", "no", "--out", Path(tmp_path) / "x.ptm")
+
+
+def test_arithmetic_that_fails_is_no_wrong_use(run, database, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(predictor_class("linear"), "fit", fail)
+    out = tmp_path / "x.ptm"
+    ran = run("fit", "--db", database, "--workload", "lstm", "--out", out, "--method", "linear")
+
+    assert ran.code == 1
+    assert "the arithmetic failed (Singular matrix): check the profiles" in ran.error_line
 
 
 def test_ctrl_c_during_a_fit_leaves_the_old_predictor_as_it_was(run, done, database, tmp_path, monkeypatch):

@@ -96,7 +96,7 @@ def test_a_command_that_is_ended_gives_the_board_back(board, number, done):
     assert held == open_device(board).space[5]
     if number == signal.SIGKILL:
         assert open_device(board).mode == held
-        assert f"given back as it was before process {child.pid}" in done("restore").out
+        assert f"restored as it was before process {child.pid}" in done("restore").out
     else:
         assert child.returncode == 128 + signal.SIGTERM
     assert open_device(board).mode == before

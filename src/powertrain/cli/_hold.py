@@ -27,10 +27,10 @@ __all__ = ["apply_command", "restore_command"]
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 @json_option
 def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: bool) -> None:
-    """Hold MODE of a device while COMMAND runs, then give the device back; exit as COMMAND does.
+    """Hold MODE of a device while COMMAND runs, then restore the device; exit as COMMAND does.
 
     MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it, or a stock mode's name. The
-    device is given back after success, failure, Ctrl-C and SIGTERM; after SIGKILL by powertrain restore.
+    device is restored after success, failure, Ctrl-C and SIGTERM; after SIGKILL by powertrain restore.
     Knobs of the training are passed to COMMAND as POWERTRAIN_BATCH_SIZE and so on.
     """
     from powertrain.workflow import held_mode, open_device, run_held
@@ -47,14 +47,14 @@ def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: 
 
 @command(
     "restore",
-    short="Give back what a killed run left behind.",
+    short="Restore what a killed run left behind.",
     examples=("restore",),
 )
 @json_option
 def restore_command(as_json: bool) -> None:
-    """Give back every device that a run set and could not give back, because it was killed.
+    """Restore every device that a run set and could not restore, because it was killed.
 
-    The next run on the device does so as well. After a reboot there is nothing to give back.
+    The next run on the device does so as well. After a reboot there is nothing to restore.
     """
     from powertrain.workflow import restore_all
 
@@ -67,6 +67,6 @@ def restore_command(as_json: bool) -> None:
         )
     for one in found if not as_json else ():
         if one.done:
-            click.echo(f"{one.device}: given back as it was before process {one.pid}")
+            click.echo(f"{one.device}: restored as it was before process {one.pid}")
     if problems := [one for one in found if not one.done]:
         raise Failure("; ".join(f"{one.device}: {one.problem}" for one in problems))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export_nvpmodel_command", "selftest_command"]
 
-QUESTION = "Hold 8 of its modes for a second each, and give the device back after each?"
+QUESTION = "Hold 8 of its modes for a second each, and restore the device after each?"
 
 
 @command(
@@ -27,7 +27,7 @@ QUESTION = "Hold 8 of its modes for a second each, and give the device back afte
     examples=("selftest", "selftest --device sim:orin-agx --write --report report.md"),
 )
 @click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
-@click.option("--write", is_flag=True, help="Set modes, too, without asking; each is given back at once.")
+@click.option("--write", is_flag=True, help="Set modes, too, without asking; each is undone at once.")
 @click.option("--report", "report_path", type=new_file, help="Write a page to this file, to be sent to us.")
 @seed_option
 @json_option

@@ -127,9 +127,7 @@ class _LazyGroup(click.Group):
         except _expected() as error:
             if ctx.params.get("debug"):
                 raise
-            # A plain ValueError is the library's word for an argument that is wrong in itself.
-            wrong_use = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
-            raise (WrongUse if wrong_use else Failure)(_message(error)) from error
+            raise (WrongUse if _is_wrong_use(error) else Failure)(_message(error)) from error
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -139,11 +137,27 @@ def _expected() -> tuple[type[Exception], ...]:
     return (PowerTrainError, OSError, sqlite3.Error, ValueError, MemoryError)
 
 
+def _is_wrong_use(error: Exception) -> bool:
+    """Tell whether an argument was wrong in itself, for which a plain ValueError is the library's word."""
+    from json import JSONDecodeError
+
+    from numpy.linalg import LinAlgError
+
+    # These are ValueErrors too, but of what a file holds or of the arithmetic.
+    return isinstance(error, ValueError) and not isinstance(
+        error, UnicodeError | JSONDecodeError | LinAlgError
+    )
+
+
 def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError):
         return "not enough memory: take fewer modes or profiles"
+    from numpy.linalg import LinAlgError
+
+    if isinstance(error, LinAlgError):
+        return f"the arithmetic failed ({error}): check the profiles for values that cannot be, or take more"
     return str(error) or type(error).__name__
 
 

@@ -108,6 +108,7 @@ class AbstractDevice(ABC):
         A knob that the device would silently ignore is a setting that the user believes to be in force.
         """
         own = self.space.names
+        # Both are compared: a knob that is given twice makes the sets equal and the lengths differ.
         if set(modes.knobs) != set(own) or len(modes.knobs) != len(own):
             raise MissingKnobError(
                 f"the modes have the knobs {', '.join(modes.knobs) or 'none'}; "
@@ -186,7 +187,7 @@ class AbstractLiveDevice(AbstractDevice):
     def hold(self, mode: PowerMode) -> AbstractContextManager[None]:
         """Put the device into a mode while the context lasts; the state before comes back on every way out.
 
-        Ctrl-C, SIGTERM and SIGHUP are such ways. What SIGKILL leaves behind is given back when the device is
+        Ctrl-C, SIGTERM and SIGHUP are such ways. What SIGKILL leaves behind is restored when the device is
         held the next time, or by `restore`.
 
         Raises:
@@ -204,14 +205,14 @@ class AbstractLiveDevice(AbstractDevice):
 
     @final
     def restore(self) -> bool:
-        """Give back what a dead process left behind; return whether there was anything."""
+        """Restore what a dead process left behind; return whether there was anything."""
         return self._holder.restore()
 
     @final
     def still_holds(self) -> str:
         """Return why the mode that is held is no longer in force, empty if it is as far as can be told.
 
-        Something else may have set the device meanwhile, or a signal may have given it back.
+        Something else may have set the device meanwhile, or a signal may have restored it.
         """
         return self._holder.lost()
 
@@ -259,10 +260,11 @@ def check_mode(mode: PowerMode, space: ModeSpace, device: str) -> None:
     """
     if set(mode) != set(space.names):
         raise MissingKnobError(
-            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: give "
-            "exactly these"
+            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: "
+            "give exactly these"
         )
     for knob in space.knobs:
+        # `index` forgives the last digits of a number that went through a file, and nothing else.
         try:
             knob.index(mode[knob.name])
         except ValueError as error:

@@ -1,8 +1,8 @@
-"""Holding a device in a mode, and giving it back on every way out.
+"""Holding a device in a mode, and restoring it on every way out.
 
 The ways out: the end of the block, an exception, Ctrl-C, SIGTERM and SIGHUP, at any moment, also while the
-device is being given back. The signals' handlers give the device back themselves before they raise, so that
-no line of Python between the block and its end has to run for it. SIGKILL is the journal's.
+device is being restored. The signals' handlers restore the device themselves before they raise, so that no
+line of Python between the block and its end has to run for it. SIGKILL is the journal's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP came; a device that was held has been given back."""
+    """SIGTERM or SIGHUP came; a device that was held has been restored."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -122,7 +122,7 @@ class Holder:
     def lost(self) -> str:
         """Return why the mode that is held is no longer in force, empty if it is."""
         if self.mode is None or not self.busy:
-            return "it was given back meanwhile"
+            return "it was restored meanwhile"
         return self.settings.lost(self.mode)
 
     @contextmanager
@@ -142,7 +142,7 @@ class Holder:
                 self.reserved = False
 
     def restore(self) -> bool:
-        """Give back what a dead process left behind; return whether there was anything.
+        """Restore what a dead process left behind; return whether there was anything.
 
         Raises:
             DeviceBusyError: It is not dead.
@@ -159,7 +159,7 @@ class Holder:
             return False
         self.settings.put_back(entry.saved)
         journal.forget(self.key)
-        logger.warning("%s was left as process %d had set it: it is given back now", self.name, entry.pid)
+        logger.warning("%s was left as process %d had set it: it is restored now", self.name, entry.pid)
         return True
 
 
@@ -185,7 +185,7 @@ class Held(AbstractContextManager[None]):
         try:
             self._take()
         except BaseException:
-            self._give_back()
+            self._restore()
             self._deliver()
             raise
         self._working = False
@@ -196,11 +196,12 @@ class Held(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._working = True
-        self._give_back()
+        self._restore()
         self._deliver()
 
     def _take(self) -> None:
         holder, journal = self._holder, self._holder.journal
+        # The order is the promise: lock, restore what a dead process left, save, keep, and only then write.
         if journal is not None:
             self._lock.enter_context(holder.reserve())
             holder.restore_locked(journal)
@@ -210,11 +211,12 @@ class Held(AbstractContextManager[None]):
         holder.mode = self._mode
         holder.settings.write(self._mode)
 
-    def _give_back(self) -> None:
+    def _restore(self) -> None:
         """Bring the saved state back, once; then let others have the device."""
         holder, saved = self._holder, self._saved
         try:
             if saved is not None:
+                # A failure keeps the journal, so that the next process can restore what this one could not.
                 holder.settings.put_back(saved)
                 self._saved = None
                 if holder.journal is not None:
@@ -229,6 +231,7 @@ class Held(AbstractContextManager[None]):
         if threading.current_thread() is not threading.main_thread():
             return  # signals are the main thread's
         for number in SIGNALS:
+            # Who ignores a signal, as nohup does with SIGHUP, is not to die of it here either.
             before = signal.getsignal(number)
             if before is not signal.SIG_IGN and before is not None:
                 self._handlers[number] = before
@@ -236,6 +239,7 @@ class Held(AbstractContextManager[None]):
 
     def _release_signals(self) -> None:
         for number, before in self._handlers.items():
+            # Somebody may have installed a handler of his own meanwhile, which stays.
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, before)
 
@@ -244,7 +248,7 @@ class Held(AbstractContextManager[None]):
             self._pending = number  # delivered once the device is in a whole state
             return
         self._working = True
-        self._give_back()
+        self._restore()
         self._raise(number, frame)
 
     def _deliver(self) -> None:
@@ -253,7 +257,7 @@ class Held(AbstractContextManager[None]):
         if number is None:
             return
         self._working = True
-        self._give_back()
+        self._restore()
         self._raise(number, None)
 
     def _raise(self, number: int, frame: FrameType | None) -> None:

@@ -147,6 +147,7 @@ class PartedSettings(Settings):
     def write(self, mode: PowerMode) -> None:
         first = [part for part in self._set if part.comes_first]
         others = [part for part in self._set if not part.comes_first]
+        # Processors on line, then the GPU's power: only then do their clocks show what is to be restored.
         for part in first:
             part.write(mode)
         for part in others:

@@ -220,6 +220,7 @@ class _Trial:
 
     def _errors(self, method: str, prediction: Prediction, *, fit_s: float, predict_s: float) -> ErrorRow:
         table = self.target.table
+        # A mode that was profiled says nothing of how well others are predicted.
         unseen = np.ones(len(table), dtype=bool)
         unseen[self.profiled] = False
         truth, guess = table.take(unseen), prediction.take(unseen)
@@ -261,6 +262,7 @@ class _Trial:
         limits_w = self.target.limits_w
         if not len(limits_w):
             return []
+        # Rows of the target become rows of its part whose time and power are both known.
         place = np.cumsum(both) - 1
         profiled = place[self.profiled[both[self.profiled]]]
         choosers = {OBSERVED: by_observed(truth, profiled), MAXIMUM: by_maximum(truth.modes)}

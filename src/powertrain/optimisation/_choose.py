@@ -41,8 +41,8 @@ def choose(
 ) -> Choice:
     """Return the mode with the lowest predicted objective among those that keep the limits.
 
-    A limit is kept when the upper quantile of the prediction at `1 - risk` keeps it; `risk` 0.5 takes the
-    point prediction at its word. Of modes with equal objectives the one with the lower index is chosen.
+    A mode keeps a limit when the upper quantile of its prediction at `1 - risk` does; `risk` 0.5 takes the
+    point prediction at its word. If several modes have the lowest objective, the first of them is chosen.
     Modes whose objective is NaN are left out. Energy, and its limit, are of one minibatch.
 
     Args:
@@ -73,6 +73,7 @@ def choose(
     candidates = keeps(upper, limits, n_modes=len(modes)) & np.isfinite(value)
     if not candidates.any():
         raise NoFeasibleModeError(_nearest_miss(upper, limits, modes, known=np.isfinite(value), risk=risk))
+    # The second best is for whoever finds that the best does not work on the board at hand.
     best, second = _lowest_two(np.where(candidates, value, np.inf))
     kept = int(np.count_nonzero(candidates))
     return Choice(
@@ -100,8 +101,9 @@ def _intervals(prediction: Prediction, row: int) -> dict[str, Any]:
 def front_of(prediction: Prediction, *, costs: Sequence[Cost] = ("time", "power")) -> npt.NDArray[np.intp]:
     """Return the indices of the predicted Pareto-optimal modes, by rising first cost.
 
-    No other mode has all `costs` at most as high and one lower. Of modes with equal costs only the lowest
-    index is kept; modes with NaN in a cost are left out. Error bars play no part.
+    A mode is on the front when no other mode is at most as high in all `costs` and lower in one. If several
+    modes have equal costs, the first of them is kept. Modes with NaN in a cost are left out. Error bars
+    play no part.
 
     Raises:
         DataError: when a cost needs a quantity that the predictor never saw.
@@ -148,6 +150,7 @@ def _nearest_miss(
 ) -> str:
     """Name the one of the `known` modes whose worst excess in per cent is least, and all its excesses."""
     asked = limits.active()
+    # Watts, milliseconds and joules cannot be compared, but their shares of the limits can.
     worst = np.where(known, 1.0, np.inf)
     for name, bound in upper.items():
         worst = np.maximum(worst, np.where(np.isnan(bound), np.inf, bound / asked[name]))

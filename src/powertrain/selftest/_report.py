@@ -36,6 +36,7 @@ def nameless(value: Any, *, names: Sequence[str] | None = None) -> Any:
         value: Text, numbers, lists and mappings of them.
         names: Words that must not appear; those of this machine and user if None.
     """
+    # Short and common words would turn half of the report into NAME and hide nobody.
     words = _names_here() if names is None else names
     secret = [word for word in words if len(word) > 2 and word.lower() not in COMMON]
     return _nameless(
@@ -45,6 +46,7 @@ def nameless(value: Any, *, names: Sequence[str] | None = None) -> Any:
 
 def _nameless(value: Any, secret: Sequence[re.Pattern[str]]) -> Any:
     if isinstance(value, str):
+        # Shapes first: a path or a UUID that holds the user's name is then gone as a whole.
         for pattern, instead in _TELLING:
             value = pattern.sub(instead, value)
         for pattern in secret:

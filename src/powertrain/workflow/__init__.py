@@ -16,13 +16,21 @@ from powertrain.workflow._joins import (
     front,
     import_csv,
     modes_of_device,
+    modes_to_choose_from,
     open_device,
     plan,
     read_tables,
     transfer,
 )
 from powertrain.workflow._modes import modes_csv, read_modes
-from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
+from powertrain.workflow._pages import (
+    StoreSummary,
+    demo_fronts,
+    demo_html,
+    demo_tables,
+    store_html,
+    summarise_store,
+)
 from powertrain.workflow._profiling import Profiled, Record, measuring, open_session, profile, workload
 from powertrain.workflow._program import Program
 from powertrain.workflow._ranks import rank_here
@@ -45,6 +53,7 @@ __all__ = [
     "VendorModes",
     "add_new",
     "choose",
+    "demo_fronts",
     "demo_html",
     "demo_tables",
     "deployment",
@@ -59,6 +68,7 @@ __all__ = [
     "measuring",
     "modes_csv",
     "modes_of_device",
+    "modes_to_choose_from",
     "open_device",
     "open_session",
     "paper_grid",

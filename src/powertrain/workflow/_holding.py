@@ -1,4 +1,4 @@
-"""Holding a mode while a command runs, and giving back what was left behind."""
+"""Holding a mode while a command runs, and restoring what was left behind."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Restored:
 
 
 def restore_all(journal: Journal | None = None) -> list[Restored]:
-    """Give back every device of this machine that a dead process left as it had set it."""
+    """Restore every device of this machine that a dead process left as it had set it."""
     kept = journal or Journal()
     found: list[Restored] = []
     for key in kept.devices():
@@ -143,7 +143,7 @@ def restore_all(journal: Journal | None = None) -> list[Restored]:
         if entry is None:
             continue  # from before the last boot
         try:
-            # Nothing is tried before: that would give it back first, by itself.
+            # Nothing is tried before: that would restore it first, by itself.
             done = live(open_device(entry.spec, probe=False)).restore()
             problem = "" if done else "this user may not change it: run powertrain restore as root"
         except PowerTrainError as error:

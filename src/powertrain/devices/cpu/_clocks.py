@@ -162,6 +162,7 @@ def _find_policies(files: Files) -> list[_Policy]:
 
 def _clocks_khz(files: Files, path: str) -> tuple[int, ...]:
     """Return the clocks that a policy can be set to, ascending: those that it lists, else even steps."""
+    # Intel's and AMD's own drivers list no clocks: they take any number between two ends.
     if listed := files.numbers(f"{path}/scaling_available_frequencies"):
         return listed
     low, high = (files.number(f"{path}/cpuinfo_{end}_freq") for end in ("min", "max"))

@@ -91,6 +91,7 @@ class CoresOnPart(FilePart):
 
     @override
     def write(self, mode: PowerMode) -> None:
+        # On first, off last: a mode never has fewer processors than it or the one before, not for a moment.
         wanted = self._cores.of(mode)
         for cpu in sorted(wanted):
             self._cores.switch(cpu, on=True)
@@ -144,6 +145,7 @@ class CoresOffPart(FilePart):
 
     @override
     def write(self, mode: PowerMode) -> None:
+        # Backwards, so that whatever interrupts this leaves the first processors on, which every mode has.
         wanted = self._cores.of(mode)
         for cpu in sorted(self._cores.on_line() - wanted, reverse=True):
             self._cores.switch(cpu, on=False)

@@ -84,6 +84,7 @@ class CpuClockPart(FilePart):
             ends = self._files.number(policy.least), self._files.number(policy.greatest)
             if ends[0] is None or ends[1] is None:
                 continue
+            # What shows may be what heat leaves of it: only what somebody asked for is to be restored.
             table_mhz = [mhz_from_khz(float(khz)) for khz in self._table(policy)]
             shown_mhz = mhz_from_khz(float(ends[0])), mhz_from_khz(float(ends[1]))
             asked_mhz = self._usual.asked("cpu_mhz", table_mhz, shown_mhz=shown_mhz)
@@ -100,6 +101,7 @@ class CpuClockPart(FilePart):
     def write(self, mode: PowerMode) -> None:
         khz = self._khz[mode["cpu_mhz"]]
         for policy in self._in(mode):
+            # A cluster that was off line when the board was opened shows its table only now.
             table = self._table(policy)
             if khz not in table:
                 raise UnreachableModeError(f"{policy.path} lacks {khz} kHz: it has {table[0]} to {table[-1]}")

@@ -95,6 +95,7 @@ class EmcPart(FilePart):
             return False
         if not self._arrives(hz):
             return False
+        # A lock may let go again (see STAYS_S): look once more.
         self._clock.sleep_s(LOOK_S)
         return not self._differs(hz)
 
@@ -104,6 +105,7 @@ class EmcPart(FilePart):
         emc = self._emc
         if emc is None:
             return {}
+        # The rate of an unlocked clock is what the bandwidth manager chose a moment ago: nobody asked for it.
         found = self._files.saved(path for path in (emc.lock, emc.halt, emc.cap) if path)
         if found.get(emc.lock, "0") != "0" and (hz := self._files.number(emc.shown)):
             found[emc.rate] = str(hz)
@@ -121,6 +123,7 @@ class EmcPart(FilePart):
     def write(self, mode: PowerMode) -> None:
         hz, wrong = self._hz[mode["mem_mhz"]], ""
         assert self._emc is not None
+        # A lock may let go (see STAYS_S), so there is more than one try.
         for _ in range(TRIES):
             self._lock(hz)
             self._arrives(hz)

@@ -76,6 +76,7 @@ class HelperPart(RemotePart):
 
     def _of_helper(self, mode: PowerMode) -> PowerMode:
         """Return what the helper is asked for: its own knobs, with its values to the last bit."""
+        # A mode that went through a file lacks the last digits, and the helper takes no other than its own.
         values: dict[str, float] = {}
         for knob in self._description.space.knobs:
             try:
@@ -98,6 +99,7 @@ def ask_helper(key: str) -> HelperPart | None:
     client = helper_here()
     if client is None:
         return None
+    # By the key: `nvml:0` is another GPU in a container that sees only some, and must not be set for it.
     try:
         held = client.describe()
         if held.key != key:

@@ -78,6 +78,7 @@ class Sensors:
 
     def _add_hwmon(self, folder: str) -> str:
         """Give a chip its number; return its files' folder."""
+        # Numbers of hwmon are an accident of the boot; whoever relies on them is to fail here.
         number = (len(self._hwmon) + self._board.release.jetpack) % 7
         path = f"{folder}/hwmon{number}"
         self._hwmon[path] = f"{HWMON}/hwmon{number}"
@@ -140,6 +141,7 @@ class Sensors:
     def _current_ma(self, channel: Channel) -> int:
         if not channel.components:
             return 0
+        # The chip measures the voltage over a shunt in steps, so small currents are read coarsely.
         exact_ma = microwatts_from_watts(self._dynamics.watts(channel.components)) / _bus_mv(channel)
         step_ma = SHUNT_UV / channel.shunt_mohm
         return round(step_ma * round(exact_ma / step_ma))
@@ -203,6 +205,7 @@ class Sensors:
             raise refuse(errno.EAGAIN)
         if name == "pmic-die":
             return "100000"  # a constant in every public tegrastats line of these boards
+        # While clocks are limited every zone of the chip shows the trip point, whatever the load.
         if any(limited() for limited in self._limited.values()):
             return str(round(millicelsius_from_celsius(TRIP_C)))
         warmer = {"gpu": 1.0, "tj": 1.5}.get(name.partition("-")[0], 0.0)

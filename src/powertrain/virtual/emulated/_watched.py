@@ -17,6 +17,7 @@ RECENT_NS = 100_000_000
 EMPTY_S = 0.1
 """How long a file may stay empty between being truncated and being written."""
 MOST_BYTES = 4096
+"""Of a file that are read: attributes of the kernel have a page at most."""
 LATE_S = 0.5
 """How long somebody may still write to a file that has been replaced."""
 
@@ -44,6 +45,7 @@ class Watched:
         self._now_s = now_s
         news = self._late_news()
         stat = os.fstat(self._descriptor)
+        # Two writes within one tick of the file system have one stamp, so a recent file is read all the same.
         stamp = stat.st_mtime_ns, stat.st_size
         if stamp != self._stamp or self._is_recent(stat.st_mtime_ns):
             self._stamp = stamp
@@ -66,6 +68,7 @@ class Watched:
             text = _written(content, before) if content != before else ""
             if text:
                 news = os.fstat(descriptor).st_mtime_ns, text
+            # One write to a replaced file is all that a process can still have in flight.
             if text or self._now_s > until_s:
                 os.close(descriptor)
             else:
