@@ -11,9 +11,6 @@ import powertrain as pt
 from powertrain.opening import open_device
 from powertrain.profiling import Procedure
 
-# What these packages warn of among themselves is not ours.
-pytestmark = pytest.mark.filterwarnings("default")
-
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset  # noqa: E402

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from powertrain.devices import AbstractDevice
     from powertrain.models import AbstractPredictor
     from powertrain.records import Interval, ModeTable, Prediction
     from powertrain.report import Table
@@ -161,8 +162,14 @@ def _as_json(row: PredictedMode) -> dict[str, object]:
     return {"mode": row.mode, **row.values}
 
 
-def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path: Path | None) -> ModeTable:
-    """Return the modes to predict: of a device, or from a file."""
+def modes_for(
+    predictor: AbstractPredictor,
+    device_spec: str | None,
+    modes_path: Path | None,
+    *,
+    of_device: Callable[[AbstractDevice, AbstractPredictor], ModeTable] | None = None,
+) -> ModeTable:
+    """Return the modes to predict: of a device (all of them, or what `of_device` returns), or from a file."""
     from powertrain.workflow import modes_of_device, open_device, read_modes
 
     if (device_spec is None) == (modes_path is None):
@@ -170,7 +177,7 @@ def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path:
     if modes_path is not None:
         return read_modes(modes_path, knobs=predictor.knobs)
     assert device_spec is not None
-    return modes_of_device(open_device(device_spec), predictor)
+    return (of_device or modes_of_device)(open_device(device_spec), predictor)
 
 
 def ranged(interval: Interval) -> str:

@@ -18,7 +18,7 @@ from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameErro
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
 from powertrain.planning import Sampling, plan_modes, plan_space
-from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTable
+from powertrain.records import Choice, Limits, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "front",
     "import_csv",
     "modes_of_device",
+    "modes_to_choose_from",
     "open_device",
     "plan",
     "read_tables",
@@ -122,6 +123,43 @@ def modes_of_device(device: AbstractDevice, predictor: AbstractPredictor) -> Mod
             f"made with {', '.join(predictor.knobs)}; give the modes to choose from in a file"
         )
     return device.modes()
+
+
+def modes_to_choose_from(
+    device: AbstractDevice,
+    predictor: AbstractPredictor,
+    *,
+    objective: Objective = "time",
+    limits: Limits | None = None,
+    risk: float = 0.05,
+) -> ModeTable:
+    """Return the modes of a device among which to look for the best one: all, unless it has too many.
+
+    Of a space that is too large to list, `powertrain.optimisation.search_modes` returns those that it looked
+    at, and a remark says so.
+
+    Raises:
+        MissingKnobError: As for `modes_of_device`.
+    """
+    try:
+        return modes_of_device(device, predictor)
+    except LargeSpaceError:
+        found = optimisation.search_modes(
+            predictor.predict,
+            device.space,
+            objective=objective,
+            limits=limits,
+            risk=risk,
+            exist=device.exist,
+        )
+        logger.warning(
+            "%s has %s modes, too many to predict them all: %s were looked at, drawn at random and around "
+            "the best",
+            device.name,
+            f"{device.count():,}",
+            f"{len(found):,}",
+        )
+        return found
 
 
 def fit(

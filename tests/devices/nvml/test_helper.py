@@ -8,13 +8,13 @@ from collections.abc import Generator
 import pytest
 from tests.devices.nvml.emulated import AT_REST, UNKNOWN
 from tests.devices.nvml.test_nvml import MODE, TRAINING
-from tests.helper.serving import served, until
+from tests.helper.serving import served
+from tests.waiting import until
 from typing_extensions import override
 
 from powertrain.devices import DeviceSpec, Journal
 from powertrain.devices.nvml import KIND, NvmlDevice
-from powertrain.devices.remote import HelperClient, HelperPart
-from powertrain.devices.remote._part import ask_helper
+from powertrain.devices.remote import HelperClient, HelperPart, ask_helper
 from powertrain.errors import DeviceBusyError, DeviceError, DevicePermissionError
 from powertrain.records import PowerMode
 from powertrain.testing import LiveDeviceSuite
