@@ -191,30 +191,6 @@ def test_a_report_may_be_of_one_workload(done, run, database, tmp_path):
     assert "did you mean 'lstm'" in ran.error_line
 
 
-def test_in_a_space_too_large_to_list_a_mode_is_searched_for(done, run, tmp_path):
-    counts = ",".join(map(str, range(1, 4001)))
-    device = f"cpu?batch_size={counts}&loader_workers={counts}"
-    name = done("devices", device, "--json").json["devices"][0]["name"]
-    rows = [
-        f"{name},w,{cores},{batch},{workers},{5 + batch / cores},{20 + 10 * cores}"
-        for cores in (1, 2)
-        for batch in (1, 60, 4000)
-        for workers in (1, 4000)
-    ]
-    path = tmp_path / "few.csv"
-    path.write_text("device,workload,cpu_cores,batch_size,loader_workers,time_ms,power_w\n" + "\n".join(rows))
-    done("import", path, "--db", tmp_path / "p.db")
-    fit = ("fit", "--db", tmp_path / "p.db", "--workload", "w", "--method", "linear")
-    done(*fit, "--out", tmp_path / "w.ptm")
-
-    ran = done("choose", tmp_path / "w.ptm", "--device", device, "--json")
-    refused = run("front", tmp_path / "w.ptm", "--device", device)
-
-    assert ran.json["choice"]["mode"]["batch_size"] == 1
-    assert "too many to predict them all" in ran.err
-    assert "too large to list" in refused.error_line
-
-
 def test_edp_is_a_cost_of_a_front_and_an_order_of_predictions(done, predictor_file, replay):
     front = done(
         "front", predictor_file, "--device", replay, "--costs", "time,edp", "--limit", 1000, "--json"
@@ -266,3 +242,27 @@ def test_a_database_may_be_a_url_and_is_never_written_over(done, run, database):
     refused = run("report", "--db", f"sqlite:///{database}", "--out", database)
     assert refused.code == 2
     assert "also an input" in refused.error_line
+
+
+def test_in_a_space_too_large_to_list_a_mode_is_searched_for(done, run, tmp_path):
+    counts = ",".join(map(str, range(1, 4001)))
+    device = f"cpu?batch_size={counts}&loader_workers={counts}"
+    name = done("devices", device, "--json").json["devices"][0]["name"]
+    rows = [
+        f"{name},w,{cores},{batch},{workers},{5 + batch / cores},{20 + 10 * cores}"
+        for cores in (1, 2)
+        for batch in (1, 60, 4000)
+        for workers in (1, 4000)
+    ]
+    path = tmp_path / "few.csv"
+    path.write_text("device,workload,cpu_cores,batch_size,loader_workers,time_ms,power_w\n" + "\n".join(rows))
+    done("import", path, "--db", tmp_path / "p.db")
+    fit = ("fit", "--db", tmp_path / "p.db", "--workload", "w", "--method", "linear")
+    done(*fit, "--out", tmp_path / "w.ptm")
+
+    ran = done("choose", tmp_path / "w.ptm", "--device", device, "--json")
+    refused = run("front", tmp_path / "w.ptm", "--device", device)
+
+    assert ran.json["choice"]["mode"]["batch_size"] == 1
+    assert "too many to predict them all" in ran.err
+    assert "too large to list" in refused.error_line
