@@ -11,10 +11,10 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-import keras  # noqa: E402  (it reads its backend when it is imported)
-import numpy as np  # noqa: E402
+import keras
+import numpy as np
 
-from powertrain.integrations.keras import PowerTrainCallback  # noqa: E402
+from powertrain.integrations.keras import PowerTrainCallback
 
 
 def main() -> None:
