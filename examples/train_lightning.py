@@ -17,6 +17,8 @@ from powertrain.integrations.lightning import PowerTrainCallback
 
 
 class Classifier(lightning.LightningModule):
+    """Tells whether the sum of the inputs is positive."""
+
     def __init__(self) -> None:
         super().__init__()
         self.model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 2))
