@@ -65,7 +65,7 @@ def test_modes_come_from_a_file_too(done, db, tmp_path):
     [
         (("lstmm", *NANO), 1, "did you mean 'lstm'"),
         (("lstm", "--device", "sim:orin-nanos"), 1, "did you mean"),
-        (("lstm", *NANO, "--modes", "2000"), 1, "there are 1800"),
+        (("lstm", *NANO, "--modes", "2000"), 1, "there are 1,800"),
     ],
 )
 def test_what_the_device_lacks_is_one_line(run, db, arguments, code, remark):

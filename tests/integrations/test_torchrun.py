@@ -11,6 +11,7 @@ import pytest
 from powertrain.dataset import open_store
 
 pytest.importorskip("torch")
+pytestmark = pytest.mark.timeout(400)  # each starts PyTorch four to six times
 
 SCRIPT = """
 import os, sys
@@ -51,7 +52,7 @@ def torchrun(folder, *arguments):
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=120,
+        timeout=180,
         check=False,
     )
     return ran, [(folder / f"losses{rank}").read_text() for rank in range(2)]

@@ -124,3 +124,24 @@ def test_the_memory_clock_changes_as_rarely_as_it_can_in_a_long_order():
     ordered = modes.take(order_modes(modes, seed=2))
 
     assert int((np.diff(ordered.column("mem_mhz")) != 0).sum()) == 3
+
+
+# Plans and orders together
+
+
+@pytest.mark.parametrize("sampling", ["spread", "random"])
+def test_the_modes_of_a_plan_are_measured_in_smaller_steps_once_they_are_ordered(sampling):
+    table = plan_space(HUGE, 60, sampling=sampling, seed=3)
+    ordered = table.take(order_modes(table, seed=3))
+
+    as_planned, as_ordered = (np.abs(np.diff(modes.values, axis=0)).sum() for modes in (table, ordered))
+
+    assert as_ordered < as_planned
+
+
+def test_a_spread_plan_of_a_huge_space_visits_the_ends_of_every_knob():
+    plan = plan_space(HUGE, 64, seed=5)
+
+    smallest, largest = HUGE.ends().values
+    assert (plan.values.min(axis=0) == smallest).all()
+    assert (plan.values.max(axis=0) == largest).all()

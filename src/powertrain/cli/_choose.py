@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, limit_options, new_file
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    command,
+    device_spec_option,
+    existing_file,
+    json_option,
+    limit_options,
+    new_file,
+)
 from powertrain.cli._predict import modes_for, ranged
 from powertrain.cli._show import print_json, print_table, refuse_unwritable
 from powertrain.quantities import by_column
@@ -30,7 +39,7 @@ __all__ = ["choose_command"]
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Choose from all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Choose from all modes of this device. {DEVICE_HELP}")
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Choose from the modes of a CSV file instead."
 )
@@ -60,19 +69,22 @@ def choose_command(
     """
     from powertrain.models import load_predictor
     from powertrain.optimisation import choose, epoch_totals
-    from powertrain.workflow import draw_predicted_front
+    from powertrain.records import Limits
+    from powertrain.workflow import draw_predicted_front, modes_to_choose_from
 
     if plot_path is not None:
         refuse_unwritable(plot_path)
     predictor = load_predictor(predictor_path)
-    modes = modes_for(predictor, device_spec, modes_path)
+    asked = {name: limit for name, limit in limits.items() if limit is not None}
+    among = partial(modes_to_choose_from, objective=objective, limits=Limits(**asked), risk=risk)
+    modes = modes_for(predictor, device_spec, modes_path, of_device=among)
     prediction = predictor.predict(modes)
     choice = choose(
         prediction,
         modes,
         objective=objective,
         risk=risk,
-        **{name: limit for name, limit in limits.items() if limit is not None},
+        **asked,
     )
     epoch = epoch_totals(choice, minibatches=epoch_minibatches) if epoch_minibatches else None
     if plot_path is not None:

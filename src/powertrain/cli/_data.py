@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, database_option, existing_file, json_option, names, new_file
+from powertrain.cli._options import (
+    NAME_HELP,
+    command,
+    database_option,
+    device_name_option,
+    existing_file,
+    json_option,
+    names,
+    new_file,
+)
 from powertrain.cli._show import print_json, print_table, refuse_unwritable
 
 if TYPE_CHECKING:
@@ -87,7 +96,7 @@ def _imported_table(path: Path, report: Imported) -> Table:
 )
 @database_option()
 @click.argument("file", metavar="FILE.csv", type=new_file)
-@click.option("--device", help="Only the profiles of this device.")
+@device_name_option(f"Only the profiles of this device. {NAME_HELP}")
 @click.option("--workload", help="Only the profiles of this workload.")
 @json_option
 def export_command(
@@ -95,11 +104,11 @@ def export_command(
 ) -> None:
     """Write the profiles of a database to a CSV file that `import` reads."""
     from powertrain.dataset import open_store
-    from powertrain.workflow import export_csv
+    from powertrain.workflow import device_in, export_csv
 
     refuse_unwritable(file)
     with open_store(database, create=False) as store:
-        count = export_csv(store, file, device=device, workload=workload)
+        count = export_csv(store, file, device=device_in(store, device), workload=workload)
     if as_json:
         print_json({"file": str(file), "profiles": count})
     else:

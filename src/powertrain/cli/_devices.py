@@ -12,6 +12,7 @@ from powertrain.cli._options import (
     command,
     json_option,
     new_file,
+    rows_option,
     seed_option,
 )
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from powertrain.report import Table
 
 __all__ = ["devices_command", "modes_command"]
-
-ROWS_SHOWN = 50
 
 
 @command(
@@ -161,13 +160,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
     help="How to choose them: spread over the space, or at random.",
 )
 @click.option("--workload", help="Only modes in which this workload can be measured (a replay lacks some).")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of a sample.",
-)
+@rows_option("Rows shown of a sample.")
 @click.option("--csv", "csv_path", type=new_file, help="Write the modes (the sample, else all) to this file.")
 @seed_option
 @json_option

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import METHODS, SAMPLINGS, command, existing_file, names, numbers, whole_numbers
+from powertrain.cli._options import (
+    NAME_HELP,
+    SAMPLINGS,
+    AliasedOption,
+    MethodChoice,
+    command,
+    existing_file,
+    names,
+    numbers,
+    whole_numbers,
+)
 from powertrain.cli._root import Interrupted
 from powertrain.cli._show import json_by_line, print_table, progress_bar, refuse_unwritable, write_text
 
@@ -30,7 +41,7 @@ STDOUT = Path("-")
     ),
 )
 @click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=existing_file)
-@click.option("--device", required=True, help="Device of the targets, as the files name it.")
+@click.option("--device", metavar="NAME", required=True, help=f"Device of the targets. {NAME_HELP}")
 @click.option(
     "--target",
     "targets",
@@ -48,6 +59,7 @@ STDOUT = Path("-")
 @click.option(
     "--reference-device",
     "reference_devices",
+    metavar="NAME",
     multiple=True,
     help="Device of the references; may be repeated. Default: that of the targets.",
 )
@@ -65,7 +77,7 @@ STDOUT = Path("-")
 @click.option(
     "--method",
     "methods",
-    type=click.Choice(METHODS),
+    type=MethodChoice(),
     multiple=True,
     default=("gp",),
     show_default=True,
@@ -80,6 +92,9 @@ STDOUT = Path("-")
 )
 @click.option(
     "--limits",
+    "--limit",
+    "limits",
+    cls=AliasedOption,
     metavar="LOW:HIGH:STEP|auto[:N]",
     help="Score choices under these power limits [W], too; auto: N (30) limits from the 5th percentile of "
     "the true power to its maximum.",
@@ -118,13 +133,21 @@ def evaluate_command(
     not drawn. References are fitted on all that is known of them. Ctrl-C keeps the rows that are done.
     """
     from powertrain.evaluation import EvaluationInterruptedError, evaluate
-    from powertrain.workflow import draw_errors, read_tables
+    from powertrain.workflow import device_name, draw_errors, read_tables
 
     for path in (json_path, plot_path):
         if path is not None and path != STDOUT:
             refuse_unwritable(path)
     plan = _plan(**options)
     tables = read_tables(files, knobs=knobs)
+    known = [device for device, _ in tables]
+    plan = replace(
+        plan,
+        device=device_name(plan.device, known),
+        reference_devices=tuple(
+            device_name(name, known, kind="reference device") for name in plan.reference_devices
+        ),
+    )
     try:
         with progress_bar() as progress:
             evaluation = evaluate(plan, tables, progress=progress)

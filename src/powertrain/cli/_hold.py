@@ -23,7 +23,7 @@ __all__ = ["apply_command", "restore_command"]
     ),
 )
 @click.argument("mode")
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--device", "spec", metavar="SPEC", default="auto", show_default=True, help=DEVICE_HELP)
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 @json_option
 def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: bool) -> None:

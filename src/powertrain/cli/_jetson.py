@@ -26,7 +26,7 @@ QUESTION = "Hold 8 of its modes for a second each, and restore the device after 
     short="See whether a device can be trusted.",
     examples=("selftest", "selftest --device sim:orin-agx --write --report report.md"),
 )
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--device", "spec", metavar="SPEC", default="auto", show_default=True, help=DEVICE_HELP)
 @click.option("--write", is_flag=True, help="Set modes, too, without asking; each is undone at once.")
 @click.option("--report", "report_path", type=new_file, help="Write a page to this file, to be sent to us.")
 @seed_option
@@ -102,7 +102,10 @@ def _tried(spec: str, *, seed: int) -> SelfTest:
 )
 @click.argument("mode_text", metavar="MODE")
 @click.option(
-    "--device", "spec", help="The board, as jetson: its conf is used, and MODE must be one of its modes."
+    "--device",
+    "spec",
+    metavar="SPEC",
+    help="The board, as jetson: its conf is used, and MODE must be one of its modes.",
 )
 @click.option("--conf", "conf_path", type=existing_file, help="A conf of nvpmodel, instead of the board's.")
 @click.option("--name", help="Name of the new mode: upper-case letters, digits and _.")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from powertrain.cli._options import (
+    NAME_HELP,
     command,
     database_option,
+    device_name_option,
     existing_file,
     json_option,
     method_option,
@@ -33,7 +35,7 @@ __all__ = ["fit_command", "transfer_command"]
 )
 @database_option()
 @click.option("--workload", required=True, help="The workload to learn.")
-@click.option("--device", help="Its device; needed where it was profiled on several.")
+@device_name_option(f"Its device; needed where it was profiled on several. {NAME_HELP}")
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as resnet18.ptm.")
 @method_option
 @seed_option
@@ -47,7 +49,7 @@ def fit_command(
 
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
-        profiles = store.table(workload=workload, device=device)
+        profiles = store.table(workload=workload, device=workflow.device_in(store, device))
     started_s = time.perf_counter()
     predictor = workflow.fit(profiles, method=method, seed=seed)
     fit_s = time.perf_counter() - started_s
@@ -62,7 +64,7 @@ def fit_command(
 )
 @database_option()
 @click.option("--workload", required=True, help="The new workload, of which there are a few profiles.")
-@click.option("--device", help="Its device; needed where it was profiled on several.")
+@device_name_option(f"Its device; needed where it was profiled on several. {NAME_HELP}")
 @click.option(
     "--reference",
     "references",
@@ -91,7 +93,7 @@ def transfer_command(
 
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
-        profiles = store.table(workload=workload, device=device)
+        profiles = store.table(workload=workload, device=workflow.device_in(store, device))
     loaded = [load_predictor(path) for path in references]
     started_s = time.perf_counter()
     predictor = workflow.transfer(loaded, profiles, method=method, seed=seed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import click
 from typing_extensions import override
@@ -18,9 +18,14 @@ from powertrain.quantities import QUANTITIES, limited
 __all__ = [
     "DEVICE_HELP",
     "METHODS",
+    "NAME_HELP",
     "SAMPLINGS",
+    "AliasedOption",
+    "MethodChoice",
     "command",
     "database_option",
+    "device_name_option",
+    "device_spec_option",
     "existing_file",
     "json_option",
     "limit_options",
@@ -29,12 +34,14 @@ __all__ = [
     "new_file",
     "numbers",
     "program_arguments",
+    "rows_option",
     "seed_option",
     "whole_numbers",
 ]
 
 # Written out, because the layers that own these names would bring numpy with them; a test compares.
 METHODS = ("gp", "paper", "paper-scratch", "linear")
+ROWS_SHOWN = 20
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
@@ -43,6 +50,7 @@ DEVICE_HELP = (
     "(replay:FILE.csv#NAME where it has several). powertrain devices lists them."
 )
 
+NAME_HELP = "Its name in the profiles, such as 'Jetson TX2', or the SPEC of a simulated board or a replay."
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -119,6 +127,47 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+@final
+class AliasedOption(click.Option):
+    """An option that has several names, of which the first is the one in the help."""
+
+    @override
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        every, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = every
+
+
+def rows_option(text: str) -> Callable[[Decorated], Decorated]:
+    """Add `--limit`, how many rows a table shows."""
+    return click.option(
+        "--limit",
+        "--limits",
+        "limit",
+        cls=AliasedOption,
+        type=click.IntRange(min=1),
+        default=ROWS_SHOWN,
+        show_default=True,
+        help=text,
+    )
+
+
+def device_spec_option(
+    help_text: str = DEVICE_HELP, *, default: str | None = None
+) -> Callable[[Decorated], Decorated]:
+    """Add `--device`, the spec of one to open, as `device_spec`."""
+    return click.option(
+        "--device", "device_spec", metavar="SPEC", default=default, show_default=True, help=help_text
+    )
+
+
+def device_name_option(help_text: str) -> Callable[[Decorated], Decorated]:
+    """Add `--device`, the name by which profiles know one, as `device`."""
+    return click.option("--device", metavar="NAME", help=help_text)
+
+
 def json_option(function: Decorated) -> Decorated:
     """Add `--json`, a flag."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(function)
@@ -144,11 +193,32 @@ def seed_option(function: Decorated) -> Decorated:
     )(function)
 
 
+# Generic from click 8.2 on.
+BaseChoice = click.Choice[str] if TYPE_CHECKING else click.Choice
+
+
+@final
+class MethodChoice(BaseChoice):
+    """One of the predictors: of PowerTrain, which are listed, or of an installed package."""
+
+    def __init__(self) -> None:
+        super().__init__(METHODS)
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in METHODS:
+            from powertrain.models import PREDICTORS
+
+            if value in PREDICTORS:
+                return value
+        return super().convert(value, param, ctx)
+
+
 def method_option(function: Decorated) -> Decorated:
     """Add `--method`, one of the predictors."""
     return click.option(
         "--method",
-        type=click.Choice(METHODS),
+        type=MethodChoice(),
         default="gp",
         show_default=True,
         help="How to predict: gp (Gaussian process), paper (the published network), paper-scratch (that "

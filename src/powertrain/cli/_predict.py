@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, names, new_file
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    command,
+    device_spec_option,
+    existing_file,
+    json_option,
+    names,
+    new_file,
+    rows_option,
+)
 from powertrain.cli._root import Failure
 from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
 from powertrain.quantities import QUANTITIES
@@ -19,14 +28,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from powertrain.devices import AbstractDevice
     from powertrain.models import AbstractPredictor
     from powertrain.records import Interval, ModeTable, Prediction
     from powertrain.report import Table
     from powertrain.workflow import PredictedMode
 
 __all__ = ["front_command", "modes_for", "predict_command", "ranged"]
-
-ROWS_SHOWN = 20
 
 
 @command(
@@ -38,20 +46,14 @@ ROWS_SHOWN = 20
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Predict all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Predict all modes of this device. {DEVICE_HELP}")
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Predict the modes of a CSV file of knob columns."
 )
 @click.option(
     "--sort", type=click.Choice(tuple(QUANTITIES)), default=None, help="Sort by this, the least first."
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of the table.",
-)
+@rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=new_file, help="Write all predictions to this file.")
 @json_option
 def predict_command(
@@ -94,7 +96,7 @@ def predict_command(
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Take all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Take all modes of this device. {DEVICE_HELP}")
 @click.option(
     "--modes", "modes_path", type=existing_file, help="Take the modes of a CSV file of knob columns."
 )
@@ -106,13 +108,7 @@ def predict_command(
     show_default=True,
     help=f"What is traded: two or more of {', '.join(QUANTITIES)}; the front is sorted by the first.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of the table.",
-)
+@rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=new_file, help="Write the front to this file.")
 @click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
 @json_option
@@ -166,8 +162,14 @@ def _as_json(row: PredictedMode) -> dict[str, object]:
     return {"mode": row.mode, **row.values}
 
 
-def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path: Path | None) -> ModeTable:
-    """Return the modes to predict: of a device, or from a file."""
+def modes_for(
+    predictor: AbstractPredictor,
+    device_spec: str | None,
+    modes_path: Path | None,
+    *,
+    of_device: Callable[[AbstractDevice, AbstractPredictor], ModeTable] | None = None,
+) -> ModeTable:
+    """Return the modes to predict: of a device (all of them, or what `of_device` returns), or from a file."""
     from powertrain.workflow import modes_of_device, open_device, read_modes
 
     if (device_spec is None) == (modes_path is None):
@@ -175,7 +177,7 @@ def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path:
     if modes_path is not None:
         return read_modes(modes_path, knobs=predictor.knobs)
     assert device_spec is not None
-    return modes_of_device(open_device(device_spec), predictor)
+    return (of_device or modes_of_device)(open_device(device_spec), predictor)
 
 
 def ranged(interval: Interval) -> str:

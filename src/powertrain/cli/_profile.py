@@ -51,7 +51,7 @@ GRID = "grid"
 )
 @click.argument("workloads", metavar="WORKLOAD...", nargs=-1)
 @click.option("-m", "module", metavar="MODULE", help="Train a module of a package, as python -m does.")
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--device", "spec", metavar="SPEC", default="auto", show_default=True, help=DEVICE_HELP)
 @database_option(made=True)
 @click.option(
     "--modes",

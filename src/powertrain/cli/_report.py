@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, database_option, json_option, new_file
+from powertrain.cli._options import (
+    NAME_HELP,
+    command,
+    database_option,
+    device_name_option,
+    json_option,
+    new_file,
+)
 from powertrain.cli._show import (
     make_folder,
     print_json,
@@ -30,17 +37,17 @@ __all__ = ["demo_command", "report_command"]
 )
 @database_option()
 @click.option("--out", type=new_file, required=True, help="The page to write; it needs nothing but itself.")
-@click.option("--device", help="Only this device.")
+@device_name_option(f"Only this device. {NAME_HELP}")
 @click.option("--workload", help="Only this workload.")
 @json_option
 def report_command(database: str, out: Path, device: str | None, workload: str | None, as_json: bool) -> None:
     """Write an HTML page of what a database holds: counts, ranges, fronts."""
     from powertrain.dataset import open_store
-    from powertrain.workflow import store_html, summarise_store
+    from powertrain.workflow import device_in, store_html, summarise_store
 
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
-        summary = summarise_store(store, device=device, workload=workload)
+        summary = summarise_store(store, device=device_in(store, device), workload=workload)
     write_text(out, store_html(summary))
     if as_json:
         counts = [{"device": t.device, "workload": t.workload, "modes": len(t)} for t in summary.tables]

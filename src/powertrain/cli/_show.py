@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
@@ -15,6 +15,7 @@ import click
 
 from powertrain.cli._root import Failure, WrongUse
 from powertrain.files import why_unwritten, write_file
+from powertrain.progress import Progress
 
 if TYPE_CHECKING:
     from powertrain.report import Table
@@ -30,6 +31,7 @@ __all__ = [
     "write_text",
 ]
 
+FOR_EVER_S = 1e9
 PIPED_COLUMNS = 200
 """Width of tables that go to a file or another program, which have no screen to fit."""
 
@@ -81,7 +83,7 @@ def print_table(table: Table) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(*, every_s: float | None = None) -> Generator[Callable[[int, int, str], None] | None]:
+def progress_bar(*, every_s: float | None = None) -> Generator[Progress | None]:
     """Give a function that moves a bar on stderr: done, total, what comes next.
 
     Without a terminal it writes a line every `every_s` seconds [s], or there is none.
@@ -89,11 +91,11 @@ def progress_bar(*, every_s: float | None = None) -> Generator[Callable[[int, in
     if not sys.stderr.isatty():
         yield None if every_s is None else _Lines(every_s).move
         return
+    from rich import progress as rich_progress
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
@@ -108,7 +110,10 @@ def progress_bar(*, every_s: float | None = None) -> Generator[Callable[[int, in
         TextColumn("{task.description}", markup=False),
     )
     # Modes take seconds to minutes each, so the speed is that of the whole run so far.
-    with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=1e9) as bar:
+    console = Console(stderr=True)
+    with rich_progress.Progress(
+        *columns, console=console, transient=True, speed_estimate_period=FOR_EVER_S
+    ) as bar:
         task = bar.add_task("")
 
         def move(done: int, total: int, what: str) -> None:

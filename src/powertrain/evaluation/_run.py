@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
@@ -26,14 +26,12 @@ from powertrain.evaluation._summary import Summary, summarise
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.plain import to_plain
 from powertrain.planning import plan_modes
+from powertrain.progress import Progress as Progress
 from powertrain.quantities import POWER, TIME
 from powertrain.records import Prediction, ProfileTable
 from powertrain.space import ModeSpace
 
 __all__ = ["Evaluation", "EvaluationInterruptedError", "Progress", "evaluate"]
-
-Progress = Callable[[int, int, str], None]
-"""Called before each step with how many are done, how many there are, and what comes next."""
 
 
 @final

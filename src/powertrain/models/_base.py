@@ -10,7 +10,8 @@ from typing import ClassVar, final
 from typing_extensions import Self
 
 from powertrain.errors import CheckpointError
-from powertrain.models._checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from powertrain.models._checkpoint import Checkpoint, restoring
+from powertrain.models._container import read_checkpoint, write_checkpoint
 from powertrain.quantities import Quantity, by_column
 from powertrain.records import ModeTable, Prediction, ProfileTable
 
@@ -84,7 +85,11 @@ class AbstractPredictor(ABC):
     @classmethod
     @abstractmethod
     def _restore(cls, checkpoint: Checkpoint) -> Self:
-        """Rebuild a predictor from what `_state` returned."""
+        """Rebuild a predictor from what `_state` returned, or from what damage has made of it.
+
+        Whatever is raised becomes a `CheckpointError`. What would only do harm later must be refused here:
+        numbers that are not finite, shapes that do not fit, sizes that take more memory than the file.
+        """
 
     @final
     def save(self, path: Path | str) -> None:
@@ -94,5 +99,11 @@ class AbstractPredictor(ABC):
     @final
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read a predictor that `save` of the same class wrote."""
-        return cls._restore(read_checkpoint(Path(path), method=cls.method))
+        """Read a predictor that `save` of the same class wrote.
+
+        Raises:
+            CheckpointError: The file is anything but a complete predictor of this method.
+        """
+        checkpoint = read_checkpoint(Path(path), method=cls.method)
+        with restoring(checkpoint):
+            return cls._restore(checkpoint)

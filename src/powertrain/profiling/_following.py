@@ -19,7 +19,7 @@ class Orders:
     """What the process that measures asks of the others."""
 
     cpus: tuple[int, ...] | None = None
-    """The processors that the training is to run on; None: as it is."""
+    """The processors that the training is to run on; None: those that it had before."""
     ends_at: int | None = None
     """The report at which the training ends; None: it goes on."""
 
@@ -33,14 +33,14 @@ class FollowingSession(Session):
         orders: Callable[[], Orders],
         *,
         evaluates: Callable[[], bool],
-        run_on: Callable[[tuple[int, ...]], None],
+        run_on: Callable[[tuple[int, ...] | None], None],
     ) -> None:
         """Take what returns the present orders.
 
         Args:
             orders: Looked at with each report.
             evaluates: Tells whether gradients are switched off now.
-            run_on: Takes the training to some processors.
+            run_on: Takes the training to some processors; None: to those that it had before.
         """
         super().__init__(evaluates)
         self._orders, self._run_on = orders, run_on
@@ -52,7 +52,7 @@ class FollowingSession(Session):
 
     @override
     def close(self) -> None:
-        pass  # it holds nothing
+        self._take_to(None)
 
     @override
     def _start(self) -> None:
@@ -64,8 +64,11 @@ class FollowingSession(Session):
 
     def _obey(self) -> None:
         orders = self._orders()
-        if orders.cpus is not None and orders.cpus != self._cpus:
-            self._cpus = orders.cpus
-            self._run_on(orders.cpus)
+        self._take_to(orders.cpus)
         if orders.ends_at is not None and self.reports >= orders.ends_at:
             raise AllMeasured(0)
+
+    def _take_to(self, cpus: tuple[int, ...] | None) -> None:
+        if cpus != self._cpus:
+            self._cpus = cpus
+            self._run_on(cpus)

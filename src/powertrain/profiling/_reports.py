@@ -51,7 +51,9 @@ class Loop:
     evaluates: Callable[[], bool] = _never
     """Tells whether gradients are switched off now, as they are in an evaluation."""
     set_threads: Callable[[int], None] = _no_threads
-    """Told the number of cores of each mode that has `cpu_cores`."""
+    """Told the number of cores of each mode that has `cpu_cores`, unless the device is simulated."""
+    restore_threads: Callable[[], None] = _nothing
+    """Lets the training compute with as many threads as before, when nothing is measured any more."""
     description: Callable[[], Mapping[str, str]] = _no_description
     """Returns what profiles say of the training."""
     real: bool = False

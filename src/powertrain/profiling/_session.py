@@ -62,7 +62,8 @@ class ProfilingSession(Session):
             )
 
         def prepare(mode: PowerMode) -> Subject:
-            if "cpu_cores" in mode:
+            # A real program is not to compute with as many threads as a board has that is none.
+            if "cpu_cores" in mode and not device.simulated:
                 loop.set_threads(int(mode["cpu_cores"]))
             return Subject(workload=loop.workload, description=loop.description())
 
@@ -80,6 +81,7 @@ class ProfilingSession(Session):
     def close(self) -> None:
         self._finished, self._ends_at = True, None
         self._run.close()
+        self._loop.restore_threads()
 
     @override
     def _start(self) -> None:
@@ -116,6 +118,7 @@ class ProfilingSession(Session):
                 profile = self._run.send(None)
         except StopIteration:
             self._finished = True
+            self._loop.restore_threads()
             if self._loop.stop:
                 self._ends_at = self._loop.ends_at(self.reports, self._every)
         self._pace.mark()

@@ -15,7 +15,7 @@ from powertrain.quantities import Quantity
 from powertrain.records._choice import Interval
 from powertrain.records._modes import FloatArray, row_index
 
-__all__ = ["Z90", "Estimate", "Prediction", "check_risk", "quantile"]
+__all__ = ["CENTRAL_90", "Z90", "Estimate", "Prediction", "check_risk", "quantile"]
 
 CENTRAL_90 = (0.05, 0.95)
 """The ends of a central 90 % interval, as probabilities."""

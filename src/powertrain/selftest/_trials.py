@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from powertrain.devices import AbstractDevice, AbstractLiveDevice, PowerReading, live
 from powertrain.errors import DeviceBusyError, DevicePermissionError, PowerTrainError
+from powertrain.progress import Progress
 from powertrain.records import ModeTable, PowerMode
 from powertrain.selftest._look import PERIOD_S, Check, SelfTest, Trial, differing
 
@@ -45,7 +46,7 @@ def try_device(
     found: SelfTest,
     *,
     seed: int = 0,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> SelfTest:
     """Hold some modes for a moment each, under a small load, and restore the device after each.
 

@@ -15,13 +15,12 @@ from typing import Any, final
 
 from powertrain.errors import DataError
 from powertrain.files import write_file
+from powertrain.progress import Progress as Progress
 from powertrain.study._case import REFERENCE_METHODS, Rows, reference_path, run_case
 from powertrain.study._plan import Case, Settings, cases, reference_cases
 
 __all__ = ["Progress", "StudyResult", "run_study"]
 
-Progress = Callable[[int, int, str], None]
-"""Told about every case: cases done, cases in all, what was done last."""
 
 SETTINGS_FILE, CASES_FILE = "settings.json", "cases.jsonl"
 TABLES = ("errors", "choices", "costs")

@@ -18,7 +18,7 @@ from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameErro
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
 from powertrain.planning import Sampling, plan_modes, plan_space
-from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTable
+from powertrain.records import Choice, Limits, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 
 __all__ = [
@@ -26,11 +26,14 @@ __all__ = [
     "Imported",
     "add_new",
     "choose",
+    "device_in",
+    "device_name",
     "export_csv",
     "fit",
     "front",
     "import_csv",
     "modes_of_device",
+    "modes_to_choose_from",
     "open_device",
     "plan",
     "read_tables",
@@ -39,6 +42,10 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+NO_HARDWARE = ("sim:", "emulated:", "replay:")
+"""How the specs of devices begin that can be opened anywhere."""
+HARDWARE = ("auto", "cpu", "nvml", "jetson")
+
 
 def open_device(spec: str, *, probe: bool = True) -> AbstractDevice:
     """Open a device by its spec, such as `"sim:orin-agx"` or `"replay:FILE.csv"`.
@@ -46,6 +53,38 @@ def open_device(spec: str, *, probe: bool = True) -> AbstractDevice:
     Without `probe` nothing of a Jetson is tried, so that its memory clock may be missing.
     """
     return opening.open_device(spec, read_tables=lambda path: _read(path).tables().values(), probe=probe)
+
+
+def device_name(text: str, known: Iterable[str], *, kind: str = "device") -> str:
+    """Return the one of the `known` names of devices that a person means by a name or a spec.
+
+    The spec of a device that is no hardware (a simulated or emulated board, a replay) stands for its name.
+
+    Raises:
+        UnknownNameError: It is none of them; the message lists the nearest.
+    """
+    names = set(known)
+    if text in names:
+        return text
+    if text.startswith(NO_HARDWARE):
+        found = open_device(text).name
+        if found in names:
+            return found
+        raise UnknownNameError(f"{text} is {found!r}, and no profiles are of it: {_listed(names)}")
+    if text.partition("?")[0].partition(":")[0] in HARDWARE:
+        raise UnknownNameError(
+            f"{text!r} is the spec of a device, and its name was asked, as profiles have it: {_listed(names)}"
+        )
+    raise UnknownNameError.of(kind, text, names)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return f"there are {', '.join(map(repr, sorted(names))) or 'none'}"
+
+
+def device_in(store: AbstractStore, text: str | None) -> str | None:
+    """Return the name that a store has for a device given by name or spec; None for None."""
+    return None if text is None else device_name(text, (device for device, _ in store.counts()))
 
 
 def plan(
@@ -84,6 +123,43 @@ def modes_of_device(device: AbstractDevice, predictor: AbstractPredictor) -> Mod
             f"made with {', '.join(predictor.knobs)}; give the modes to choose from in a file"
         )
     return device.modes()
+
+
+def modes_to_choose_from(
+    device: AbstractDevice,
+    predictor: AbstractPredictor,
+    *,
+    objective: Objective = "time",
+    limits: Limits | None = None,
+    risk: float = 0.05,
+) -> ModeTable:
+    """Return the modes of a device among which to look for the best one: all, unless it has too many.
+
+    Of a space that is too large to list, `powertrain.optimisation.search_modes` returns those that it looked
+    at, and a remark says so.
+
+    Raises:
+        MissingKnobError: As for `modes_of_device`.
+    """
+    try:
+        return modes_of_device(device, predictor)
+    except LargeSpaceError:
+        found = optimisation.search_modes(
+            predictor.predict,
+            device.space,
+            objective=objective,
+            limits=limits,
+            risk=risk,
+            exist=device.exist,
+        )
+        logger.warning(
+            "%s has %s modes, too many to predict them all: %s were looked at, drawn at random and around "
+            "the best",
+            device.name,
+            f"{device.count():,}",
+            f"{len(found):,}",
+        )
+        return found
 
 
 def fit(

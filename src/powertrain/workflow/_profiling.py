@@ -27,7 +27,15 @@ from powertrain.profiling import (
 )
 from powertrain.records import ModeTable, Profile
 from powertrain.workflow._ranks import OrdersFile, rank_here
-from powertrain.workloads import Job, OwnJob, evaluates, job_name, set_threads, synchronise, torch_description
+from powertrain.workloads import (
+    Job,
+    OwnJob,
+    TorchThreads,
+    evaluates,
+    job_name,
+    synchronise,
+    torch_description,
+)
 
 __all__ = ["Profiled", "Record", "following", "measuring", "open_session", "profile", "workload"]
 
@@ -203,37 +211,47 @@ def open_session(
     rank = rank_here()
     if rank.follows:
         return following()
+    threads = TorchThreads()
     loop = Loop(
         workload=record.workload,
         synchronise=synchronise,
         evaluates=evaluates,
-        set_threads=set_threads,
+        set_threads=threads.set,
+        restore_threads=threads.restore,
         description=torch_description,
         real=real,
         stop=stop,
     )
     if rank.leads:
-        loop = _leading(loop)
+        loop = _leading(loop, threads)
     return ProfilingSession(live(device), loop, record.source, keep=record.keep, options=options)
 
 
 def following() -> FollowingSession:
     """Return what a process reports to that trains together with the one that measures."""
+    threads, before = TorchThreads(), sorted(os.sched_getaffinity(0))
 
-    def take_to(cpus: tuple[int, ...]) -> None:
-        run_on(cpus)
-        set_threads(len(cpus))
+    def take_to(cpus: tuple[int, ...] | None) -> None:
+        run_on(before if cpus is None else cpus)
+        if cpus is None:
+            threads.restore()
+        else:
+            threads.set(len(cpus))
 
     return FollowingSession(OrdersFile().read, evaluates=evaluates, run_on=take_to)
 
 
-def _leading(loop: Loop) -> Loop:
+def _leading(loop: Loop, threads: TorchThreads) -> Loop:
     """Return a loop of which the other processes of the training are told what to do."""
     orders = OrdersFile()
 
     def set_cores(cores: int) -> None:
-        set_threads(cores)
+        threads.set(cores)
         orders.give(cpus=sorted(os.sched_getaffinity(0)))
+
+    def restore() -> None:
+        threads.restore()
+        orders.give(cpus=None)
 
     def ends_at(reports: int, every: int) -> int:
         # Processes wait for each other once in every step of the optimiser. So nobody is a whole step ahead,
@@ -243,4 +261,4 @@ def _leading(loop: Loop) -> Loop:
         return at
 
     orders.give()
-    return replace(loop, set_threads=set_cores, ends_at=ends_at)
+    return replace(loop, set_threads=set_cores, restore_threads=restore, ends_at=ends_at)

@@ -10,12 +10,13 @@ import numpy as np
 
 from powertrain.errors import DataError, TooFewProfilesError
 from powertrain.models._base import AbstractPredictor
-from powertrain.models._checkpoint import Checkpoint
+from powertrain.models._checkpoint import Checkpoint, shortened
 from powertrain.models._threads import one_thread
 from powertrain.models.gp._coordinates import Coordinates
-from powertrain.models.gp._file import Arrays, quantity_restored, quantity_state
+from powertrain.models.gp._file import Arrays, coordinates_restored, quantity_restored, quantity_state
 from powertrain.models.gp._quantity import Learner, Quantity
 from powertrain.models.gp._references import check_knobs
+from powertrain.quantities import find, measured
 from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, ProfileTable
 
 __all__ = ["GaussianProcessPredictor"]
@@ -114,7 +115,8 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`; a quantity that was never measured is NaN."""
-        with one_thread():
+        # Far outside what was profiled a power law may overflow; what is said there is a guess anyway.
+        with one_thread(), np.errstate(over="ignore"):
             return self._predict(modes)
 
     def _predict(self, modes: ModeTable) -> Prediction:
@@ -158,20 +160,18 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     @classmethod
     def _restore(cls, checkpoint: Checkpoint) -> GaussianProcessPredictor:
-        device: str = checkpoint.value("device")
-        coordinates = Coordinates.from_header(checkpoint.value("coordinates"))
-        headers: dict[str, dict[str, Any]] = checkpoint.value("quantities")
+        device, workload = checkpoint.text("device"), checkpoint.text("workload")
+        coordinates = coordinates_restored(checkpoint.section("coordinates"))
+        headers = checkpoint.section("quantities")
+        if not headers.header or not set(headers.header) <= {q.name for q in measured()}:
+            raise checkpoint.unfit(f"it predicts {shortened(list(headers.header))}")
         found: dict[str, Quantity] = {}
-        # The time comes first: a power that lends its own process needs it.
+        # What others depend on comes first: a power that lends its own process needs the time.
         # One thread, as when it was fitted: the last bits of a factor depend on how the work is shared out.
         with one_thread():
-            for name in sorted(headers, reverse=True):
+            for name in sorted(headers.header, key=lambda name: find(name).after != ""):
+                quantity = find(name)
                 found[name] = quantity_restored(
-                    headers[name], name, checkpoint, coordinates, device, time=found.get("time")
+                    headers.section(name), name, quantity, coordinates, device, time=found.get(quantity.after)
                 )
-        return cls(
-            device=device,
-            workload=checkpoint.value("workload"),
-            coordinates=coordinates,
-            quantities=found,
-        )
+        return cls(device=device, workload=workload, coordinates=coordinates, quantities=found)

@@ -27,6 +27,8 @@ from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
 
 __all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity"]
 
+LOG_RANGE = 200.0
+"""How far from 0 a predicted logarithm may go: far beyond any clock's reach, within what a float holds."""
 TINY = 1e-12
 """Below this an error bar is rounding."""
 MIN_PROFILES = 3
@@ -135,7 +137,12 @@ class Quantity:
         target, sd = self.predict(modes, *before)
         quantity, noise_sd = self.layout.measured, np.full(len(modes), self.regression.noise_sd)
         if quantity.is_log:
-            return Estimate(quantity=quantity, value=np.exp(target), sd=sd, noise_sd=noise_sd)
+            return Estimate(
+                quantity=quantity,
+                value=np.exp(np.clip(target, -LOG_RANGE, LOG_RANGE)),
+                sd=sd,
+                noise_sd=noise_sd,
+            )
         scale = self.layout.scale
         return Estimate(quantity=quantity, value=scale * target, sd=scale * sd, noise_sd=scale * noise_sd)
 

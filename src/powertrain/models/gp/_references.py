@@ -252,9 +252,7 @@ def _interpolate(axes: Sequence[FloatArray], nodes: FloatArray, at: FloatArray) 
     strides = np.cumprod([1, *[len(a) for a in axes[:0:-1]]])[::-1]
     base = sum(p * s for p, s in zip(lower, strides, strict=True))
     out = np.zeros((len(at), nodes.shape[1]))
-    for corner in product((0, 1), repeat=len(axes)):
-        if any(c and len(a) == 1 for c, a in zip(corner, axes, strict=True)):
-            continue
+    for corner in product(*((0,) if len(axis) == 1 else (0, 1) for axis in axes)):
         weight = np.ones(len(at))
         for c, f in zip(corner, fraction, strict=True):
             weight *= f if c else 1.0 - f

@@ -6,7 +6,13 @@ import errno
 from collections.abc import Callable, Mapping
 from typing import final
 
-from powertrain.units import microwatts_from_watts, millicelsius_from_celsius
+from powertrain.units import (
+    microohms_from_milliohms,
+    microwatts_from_watts,
+    millicelsius_from_celsius,
+    millivolts_from_microvolts,
+    milliwatts_from_microwatts,
+)
 from powertrain.virtual.emulated._dynamics import Dynamics
 from powertrain.virtual.emulated._nodes import Node, number_of, refuse
 from powertrain.virtual.emulated._records import Channel, EmulatedBoard, Faults
@@ -102,11 +108,12 @@ class Sensors:
             files[f"in{n}_input"] = self._sensor(channel, lambda c=channel: str(_bus_mv(c)))
             files[f"curr{n}_input"] = self._sensor(channel, lambda c=channel: str(self._current_ma(c)))
             files[f"in{n + 3}_input"] = self._sensor(
-                channel, lambda c=channel: str(round(self._current_ma(c) * c.shunt_mohm / 1e3))
+                channel,
+                lambda c=channel: str(round(millivolts_from_microvolts(self._current_ma(c) * c.shunt_mohm))),
             )
             files[f"curr{n}_max"] = _setting("32760")
             files[f"curr{n}_crit"] = _setting("32760")
-            files[f"shunt{n}_resistor"] = Node.text(str(round(channel.shunt_mohm * 1e3)))
+            files[f"shunt{n}_resistor"] = Node.text(str(round(microohms_from_milliohms(channel.shunt_mohm))))
         return {f"{base}/{name}": node for name, node in files.items()}
 
     def _ina238(self, chip: str, channel: Channel) -> dict[str, Node]:
@@ -133,7 +140,8 @@ class Sensors:
             files[f"in_voltage{k}_input"] = self._sensor(channel, lambda c=channel: str(_bus_mv(c)))
             files[f"in_current{k}_input"] = self._sensor(channel, lambda c=channel: str(self._current_ma(c)))
             files[f"in_power{k}_input"] = self._sensor(
-                channel, lambda c=channel: str(round(_bus_mv(c) * self._current_ma(c) / 1e3))
+                channel,
+                lambda c=channel: str(round(milliwatts_from_microwatts(_bus_mv(c) * self._current_ma(c)))),
             )
             files[f"crit_current_limit_{k}"] = _setting("32760")
         return {f"{base}/{name}": node for name, node in files.items()}

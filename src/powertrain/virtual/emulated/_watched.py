@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import final
 
 from powertrain.files import write_file
+from powertrain.units import s_from_ns
 
 __all__ = ["Watched", "show"]
 
@@ -97,7 +98,7 @@ class Watched:
 
     def _is_recent(self, at_ns: int) -> bool:
         if self._recent_ns != at_ns:
-            self._recent_ns, self._recent_until_s = at_ns, self._now_s + RECENT_NS / 1e9
+            self._recent_ns, self._recent_until_s = at_ns, self._now_s + s_from_ns(RECENT_NS)
         return self._now_s <= self._recent_until_s
 
     def _is_being_written(self) -> bool:
@@ -116,7 +117,7 @@ class Watched:
         os.fchmod(self._descriptor, self._mode)
         stat = os.fstat(self._descriptor)
         self._stamp = stat.st_mtime_ns, stat.st_size
-        self._recent_ns, self._recent_until_s = stat.st_mtime_ns, self._now_s + RECENT_NS / 1e9
+        self._recent_ns, self._recent_until_s = stat.st_mtime_ns, self._now_s + s_from_ns(RECENT_NS)
         new.replace(self._path)
         self._empty_since_s = None
 
