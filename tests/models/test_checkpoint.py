@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from powertrain.errors import CheckpointError
-from powertrain.models import predictor_class
-from powertrain.models._checkpoint import Checkpoint, restoring
+from powertrain.models import Checkpoint, predictor_class
+from powertrain.models._checkpoint import restoring
 from powertrain.models._container import (
     LARGEST_BYTES,
     LARGEST_HEADER_BYTES,

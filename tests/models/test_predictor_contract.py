@@ -9,8 +9,7 @@ import pytest
 from tests.plugins import install
 
 from powertrain.errors import CheckpointError, PowerTrainError, UnknownNameError
-from powertrain.models import METHODS, AbstractPredictor, load_predictor, predictor_class
-from powertrain.models._checkpoint import Checkpoint
+from powertrain.models import METHODS, AbstractPredictor, Checkpoint, load_predictor, predictor_class
 from powertrain.models._container import write_checkpoint
 from powertrain.testing import PredictorSuite, example_table
 

@@ -9,8 +9,7 @@ import pytest
 from tests.models.surfaces import SPACE, mape, work
 
 from powertrain.errors import CheckpointError, DataError, TooFewProfilesError
-from powertrain.models import load_predictor, predictor_class
-from powertrain.models._checkpoint import Checkpoint
+from powertrain.models import Checkpoint, load_predictor, predictor_class
 from powertrain.models._container import read_checkpoint, write_checkpoint
 from powertrain.models.paper import PaperPredictor, PaperScratchPredictor
 from powertrain.models.paper._mlp import Networks, Recipe, train
