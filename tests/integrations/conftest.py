@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -81,8 +80,9 @@ def board() -> Generator[AbstractLiveDevice]:
 def measuring(board: AbstractLiveDevice) -> Callable[..., AbstractContextManager[list[Profile]]]:
     """What measures a few modes, each within five steps of an optimiser and one to warm up."""
 
-    def measuring(modes: int = 3, **options: Any) -> AbstractContextManager[list[Profile]]:
-        table = board.space.table(range(0, 30 * modes, 30))
-        return pt.measuring(board, "mine", table, pt.open_store(), procedure=QUICK, order="given", **options)
+    def measuring(modes: int = 3, device: str | None = None) -> AbstractContextManager[list[Profile]]:
+        chosen = board if device is None else live(open_device(device))
+        table = board.space.table(range(0, 30 * modes, 30)) if device is None else chosen.modes()
+        return pt.measuring(chosen, "mine", table, pt.open_store(), procedure=QUICK, order="given")
 
     return measuring

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from tests.integrations import training  # noqa: E402
 from torch import nn  # noqa: E402
 
+import powertrain as pt  # noqa: E402
 from powertrain.integrations.lightning import PowerTrainCallback  # noqa: E402
 
 STEP_S = 0.002
@@ -51,7 +52,7 @@ def slow_compiler():
     return compile_slowly
 
 
-def fit(*callbacks, module=None, validates=False, n=320, **options):
+def fit(*callbacks, module=None, validates=False, n=320, wrap=lambda batches: batches, **options):
     training.seed_everything()
     module = module or Module()
     trainer = lightning.Trainer(
@@ -60,7 +61,7 @@ def fit(*callbacks, module=None, validates=False, n=320, **options):
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, training.loader(n), training.loader(10) if validates else None)
+    trainer.fit(module, wrap(training.loader(n)), training.loader(10) if validates else None)
     return training.trained(module.losses, module.model.parameters())
 
 
@@ -74,6 +75,21 @@ def test_a_training_is_the_same_to_the_last_bit_whether_it_is_measured_or_not(me
     for profile in found:
         assert 2 <= profile.time_ms < 20
         assert profile.power_w > 0
+
+
+@pytest.mark.parametrize("device", ["cpu?cpu_cores=1", "emulated:orin-nano@jp6?gpu_mhz=306,612"])
+def test_it_is_the_same_on_other_devices_as_well(measuring, device):
+    plain = fit(max_epochs=4)
+    with measuring(device=device) as found:
+        fit(PowerTrainCallback(), max_epochs=4).assert_same_as(plain)
+    assert found
+
+
+def test_a_measured_loader_beside_the_callback_counts_once(measuring):
+    with measuring() as found:
+        fit(PowerTrainCallback(), wrap=pt.measured)
+    assert len(found) == 3
+    assert all(profile.time_ms >= 1e3 * STEP_S for profile in found)
 
 
 @pytest.mark.parametrize("options", [{"val_check_interval": 4}, {}])
