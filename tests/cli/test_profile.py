@@ -65,7 +65,7 @@ def test_modes_come_from_a_file_too(done, db, tmp_path):
     [
         (("lstmm", *NANO), 1, "did you mean 'lstm'"),
         (("lstm", "--device", "sim:orin-nanos"), 1, "did you mean"),
-        (("lstm", *NANO, "--modes", "2000"), 1, "there are 1800"),
+        (("lstm", *NANO, "--modes", "2000"), 1, "there are 1,800"),
     ],
 )
 def test_what_the_device_lacks_is_one_line(run, db, arguments, code, remark):
@@ -73,6 +73,23 @@ def test_what_the_device_lacks_is_one_line(run, db, arguments, code, remark):
 
     assert ran.code == code
     assert remark in ran.error_line
+
+
+def test_a_device_with_fewer_modes_than_usual_is_measured_in_all_and_that_is_said(done, db):
+    small = "emulated:orin-nano@jp6?cpu_cores=1,2,3&cpu_mhz=115.2,1510.4&gpu_mhz=306&mem_mhz=2133"
+    ran = done("profile", "lstm", "--device", small, "--db", db)
+
+    assert ran.err == "measuring all 6 modes that Jetson Orin Nano 8GB (simulated) has\n"
+    assert ran.out.startswith("6 modes of lstm")
+
+
+@pytest.mark.parametrize("workload", ["nothere.py", "nothere.py:make"])
+def test_a_missing_script_is_told_before_the_number_of_modes_is_judged(run, db, workload):
+    ran = run("profile", workload, "--device", "cpu", "--db", db, "--modes", 100_000)
+
+    assert ran.code == 1
+    assert "there is no file nothere.py" in ran.error_line
+    assert not db.exists()
 
 
 def test_a_replay_has_nothing_to_measure(run, db, grid_csv):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from powertrain.cli._options import command, database_option, existing_file, json_option, names, new_file
-from powertrain.cli._show import print_json, print_table, refuse_unwritable
+from powertrain.cli._printing import print_json, print_table, refuse_unwritable
 
 if TYPE_CHECKING:
     from powertrain.report import Table

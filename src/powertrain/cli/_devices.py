@@ -14,7 +14,7 @@ from powertrain.cli._options import (
     new_file,
     seed_option,
 )
-from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
+from powertrain.cli._printing import print_json, print_table, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
     from powertrain.devices import AbstractDevice, Reason

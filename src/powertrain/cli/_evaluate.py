@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from powertrain.cli._options import METHODS, SAMPLINGS, command, existing_file, names, numbers, whole_numbers
+from powertrain.cli._printing import json_by_line, print_table, progress_bar, refuse_unwritable, write_text
 from powertrain.cli._root import Interrupted
-from powertrain.cli._show import json_by_line, print_table, progress_bar, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
     from powertrain.evaluation import Evaluation, EvaluationPlan, LimitSweep, Spread

@@ -8,8 +8,8 @@ import sys
 import click
 
 from powertrain.cli._options import DEVICE_HELP, command, json_option
+from powertrain.cli._printing import print_json
 from powertrain.cli._root import Failure, WrongUse
-from powertrain.cli._show import print_json
 
 __all__ = ["apply_command", "restore_command"]
 

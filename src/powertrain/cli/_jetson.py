@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, new_file, seed_option
+from powertrain.cli._printing import print_json, print_table, progress_bar, refuse_unwritable, write_text
 from powertrain.cli._root import Failure
-from powertrain.cli._show import print_json, print_table, progress_bar, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
     from powertrain.selftest import SelfTest

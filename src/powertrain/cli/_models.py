@@ -17,7 +17,7 @@ from powertrain.cli._options import (
     new_file,
     seed_option,
 )
-from powertrain.cli._show import print_json, refuse_unwritable
+from powertrain.cli._printing import print_json, refuse_unwritable
 
 if TYPE_CHECKING:
     from powertrain.models import AbstractPredictor

@@ -29,6 +29,8 @@ __all__ = [
     "new_file",
     "numbers",
     "seed_option",
+    "text_input",
+    "text_output",
     "whole_numbers",
 ]
 
@@ -61,8 +63,25 @@ class _StoreLocation(click.Path):
         return value
 
 
+@final
+class _BinaryFile(click.Path):
+    """A file to write that is no text, so that standard output will not do."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "-":
+            self.fail("'-' will not do, because what is written is no text: name a file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
-new_file = click.Path(dir_okay=False, path_type=Path)
+"""A file to read that may not be standard input, such as a predictor."""
+new_file = _BinaryFile(dir_okay=False, path_type=Path)
+"""A file to write that is no text: a predictor, a drawing."""
+text_input = click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True)
+"""A text to read; `-` is standard input, read by `content_of`."""
+text_output = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+"""A text to write; `-` is standard output, written by `write_text`."""
 
 
 def command(
@@ -100,7 +119,9 @@ def json_option(function: Decorated) -> Decorated:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(function)
 
 
-def database_option(*, made: bool = False) -> Callable[[Decorated], Decorated]:
+def database_option(
+    *, made: bool = False, required: bool = True, purpose: str = "The profile database"
+) -> Callable[[Decorated], Decorated]:
     """Add `--db`, the location of a profile store, as text; `made` tells that a missing one is made."""
     remark = "; made if missing" if made else ""
     return click.option(
@@ -108,8 +129,8 @@ def database_option(*, made: bool = False) -> Callable[[Decorated], Decorated]:
         "database",
         type=_StoreLocation(made=made),
         metavar="FILE|URL",
-        required=True,
-        help=f"The profile database: a file, or SCHEME://... of another store{remark}.",
+        required=required,
+        help=f"{purpose}: a file, or SCHEME://... of another store{remark}.",
     )
 
 

@@ -17,8 +17,9 @@ from powertrain.cli._options import (
     json_option,
     seed_option,
 )
+from powertrain.cli._printing import print_json, progress_bar
 from powertrain.cli._root import Interrupted, WrongUse
-from powertrain.cli._show import print_json, progress_bar
+from powertrain.cli._wanted import WantedModes, refuse_missing_file
 
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from powertrain.workflow import Profiled
 
 __all__ = ["profile_command"]
-
-GRID = "grid"
 
 
 @command(
@@ -49,10 +48,9 @@ GRID = "grid"
 @click.option(
     "--modes",
     "wanted",
-    default="50",
-    show_default=True,
     metavar="N|grid|FILE",
-    help="How many modes, all of the device's (grid), or those of a CSV file with a column per knob.",
+    help="How many modes, all of the device's (grid), or those of a CSV file with a column per knob (- for "
+    "stdin).  [default: 50, or all where there are fewer]",
 )
 @click.option(
     "--sampling",
@@ -110,7 +108,7 @@ def profile_command(
     workloads: tuple[str, ...],
     spec: str,
     database: str,
-    wanted: str,
+    wanted: str | None,
     sampling: str,
     seed: int,
     order: Any,
@@ -142,7 +140,10 @@ def profile_command(
     if name is not None and len(workloads) > 1:
         raise WrongUse(f"--name names one WORKLOAD, and {len(workloads)} were given: profile them one by one")
     how = Procedure.paper() if as_paper else replace(Procedure(), precision=precision / 100, limit_s=limit_s)
+    for workload in workloads:
+        refuse_missing_file(workload)
     device = workflow.open_device(spec)
+    wanted_modes = WantedModes(device, wanted, sampling=sampling, seed=seed)
     runs: list[Profiled] = []
     with open_store(database) as store, progress_bar(every_s=30) as progress:
         options = RunOptions(
@@ -150,7 +151,7 @@ def profile_command(
         )
         place = store.location
         for workload in workloads:
-            table = _modes(device, wanted, sampling=sampling, seed=seed, workload=workload)
+            table = wanted_modes.of(workload)
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
             job = _Job(workload, data=data, name=name, arguments=shlex.split(script_args))
             try:
@@ -214,19 +215,3 @@ def _line(done: Profiled, device: str, place: str) -> str:
         + (f", {done.kept:,} were in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )
-
-
-def _modes(device: AbstractDevice, wanted: str, *, sampling: str, seed: int, workload: str) -> ModeTable:
-    from powertrain import workflow
-
-    of = None if workload.endswith(".py") else workload
-    if wanted == GRID:
-        return device.modes(workload=of)
-    if wanted.isdecimal():
-        return workflow.plan(device, int(wanted), workload=of, sampling=sampling, seed=seed)  # pyright: ignore[reportArgumentType]
-    path = Path(wanted)
-    if not path.exists():
-        raise click.BadParameter(
-            f"{wanted!r} is neither a number of modes, nor {GRID}, nor a file", param_hint="--modes"
-        )
-    return workflow.read_modes(path, knobs=device.space.names)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from powertrain.cli._options import command, database_option, json_option, new_file
-from powertrain.cli._show import (
+from powertrain.cli._printing import (
     make_folder,
     print_json,
     print_table,

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from powertrain.workflow._choosing import (
+    MEASURED,
+    Candidates,
+    StoredWorkload,
+    candidates,
+    choose_measured,
+    device_named,
+    stored_workload,
+)
 from powertrain.workflow._demo import Demo, DemoMethod, Outcome, paper_grid, run_demo
 from powertrain.workflow._drawings import draw_errors, draw_predicted_front
 from powertrain.workflow._holding import Restored, held_mode, restore_all, run_held
@@ -28,6 +37,8 @@ from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quan
 from powertrain.workflow._script import profile_script
 
 __all__ = [
+    "MEASURED",
+    "Candidates",
     "Demo",
     "DemoMethod",
     "Deployment",
@@ -38,12 +49,16 @@ __all__ = [
     "Profiled",
     "Restored",
     "StoreSummary",
+    "StoredWorkload",
     "VendorModes",
     "add_new",
+    "candidates",
     "choose",
+    "choose_measured",
     "demo_html",
     "demo_tables",
     "deployment",
+    "device_named",
     "draw_errors",
     "draw_predicted_front",
     "export_csv",
@@ -68,6 +83,7 @@ __all__ = [
     "run_held",
     "shown_quantities",
     "store_html",
+    "stored_workload",
     "summarise_store",
     "transfer",
     "vendor_modes",

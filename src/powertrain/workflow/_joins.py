@@ -14,7 +14,7 @@ import numpy as np
 from powertrain import opening, optimisation
 from powertrain.dataset import AbstractStore, CsvFile, read_csv, write_csv
 from powertrain.devices import AbstractDevice
-from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameError
+from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
 from powertrain.planning import Sampling, plan_modes, plan_space
@@ -25,6 +25,7 @@ __all__ = [
     "Front",
     "Imported",
     "add_new",
+    "check_knobs",
     "choose",
     "export_csv",
     "fit",
@@ -34,6 +35,7 @@ __all__ = [
     "open_device",
     "plan",
     "read_tables",
+    "refuse_other_device",
     "transfer",
 ]
 
@@ -68,22 +70,54 @@ def plan(
     return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed))
 
 
-def modes_of_device(device: AbstractDevice, predictor: AbstractPredictor) -> ModeTable:
-    """Return all modes of a device for a predictor to predict; remark when it was made for another one.
+def modes_of_device(
+    device: AbstractDevice, predictor: AbstractPredictor, *, same_device: bool = False
+) -> ModeTable:
+    """Return all modes of a device for a predictor to predict.
+
+    Args:
+        device: Whose modes.
+        predictor: What is going to predict them.
+        same_device: Whether a device other than the predictor's is refused; if not, that is remarked on.
 
     Raises:
         MissingKnobError: The device has a knob that the predictor does not know, and would set blindly.
+        DeviceError: The predictor was made for another device.
     """
-    if device.name != predictor.device:
+    if same_device:
+        refuse_other_device(device, predictor.device, "the predictor is")
+    elif device.name != predictor.device:
         logger.warning("the predictor is of %s, the modes are of %s", predictor.device, device.name)
+    check_knobs(device, predictor.knobs)
+    return device.modes()
+
+
+def refuse_other_device(device: AbstractDevice, made_for: str, what: str) -> None:
+    """Refuse to choose for a device what another one has taught; `what` begins the sentence.
+
+    Raises:
+        DeviceError: They are not the same.
+    """
+    if device.name != made_for:
+        raise DeviceError(
+            f"{what} of {made_for}, and {device.spec} is {device.name}: profile the workload there, or say "
+            "--other-device if they are alike"
+        )
+
+
+def check_knobs(device: AbstractDevice, known: Sequence[str]) -> None:
+    """Refuse a device with a knob that is not among those `known` to what was learned.
+
+    Raises:
+        MissingKnobError: It has one.
+    """
     varying = [knob.name for knob in device.space.knobs if len(knob.values) > 1]
-    unknown = [name for name in varying if name not in predictor.knobs]
+    unknown = [name for name in varying if name not in known]
     if unknown:
         raise MissingKnobError(
             f"{device.name} has the knob {', '.join(unknown)}, which the predictor does not know: it was "
-            f"made with {', '.join(predictor.knobs)}; give the modes to choose from in a file"
+            f"made with {', '.join(known)}; give the modes to choose from in a file"
         )
-    return device.modes()
 
 
 def fit(

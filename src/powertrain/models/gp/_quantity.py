@@ -24,6 +24,7 @@ from powertrain.models.gp._regression import KernelPrior, Regression, Regression
 from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
 from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
+from powertrain.wording import counted
 
 __all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity"]
 
@@ -206,7 +207,7 @@ class Learner:
         distinct = len(np.unique(table.modes.values, axis=0))
         if distinct < MIN_PROFILES:
             raise TooFewProfilesError(
-                f"{table.workload!r} has {quantity.name} in {distinct} distinct mode(s): gp needs "
+                f"{table.workload!r} has {quantity.name} in {counted(distinct, 'distinct mode')}: gp needs "
                 f"{MIN_PROFILES} or more; profile more modes"
             )
         values = table.columns[quantity.column]

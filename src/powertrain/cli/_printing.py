@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from powertrain.report import Table
 
 __all__ = [
+    "STDIO",
+    "content_of",
     "json_by_line",
     "make_folder",
     "print_json",
@@ -29,6 +31,11 @@ __all__ = [
     "write_text",
 ]
 
+STDIO = Path("-")
+"""Stands for standard input where a file is read, and for standard output where one is written."""
+STDIN_NAME = Path("standard input")
+"""What messages call it."""
+MOST_STDIN_BYTES = 1 << 29
 PIPED_COLUMNS = 200
 """Width of tables that go to a file or another program, which have no screen to fit."""
 
@@ -153,9 +160,13 @@ def make_folder(path: Path) -> None:
 def refuse_unwritable(path: Path) -> None:
     """Fail before the work rather than after it when a result could not be written to `path`.
 
-    Refuses, too, to write over any other file that the command was given.
+    Refuses, too, to write over any other file that the command was given, and to mix two outputs.
     """
     given = click.get_current_context().params
+    if path == STDIO:
+        if sum(value == STDIO for value in given.values()) > 1 or given.get("as_json"):
+            raise WrongUse("two things would go to standard output: name a file for one of them")
+        return
     named = [one.resolve() for one in (*_given_paths(given.values()), *_store_file(given.get("database")))]
     if named.count(path.resolve()) > 1:
         message = f"cannot write {path}: it is also an input or another output of this command; name another"
@@ -190,8 +201,30 @@ def _store_file(location: str | None) -> Generator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that is either complete or not there; through a link, and straight into a device."""
+    """Write a file that is either complete or not there; through a link, and straight into a device.
+
+    `-` is standard output.
+    """
+    if path == STDIO:
+        click.echo(text, nl=not text.endswith("\n"))
+        return
     try:
         write_file(path, text)
     except OSError as error:
         raise Failure(f"cannot write {path}: {why_unwritten(path, error)}") from error
+
+
+def content_of(path: Path) -> tuple[Path, bytes | None]:
+    """Return a file to read: how messages name it, and its content if it was read already.
+
+    Standard input (`-`) is read here, once in a command; every other file is left to whoever needs it.
+    """
+    if path != STDIO:
+        return path, None
+    context = click.get_current_context()
+    if context.meta.setdefault("powertrain.stdin", path) is not path:
+        raise WrongUse("- was given twice, and standard input can be read only once: name a file")
+    content = sys.stdin.buffer.read(MOST_STDIN_BYTES + 1)
+    if len(content) > MOST_STDIN_BYTES:
+        raise Failure(f"standard input is larger than {MOST_STDIN_BYTES:,} bytes: part it into several files")
+    return STDIN_NAME, content
