@@ -136,7 +136,9 @@ def test_the_line_for_a_device_that_is_not_here_names_none(done, db):
     assert last == 'Apply it there: powertrain apply "cpu_cores=2" -- COMMAND'
 
 
-def test_a_predictor_of_another_device_is_refused_unless_asked_for(done, run, predictor_file, grid_csv, tmp_path):
+def test_a_predictor_of_another_device_is_refused_unless_asked_for(
+    done, run, predictor_file, grid_csv, tmp_path
+):
     path = tmp_path / "other.csv"
     path.write_text(grid_csv.read_text().replace("Jetson AGX Orin 64GB (simulated)", "Another board"))
     asked = ("choose", predictor_file, "--device", f"replay:{path}", "--max-power", 20)

@@ -11,10 +11,11 @@ from powertrain.cli._options import (
     SAMPLINGS,
     command,
     json_option,
-    new_file,
     seed_option,
+    text_output,
 )
-from powertrain.cli._printing import print_json, print_table, refuse_unwritable, write_text
+from powertrain.cli._printing import STDIO, print_json, print_table, refuse_unwritable, write_text
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.devices import AbstractDevice, Reason
@@ -138,7 +139,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
 
     spread = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
     meaning = f", {KNOWN_KNOBS[name]}" if name in KNOWN_KNOBS else ""
-    return f"{name}: {len(values)} value{'s' if len(values) > 1 else ''}, {spread}{meaning}"
+    return f"{name}: {counted(len(values), 'value')}, {spread}{meaning}"
 
 
 @command(
@@ -168,7 +169,12 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
     show_default=True,
     help="Rows shown of a sample.",
 )
-@click.option("--csv", "csv_path", type=new_file, help="Write the modes (the sample, else all) to this file.")
+@click.option(
+    "--csv",
+    "csv_path",
+    type=text_output,
+    help="Write the modes (the sample, else all) to this file; - for stdout.",
+)
 @seed_option
 @json_option
 def modes_command(
@@ -198,6 +204,8 @@ def modes_command(
         write_text(csv_path, modes_csv(device.modes(workload=workload) if modes is None else modes))
     if as_json:
         print_json(_modes_json(device, count, modes))
+    elif csv_path == STDIO:
+        return
     elif only_count:
         click.echo(str(count))
     elif modes is None:
@@ -219,7 +227,7 @@ def _mode_table(device: AbstractDevice, modes: ModeTable, limit: int) -> Table:
     shown = [[f"{value:.10g}" for value in row] for row in modes.values[:limit]]
     hidden = len(modes) - len(shown)
     return Table.of(
-        f"{len(modes):,} modes of {device.name}, in the order to measure them",
+        f"{counted(len(modes), 'mode')} of {device.name}, in the order to measure them",
         [Column(name=knob) for knob in modes.knobs],
         shown,
         note=f"{hidden:,} more; --limit shows them, --csv FILE writes all" if hidden else "",

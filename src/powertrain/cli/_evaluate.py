@@ -7,8 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import METHODS, SAMPLINGS, command, existing_file, names, numbers, whole_numbers
-from powertrain.cli._printing import json_by_line, print_table, progress_bar, refuse_unwritable, write_text
+from powertrain.cli._options import (
+    METHODS,
+    SAMPLINGS,
+    command,
+    names,
+    new_file,
+    numbers,
+    text_input,
+    text_output,
+    whole_numbers,
+)
+from powertrain.cli._printing import (
+    STDIO,
+    content_of,
+    json_by_line,
+    print_table,
+    progress_bar,
+    refuse_unwritable,
+    write_text,
+)
 from powertrain.cli._root import Interrupted
 
 if TYPE_CHECKING:
@@ -16,8 +34,6 @@ if TYPE_CHECKING:
     from powertrain.report import Cell, Table
 
 __all__ = ["evaluate_command"]
-
-STDOUT = Path("-")
 
 
 @command(
@@ -29,7 +45,7 @@ STDOUT = Path("-")
         "evaluate runs.csv --device RTX6000 --target all --reference same --reference-device V100",
     ),
 )
-@click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=existing_file)
+@click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=text_input)
 @click.option("--device", required=True, help="Device of the targets, as the files name it.")
 @click.option(
     "--target",
@@ -99,12 +115,8 @@ STDOUT = Path("-")
     metavar="NAME,...",
     help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.",
 )
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Write everything here; - for stdout."
-)
-@click.option(
-    "--plot", "plot_path", type=click.Path(path_type=Path), help="Draw the errors to a .png or .svg file."
-)
+@click.option("--json", "json_path", type=text_output, help="Write everything to this file; - for stdout.")
+@click.option("--plot", "plot_path", type=new_file, help="Draw the errors to a .png or .svg file.")
 def evaluate_command(
     files: tuple[Path, ...],
     knobs: tuple[str, ...] | None,
@@ -121,10 +133,12 @@ def evaluate_command(
     from powertrain.workflow import draw_errors, read_tables
 
     for path in (json_path, plot_path):
-        if path is not None and path != STDOUT:
+        if path is not None:
             refuse_unwritable(path)
     plan = _plan(**options)
-    tables = read_tables(files, knobs=knobs)
+    given = dict(map(content_of, files))
+    known = {path: content for path, content in given.items() if content is not None}
+    tables = read_tables(given, knobs=knobs, contents=known)
     try:
         with progress_bar() as progress:
             evaluation = evaluate(plan, tables, progress=progress)
@@ -157,10 +171,9 @@ def _show(evaluation: Evaluation, json_path: Path | None) -> None:
     """Write the document where it was asked for, and print the tables unless it went to stdout."""
     if json_path is not None:
         text = json_by_line(evaluation.as_json())
-        if json_path == STDOUT:
-            click.echo(text)
-            return
         write_text(json_path, f"{text}\n")
+        if json_path == STDIO:
+            return
     if evaluation.rows:
         for table in _tables(evaluation):
             print_table(table)
@@ -169,7 +182,7 @@ def _show(evaluation: Evaluation, json_path: Path | None) -> None:
 def _interrupted(rows: int, json_path: Path | None) -> str:
     if not rows:
         return "interrupted before the first row"
-    place = "on stdout" if json_path in (None, STDOUT) else f"in {json_path}"
+    place = "on stdout" if json_path in (None, STDIO) else f"in {json_path}"
     return f"interrupted; the rows done, {rows}, are {place}"
 
 

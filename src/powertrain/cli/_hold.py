@@ -13,6 +13,9 @@ from powertrain.cli._root import Failure, WrongUse
 
 __all__ = ["apply_command", "restore_command"]
 
+STDERR = 2
+"""Where the output of a command goes when standard output is for JSON."""
+
 
 @command(
     "apply",
@@ -39,7 +42,7 @@ def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: 
         raise WrongUse("no COMMAND to run: give it after --, as in powertrain apply MODE -- python train.py")
     device = open_device(spec)
     held = held_mode(device, mode)
-    code = run_held(device, held, command_line)
+    code = run_held(device, held, command_line, output=STDERR if as_json else None)
     if as_json:
         print_json({"device": device.name, "mode": dict(held), "command": command_line, "exit_code": code})
     sys.exit(code)

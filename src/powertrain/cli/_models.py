@@ -18,6 +18,7 @@ from powertrain.cli._options import (
     seed_option,
 )
 from powertrain.cli._printing import print_json, refuse_unwritable
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.models import AbstractPredictor
@@ -124,9 +125,9 @@ def _tell(
         }
         print_json(facts)
         return
-    source = f"{len(profiles):,} profile{'s' if len(profiles) != 1 else ''}"
+    source = counted(len(profiles), "profile")
     if references:
-        source += f" and {len(references)} reference{'s' if len(references) != 1 else ''}"
+        source += f" and {counted(len(references), 'reference')}"
     click.echo(
         f"{predictor.method}: {' and '.join(quantities)} of {predictor.workload} on {predictor.device}, "
         f"from {source}, in {fit_s:.2f} s: {out}"

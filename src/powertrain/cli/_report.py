@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, database_option, json_option, new_file
+from powertrain.cli._options import command, database_option, json_option, text_output
 from powertrain.cli._printing import (
+    STDIO,
     make_folder,
     print_json,
     print_table,
@@ -16,6 +17,7 @@ from powertrain.cli._printing import (
     refuse_unwritable,
     write_text,
 )
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.workflow import Demo
@@ -29,7 +31,12 @@ __all__ = ["demo_command", "report_command"]
     examples=("report --db profiles.db --out report.html",),
 )
 @database_option()
-@click.option("--out", type=new_file, required=True, help="The page to write; it needs nothing but itself.")
+@click.option(
+    "--out",
+    type=text_output,
+    required=True,
+    help="The page to write; it needs nothing but itself. - for stdout.",
+)
 @click.option("--device", help="Only this device.")
 @click.option("--workload", help="Only this workload.")
 @json_option
@@ -47,8 +54,9 @@ def report_command(database: str, out: Path, device: str | None, workload: str |
         print_json(
             {"file": str(out), "profiles": summary.profiles, "flagged": summary.flagged, "workloads": counts}
         )
-    else:
-        click.echo(f"{summary.profiles:,} profiles of {len(summary.tables)} workloads: {out}")
+    elif out != STDIO:
+        profiles = counted(summary.profiles, "profile")
+        click.echo(f"{profiles} of {counted(len(summary.tables), 'workload')}: {out}")
 
 
 @command("demo", short="Show the whole way on a simulated board.", examples=("demo", "demo --out /tmp/demo"))

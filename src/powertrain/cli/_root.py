@@ -45,6 +45,10 @@ COMMANDS = {
 """Module of each command, in the order of `--help`; the function there is `NAME_command`, with _ for -."""
 
 
+NOBODY_READS = 128 + signal.SIGPIPE
+"""Exit code when standard output is a pipe that nobody reads any more, as a shell tells it of other programs."""
+
+
 class AbstractFailure(click.ClickException):
     """A failure to be shown as one line on stderr; its `exit_code` is that of the process."""
 
@@ -111,20 +115,34 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     @override
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _quiet_when_nobody_reads():  # --help is printed here
+            return super().make_context(info_name, args, parent, **extra)
+
+    @override
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _warnings_on_stderr():
+            with _quiet_when_nobody_reads(), _warnings_on_stderr():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise Interrupted.by(error, "interrupted") from error
-        except BrokenPipeError:
-            raise  # click ends quietly: whoever reads us has seen enough
         except _expected() as error:
             if ctx.params.get("debug"):
                 raise
             # A plain ValueError is the library's word for an argument that is wrong in itself.
             wrong_use = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
             raise (WrongUse if wrong_use else Failure)(_message(error)) from error
+
+
+@contextlib.contextmanager
+def _quiet_when_nobody_reads() -> Generator[None]:
+    """End without a word, as other programs do, once whoever reads standard output has seen enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise SystemExit(NOBODY_READS) from None
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -202,7 +220,10 @@ def powertrain(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 failure, 2 wrong use, 130 Ctrl-C, 143 SIGTERM."""
+    """Run the command line and exit.
+
+    0: success, 1: failure, 2: wrong use, 130: Ctrl-C, 141: nobody reads standard output, 143: SIGTERM.
+    """
     with _terminated_as_by_ctrl_c():
         try:
             powertrain(prog_name="powertrain")
@@ -212,6 +233,7 @@ def main() -> None:
             except BrokenPipeError:
                 # Python would complain once more when it flushes at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(NOBODY_READS)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from powertrain.workflow._joins import (
     open_device,
     plan,
     read_tables,
+    stored_profiles,
     transfer,
 )
 from powertrain.workflow._modes import modes_csv, read_modes
@@ -83,6 +84,7 @@ __all__ = [
     "run_held",
     "shown_quantities",
     "store_html",
+    "stored_profiles",
     "stored_workload",
     "summarise_store",
     "transfer",

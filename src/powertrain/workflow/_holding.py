@@ -50,7 +50,9 @@ def held_mode(device: AbstractDevice, text: str) -> PowerMode:
     return PowerMode.parse(text)
 
 
-def run_held(device: AbstractDevice, mode: PowerMode, command: Sequence[str]) -> int:
+def run_held(
+    device: AbstractDevice, mode: PowerMode, command: Sequence[str], *, output: int | None = None
+) -> int:
     """Hold a mode while a command runs; return its exit code (128 + n where signal n ended it).
 
     SIGTERM and SIGHUP are passed on to the command, and Ctrl-C reaches it from the terminal; the mode is
@@ -61,6 +63,7 @@ def run_held(device: AbstractDevice, mode: PowerMode, command: Sequence[str]) ->
         device: A live device.
         mode: Of the device.
         command: Program and arguments.
+        output: The file descriptor to which the command's output goes; this process's if None.
 
     Raises:
         DeviceError: The device does not take the mode, or the command cannot be run.
@@ -70,7 +73,7 @@ def run_held(device: AbstractDevice, mode: PowerMode, command: Sequence[str]) ->
     environment = {f"POWERTRAIN_{name.upper()}": f"{mode[name]:.10g}" for name in software}
     with board.hold(_whole(board, mode)):
         try:
-            child = subprocess.Popen(command, env={**os.environ, **environment})
+            child = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output)
         except OSError as error:
             raise DeviceError(f"cannot run {command[0]}: {error.strerror}") from error
         with _passed_on(child):

@@ -36,6 +36,7 @@ __all__ = [
     "plan",
     "read_tables",
     "refuse_other_device",
+    "stored_profiles",
     "transfer",
 ]
 
@@ -252,6 +253,17 @@ def export_csv(
     store: AbstractStore, path: Path, *, device: str | None = None, workload: str | None = None
 ) -> int:
     """Write the profiles of a device and a workload (all by default) to a CSV file; return how many."""
+    return write_csv(stored_profiles(store, device=device, workload=workload), path)
+
+
+def stored_profiles(
+    store: AbstractStore, *, device: str | None = None, workload: str | None = None
+) -> list[Profile]:
+    """Return the profiles of a device and a workload, flagged ones included; all by default.
+
+    Raises:
+        UnknownNameError: The store has no such device or workload.
+    """
     owners = list(store.counts())
     if device is not None and device not in (d for d, _ in owners):
         raise UnknownNameError.of("device", device, (d for d, _ in owners))
@@ -259,18 +271,24 @@ def export_csv(
     if workload is not None and workload not in known:
         place = "workload" if device is None else f"workload of {device}"
         raise UnknownNameError.of(place, workload, known)
-    return write_csv(store.profiles(device=device, workload=workload), path)
+    return store.profiles(device=device, workload=workload)
 
 
 def read_tables(
-    paths: Iterable[Path], *, knobs: Sequence[str] | None = None
+    paths: Iterable[Path],
+    *,
+    knobs: Sequence[str] | None = None,
+    contents: Mapping[Path, bytes] | None = None,
 ) -> dict[tuple[str, str], ProfileTable]:
     """Read CSV files into tables by `(device, workload)`; what several files say of one is put together.
+
+    `contents` holds what was read already, by the path that only names it then.
 
     Raises:
         MissingKnobError: Two files have different knobs for the same workload on the same device.
     """
-    files = {path: _read(path, knobs=knobs) for path in dict.fromkeys(paths)}
+    known = contents or {}
+    files = {path: _read(path, knobs=knobs, content=known.get(path)) for path in dict.fromkeys(paths)}
     first: dict[tuple[str, str], tuple[Path, set[str]]] = {}
     for path, content in files.items():
         for owner, table in content.tables().items():
@@ -292,8 +310,8 @@ def _refuse_other_knobs(owner: tuple[str, str], by_path: Mapping[Path, set[str]]
             )
 
 
-def _read(path: Path, *, knobs: Sequence[str] | None = None) -> CsvFile:
-    content = read_csv(path, knobs=knobs)
-    for warning in content.warnings:
+def _read(path: Path, *, knobs: Sequence[str] | None = None, content: bytes | None = None) -> CsvFile:
+    found = read_csv(path, knobs=knobs, content=content)
+    for warning in found.warnings:
         logger.warning("%s", warning)
-    return content
+    return found
