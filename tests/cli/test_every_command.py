@@ -94,7 +94,7 @@ def test_a_command_whose_reader_has_gone_ends_without_a_word(arguments, name, mo
     if name in ("demo", "reproduce"):  # whose words go to stderr when stdout is for JSON
         given = [argument for argument in given if argument != "--json"]
     monkeypatch.setattr(sys, "argv", ["powertrain", *map(str, given)])
-    with open(writer, "w") as nobody_reads:
+    with os.fdopen(writer, "w") as nobody_reads:
         monkeypatch.setattr(sys, "stdout", nobody_reads)
         with pytest.raises(SystemExit) as ended:
             main()
@@ -109,7 +109,7 @@ def test_help_whose_reader_has_gone_ends_without_a_word(given, monkeypatch, capf
     reader, writer = os.pipe()
     os.close(reader)
     monkeypatch.setattr(sys, "argv", ["powertrain", *given])
-    with open(writer, "w") as nobody_reads:
+    with os.fdopen(writer, "w") as nobody_reads:
         monkeypatch.setattr(sys, "stdout", nobody_reads)
         with pytest.raises(SystemExit) as ended:
             main()

@@ -46,7 +46,7 @@ COMMANDS = {
 
 
 NOBODY_READS = 128 + signal.SIGPIPE
-"""Exit code when standard output is a pipe that nobody reads any more, as a shell tells it of other programs."""
+"""Exit code when nobody reads standard output any more, as a shell tells it of other programs."""
 
 
 class AbstractFailure(click.ClickException):
