@@ -28,6 +28,7 @@ from powertrain.cli._printing import (
     write_text,
 )
 from powertrain.cli._root import Interrupted
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.evaluation import Evaluation, EvaluationPlan, LimitSweep, Spread
@@ -191,7 +192,7 @@ def _tables(evaluation: Evaluation) -> list[Table]:
 
     summary, plan = evaluation.summary, evaluation.plan
     targets = sorted({row.case.target for row in evaluation.rows})
-    what = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
+    what = targets[0] if len(targets) == 1 else counted(len(targets), "target")
     tables = [
         Table.of(
             f"{what} on {plan.device}, {plan.sampling} profiles: errors [%], mean ± sd over the seeds",

@@ -22,7 +22,7 @@ STDERR = 2
     short="Hold a mode while a command runs.",
     examples=(
         'apply "cpu_cores=2" --device cpu -- python train.py',
-        'apply "gpu_mhz=1200 cpu_cores=4" --device nvml:0 -- make train',
+        'apply "gpu_mhz=1200" --device nvml:0 -- make train',
     ),
 )
 @click.argument("mode")
@@ -32,9 +32,10 @@ STDERR = 2
 def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: bool) -> None:
     """Hold MODE of a device while COMMAND runs, then give the device back; exit as COMMAND does.
 
-    MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it, or a stock mode's name. The
-    device is given back after success, failure, Ctrl-C and SIGTERM; after SIGKILL by powertrain restore.
-    Knobs of the training are passed to COMMAND as POWERTRAIN_BATCH_SIZE and so on.
+    MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it, or a stock mode's name. Knobs
+    that it does not name stay as they are. The device is given back after success, failure, Ctrl-C and
+    SIGTERM; after SIGKILL by powertrain restore. Knobs of the training are passed to COMMAND as
+    POWERTRAIN_BATCH_SIZE and so on.
     """
     from powertrain.workflow import held_mode, open_device, run_held
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._flags import flag_table
 from powertrain.cli._options import (
     DEVICE_HELP,
     SAMPLINGS,
@@ -17,9 +18,10 @@ from powertrain.cli._options import (
     json_option,
     seed_option,
 )
-from powertrain.cli._printing import print_json, progress_bar
+from powertrain.cli._printing import print_json, print_table, progress_bar
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
+from powertrain.wording import counted, duration
 
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
@@ -161,11 +163,18 @@ def profile_command(
                     f"interrupted; what is finished is kept in {place}: the same command goes on from there"
                 )
                 raise Interrupted.by(error, message) from error
+        flagged = {
+            done.workload: workflow.flagged_modes(store.profiles(device=device.name, workload=done.workload))
+            for done in runs
+        }
     if as_json:
-        print_json({"device": device.name, "simulated": device.simulated, "runs": runs})
+        print_json({"device": device.name, "simulated": device.simulated, "runs": runs, "flagged": flagged})
         return
     for done in runs:
         click.echo(_line(done, device.name, place))
+    if (table := flag_table(flagged)) is not None:
+        click.echo()
+        print_table(table)
 
 
 @dataclass(frozen=True)
@@ -210,8 +219,10 @@ def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> Mod
 
 
 def _line(done: Profiled, device: str, place: str) -> str:
+    were = "was" if done.kept == 1 else "were"
     return (
-        f"{done.measured:,} modes of {done.workload} on {device}: {done.device_s / 60:.1f} min on its clock"
-        + (f", {done.kept:,} were in {place} already" if done.kept else "")
+        f"{counted(done.measured, 'mode')} of {done.workload} on {device}"
+        + (f": {duration(done.device_s)} on its clock" if done.measured else "")
+        + (f", {done.kept:,} {were} in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )

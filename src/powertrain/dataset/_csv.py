@@ -21,6 +21,7 @@ from powertrain.errors import CsvError, DataError, MissingKnobError
 from powertrain.files import why_unwritten, write_file
 from powertrain.quantities import by_column, measured
 from powertrain.records import PowerMode, Profile, ProfileTable
+from powertrain.wording import counted
 
 __all__ = ["CsvFile", "csv_text", "read_csv", "write_csv"]
 
@@ -178,12 +179,15 @@ def _column_warnings(sheet: Sheet) -> Iterable[str]:
 def _row_warnings(rows: Sequence[Sequence[str]], profiles: Sequence[Profile]) -> Iterable[str]:
     skipped = len(rows) - len(profiles)
     if skipped:
-        yield f"{skipped} of {len(rows)} rows have neither time nor power and were skipped"
+        have, were = ("has", "was") if skipped == 1 else ("have", "were")
+        yield f"{skipped} of {counted(len(rows), 'row')} {have} neither time nor power and {were} skipped"
     repeats = len(profiles) - len({(p.device, p.workload, p.mode) for p in profiles})
     if repeats:
         identical = len(rows) - len(set(map(tuple, rows)))
-        copies = f", {identical} of them as exact copies" if identical else ""
-        yield f"{repeats} of {len(rows)} rows repeat a mode{copies}: all are kept, and averaged for fits"
+        copies = f", {identical} of them as {'an exact copy' if identical == 1 else 'exact copies'}"
+        repeat = "repeats" if repeats == 1 else "repeat"
+        told = f"{repeats} of {counted(len(rows), 'row')} {repeat} a mode{copies if identical else ''}"
+        yield f"{told}: all are kept, and averaged for fits"
 
 
 def _listed(owners: Sequence[Owner]) -> str:

@@ -13,6 +13,7 @@ from powertrain.workflow._choosing import (
 )
 from powertrain.workflow._demo import Demo, DemoMethod, Outcome, paper_grid, run_demo
 from powertrain.workflow._drawings import draw_errors, draw_predicted_front
+from powertrain.workflow._flags import Flagged, flagged_modes
 from powertrain.workflow._holding import Restored, held_mode, restore_all, run_held
 from powertrain.workflow._jetson import Deployment, VendorModes, deployment, parsed_mode, vendor_modes
 from powertrain.workflow._joins import (
@@ -43,6 +44,7 @@ __all__ = [
     "Demo",
     "DemoMethod",
     "Deployment",
+    "Flagged",
     "Front",
     "Imported",
     "Outcome",
@@ -64,6 +66,7 @@ __all__ = [
     "draw_predicted_front",
     "export_csv",
     "fit",
+    "flagged_modes",
     "front",
     "held_mode",
     "import_csv",
