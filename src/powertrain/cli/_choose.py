@@ -12,6 +12,8 @@ import click
 from powertrain.cli._options import (
     DEVICE_HELP,
     command,
+    complete_devices,
+    complete_workloads,
     database_option,
     existing_file,
     json_option,
@@ -46,10 +48,11 @@ __all__ = ["choose_command"]
 )
 @click.argument("predictor_path", metavar="[PREDICTOR.ptm]", type=existing_file, required=False)
 @database_option(required=False, purpose="Choose from the profiles of this database")
-@click.option("--workload", help="With --db: the workload.")
+@click.option("--workload", shell_complete=complete_workloads, help="With --db: the workload.")
 @click.option(
     "--device",
     "device_spec",
+    shell_complete=complete_devices,
     help=f"Choose from all modes of this device; with --db also a name that the database has. {DEVICE_HELP}",
 )
 @click.option("--modes", "modes_path", type=text_input, help="Choose from the modes of a CSV file instead.")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, database_option, json_option, names, text_input, text_output
+from powertrain.cli._options import (
+    command,
+    complete_devices,
+    complete_workloads,
+    database_option,
+    json_option,
+    names,
+    text_input,
+    text_output,
+)
 from powertrain.cli._printing import STDIO, content_of, print_json, print_table, refuse_unwritable, write_text
 from powertrain.wording import counted
 
@@ -96,8 +105,8 @@ def _imported_table(path: Path, report: Imported) -> Table:
 )
 @database_option()
 @click.argument("file", metavar="FILE.csv", type=text_output)
-@click.option("--device", help="Only the profiles of this device.")
-@click.option("--workload", help="Only the profiles of this workload.")
+@click.option("--device", shell_complete=complete_devices, help="Only the profiles of this device.")
+@click.option("--workload", shell_complete=complete_workloads, help="Only the profiles of this workload.")
 @json_option
 def export_command(
     database: str, file: Path, device: str | None, workload: str | None, as_json: bool

@@ -10,6 +10,7 @@ import click
 from powertrain.cli._options import (
     SAMPLINGS,
     command,
+    complete_devices,
     json_option,
     seed_option,
     text_output,
@@ -32,7 +33,7 @@ ROWS_SHOWN = 50
     short="Show what is here: modes, knobs, workloads.",
     examples=("devices", "devices cpu", "devices replay:measured.csv"),
 )
-@click.argument("specs", metavar="[DEVICE]...", nargs=-1)
+@click.argument("specs", metavar="[DEVICE]...", nargs=-1, shell_complete=complete_devices)
 @json_option
 def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     """Show devices: their modes, knobs and workloads, what works and what is missing.
@@ -151,7 +152,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
         "modes sim:orin-agx --sample 15 --csv to_profile.csv",
     ),
 )
-@click.argument("device_spec", metavar="DEVICE")
+@click.argument("device_spec", metavar="DEVICE", shell_complete=complete_devices)
 @click.option("--count", "only_count", is_flag=True, help="Print only how many modes there are.")
 @click.option("--sample", type=click.IntRange(min=1), help="Choose this many modes, those to profile.")
 @click.option(

@@ -7,7 +7,13 @@ import sys
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, json_option
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    command,
+    complete_devices,
+    complete_modes,
+    json_option,
+)
 from powertrain.cli._printing import print_json
 from powertrain.cli._root import Failure, WrongUse
 
@@ -25,8 +31,15 @@ STDERR = 2
         'apply "gpu_mhz=1200" --device nvml:0 -- make train',
     ),
 )
-@click.argument("mode")
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.argument("mode", shell_complete=complete_modes)
+@click.option(
+    "--device",
+    "spec",
+    default="auto",
+    show_default=True,
+    shell_complete=complete_devices,
+    help=DEVICE_HELP,
+)
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 @json_option
 def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: bool) -> None:

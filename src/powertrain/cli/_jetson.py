@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, seed_option, text_output
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    command,
+    complete_devices,
+    existing_file,
+    json_option,
+    seed_option,
+    text_output,
+)
 from powertrain.cli._printing import (
     STDIO,
     print_json,
@@ -34,7 +42,14 @@ QUESTION = "Hold 8 of its modes for a second each, and give the device back afte
     short="See whether a device can be trusted.",
     examples=("selftest", "selftest --device sim:orin-agx --write --report report.md"),
 )
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option(
+    "--device",
+    "spec",
+    default="auto",
+    show_default=True,
+    shell_complete=complete_devices,
+    help=DEVICE_HELP,
+)
 @click.option("--write", is_flag=True, help="Set modes, too, without asking; each is given back at once.")
 @click.option(
     "--report",

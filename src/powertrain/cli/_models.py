@@ -10,6 +10,8 @@ import click
 
 from powertrain.cli._options import (
     command,
+    complete_devices,
+    complete_workloads,
     database_option,
     existing_file,
     json_option,
@@ -33,8 +35,12 @@ __all__ = ["fit_command", "transfer_command"]
     examples=("fit --db profiles.db --workload resnet18 --out resnet18.ptm",),
 )
 @database_option()
-@click.option("--workload", required=True, help="The workload to learn.")
-@click.option("--device", help="Its device; needed where it was profiled on several.")
+@click.option("--workload", shell_complete=complete_workloads, required=True, help="The workload to learn.")
+@click.option(
+    "--device",
+    shell_complete=complete_devices,
+    help="Its device; needed where it was profiled on several.",
+)
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as resnet18.ptm.")
 @method_option
 @seed_option
@@ -62,8 +68,17 @@ def fit_command(
     examples=("transfer --db profiles.db --workload bert --reference resnet18.ptm --out bert.ptm",),
 )
 @database_option()
-@click.option("--workload", required=True, help="The new workload, of which there are a few profiles.")
-@click.option("--device", help="Its device; needed where it was profiled on several.")
+@click.option(
+    "--workload",
+    shell_complete=complete_workloads,
+    required=True,
+    help="The new workload, of which there are a few profiles.",
+)
+@click.option(
+    "--device",
+    shell_complete=complete_devices,
+    help="Its device; needed where it was profiled on several.",
+)
 @click.option(
     "--reference",
     "references",

@@ -20,6 +20,9 @@ __all__ = [
     "METHODS",
     "SAMPLINGS",
     "command",
+    "complete_devices",
+    "complete_modes",
+    "complete_workloads",
     "database_option",
     "existing_file",
     "json_option",
@@ -29,6 +32,7 @@ __all__ = [
     "new_file",
     "numbers",
     "seed_option",
+    "stored_or_stdin",
     "text_input",
     "text_output",
     "whole_numbers",
@@ -45,6 +49,30 @@ DEVICE_HELP = (
 )
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def complete_devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a device: of this machine, of a simulated board, or of `--db`."""
+    from powertrain.cli._completing import devices
+
+    del param
+    return devices(ctx, incomplete)
+
+
+def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a workload: of `--db`, or a built-in one."""
+    from powertrain.cli._completing import workloads
+
+    del param
+    return workloads(ctx, incomplete)
+
+
+def complete_modes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a mode of the device: the name of a stock mode, or knobs and their values."""
+    from powertrain.cli._completing import modes
+
+    del param
+    return modes(ctx, incomplete)
 
 
 @final
@@ -74,6 +102,18 @@ class _BinaryFile(click.Path):
         return super().convert(value, param, ctx)
 
 
+@final
+class _StoreOrStdin(click.Path):
+    """A file that exists, `-`, or the URL of a store, kept as text."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value != "-" and ":" not in value:
+            super().convert(value, param, ctx)
+        return value
+
+
+stored_or_stdin = _StoreOrStdin(exists=True, dir_okay=False)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 """A file to read that may not be standard input, such as a predictor."""
 new_file = _BinaryFile(dir_okay=False, path_type=Path)

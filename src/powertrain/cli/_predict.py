@@ -13,6 +13,7 @@ import click
 from powertrain.cli._options import (
     DEVICE_HELP,
     command,
+    complete_devices,
     existing_file,
     json_option,
     names,
@@ -48,7 +49,12 @@ ROWS_SHOWN = 20
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Predict all modes of this device. {DEVICE_HELP}")
+@click.option(
+    "--device",
+    "device_spec",
+    shell_complete=complete_devices,
+    help=f"Predict all modes of this device. {DEVICE_HELP}",
+)
 @click.option(
     "--modes", "modes_path", type=text_input, help="Predict the modes of a CSV file of knob columns."
 )
@@ -106,7 +112,12 @@ def predict_command(
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Take all modes of this device. {DEVICE_HELP}")
+@click.option(
+    "--device",
+    "device_spec",
+    shell_complete=complete_devices,
+    help=f"Take all modes of this device. {DEVICE_HELP}",
+)
 @click.option("--modes", "modes_path", type=text_input, help="Take the modes of a CSV file of knob columns.")
 @click.option(
     "--costs",

@@ -14,6 +14,8 @@ from powertrain.cli._options import (
     DEVICE_HELP,
     SAMPLINGS,
     command,
+    complete_devices,
+    complete_workloads,
     database_option,
     json_option,
     seed_option,
@@ -44,8 +46,17 @@ __all__ = ["profile_command"]
         'profile train.py --args "--epochs 3" --device cpu --db cpu.db --modes grid',
     ),
 )
-@click.argument("workloads", metavar="WORKLOAD...", nargs=-1, required=True)
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.argument(
+    "workloads", metavar="WORKLOAD...", nargs=-1, required=True, shell_complete=complete_workloads
+)
+@click.option(
+    "--device",
+    "spec",
+    default="auto",
+    show_default=True,
+    shell_complete=complete_devices,
+    help=DEVICE_HELP,
+)
 @database_option(made=True)
 @click.option(
     "--modes",

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, database_option, json_option, text_output
+from powertrain.cli._options import (
+    command,
+    complete_devices,
+    complete_workloads,
+    database_option,
+    json_option,
+    text_output,
+)
 from powertrain.cli._printing import (
     STDIO,
     make_folder,
@@ -37,8 +44,8 @@ __all__ = ["demo_command", "report_command"]
     required=True,
     help="The page to write; it needs nothing but itself. - for stdout.",
 )
-@click.option("--device", help="Only this device.")
-@click.option("--workload", help="Only this workload.")
+@click.option("--device", shell_complete=complete_devices, help="Only this device.")
+@click.option("--workload", shell_complete=complete_workloads, help="Only this workload.")
 @json_option
 def report_command(database: str, out: Path, device: str | None, workload: str | None, as_json: bool) -> None:
     """Write an HTML page of what a database holds: counts, ranges, fronts."""

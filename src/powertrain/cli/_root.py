@@ -23,6 +23,8 @@ __all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "main", "powertrain
 COMMANDS = {
     "devices": "_devices",
     "modes": "_devices",
+    "status": "_status",
+    "show": "_show",
     "profile": "_profile",
     "apply": "_hold",
     "restore": "_hold",

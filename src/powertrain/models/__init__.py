@@ -6,10 +6,10 @@ from importlib import import_module
 from pathlib import Path
 
 from powertrain.errors import CheckpointError, UnknownNameError
-from powertrain.models._base import AbstractPredictor
-from powertrain.models._checkpoint import peek_method
+from powertrain.models._base import AbstractPredictor, Learned
+from powertrain.models._checkpoint import peek_method, peek_origin
 
-__all__ = ["METHODS", "AbstractPredictor", "load_predictor", "predictor_class"]
+__all__ = ["METHODS", "AbstractPredictor", "Learned", "load_predictor", "peek_origin", "predictor_class"]
 
 METHODS: tuple[str, ...] = ("gp", "paper", "paper-scratch", "linear")
 """The methods by name, the default first."""

@@ -25,7 +25,15 @@ from numpy.lib import format as npy
 from powertrain.errors import CheckpointError
 from powertrain.files import why_unwritten, write_file
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "Checkpoint", "peek_method", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "Checkpoint",
+    "peek_method",
+    "peek_origin",
+    "read_checkpoint",
+    "write_checkpoint",
+]
 
 FORMAT = "powertrain-predictor"
 FORMAT_VERSION = 2
@@ -158,10 +166,19 @@ def read_checkpoint(path: Path, *, method: str | None) -> Checkpoint:
 
 def peek_method(path: Path) -> str:
     """Return the method that wrote a predictor file, without reading its arrays."""
-    path = Path(path)
+    return str(_peeked(Path(path))["method"])
+
+
+def peek_origin(path: Path) -> tuple[str, int]:
+    """Return what wrote a predictor file, such as `"powertrain 0.3.0"`, and the file's format version."""
+    header = _peeked(Path(path))
+    return str(header.get("created_by", "unknown")), int(header["format_version"])
+
+
+def _peeked(path: Path) -> dict[str, Any]:
     with _opened(path) as archive:
         try:
-            return str(_header(archive, path)["method"])
+            return _header(archive, path)
         except _DAMAGE as error:
             raise _damaged(path, error) from error
 

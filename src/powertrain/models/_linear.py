@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models._base import AbstractPredictor, known_quantity
+from powertrain.models._base import AbstractPredictor, Learned, known_quantity
 from powertrain.models._checkpoint import Checkpoint
 from powertrain.quantities import Quantity
 from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, ProfileTable
@@ -177,6 +177,10 @@ class LinearPredictor(AbstractPredictor):
         """
         own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
         return Prediction(estimates={r.quantity.name: r.predict(own) for r in self._regressions.values()})
+
+    def learned(self) -> Learned:
+        """Return in how many modes each quantity was measured."""
+        return Learned(modes={own.quantity.name: own.n for own in self._regressions.values()})
 
     def _state(self) -> Checkpoint:
         arrays: dict[str, npt.NDArray[Any]] = {}

@@ -151,7 +151,8 @@ def selftest_page(result: SelfTest) -> str:
         if result.failed
         else "all checks hold"
     )
-    tried = f"{counted(len(result.trials), 'mode')} tried" if result.trials else "nothing was set"
+    were = "was" if len(result.trials) == 1 else "were"
+    tried = f"{counted(len(result.trials), 'mode')} {were} tried" if result.trials else "nothing was set"
     parts = [
         f"# PowerTrain self-test of {result.device}",
         f"{verdict[0].upper()}{verdict[1:]}; {tried}."

@@ -11,6 +11,7 @@ from powertrain.workflow._choosing import (
     device_named,
     stored_workload,
 )
+from powertrain.workflow._contents import PredictorContents, ProfileContents, contents_of
 from powertrain.workflow._demo import Demo, DemoMethod, Outcome, paper_grid, run_demo
 from powertrain.workflow._drawings import draw_errors, draw_predicted_front
 from powertrain.workflow._flags import Flagged, flagged_modes
@@ -37,6 +38,7 @@ from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, sto
 from powertrain.workflow._profiling import Profiled, measuring, profile, workload
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
 from powertrain.workflow._script import profile_script
+from powertrain.workflow._status import DeviceStatus, Hold, device_status
 
 __all__ = [
     "MEASURED",
@@ -44,11 +46,15 @@ __all__ = [
     "Demo",
     "DemoMethod",
     "Deployment",
+    "DeviceStatus",
     "Flagged",
     "Front",
+    "Hold",
     "Imported",
     "Outcome",
     "PredictedMode",
+    "PredictorContents",
+    "ProfileContents",
     "Profiled",
     "Restored",
     "StoreSummary",
@@ -58,10 +64,12 @@ __all__ = [
     "candidates",
     "choose",
     "choose_measured",
+    "contents_of",
     "demo_html",
     "demo_tables",
     "deployment",
     "device_named",
+    "device_status",
     "draw_errors",
     "draw_predicted_front",
     "export_csv",

@@ -122,6 +122,14 @@ class Quantity:
             kernel=self.regression.kernel_log_parameters,
         )
 
+    @property
+    def left_out_error(self) -> float:
+        """The mean error of predicting each profile from all others [%, or the quantity's own unit]."""
+        errors = self.regression.loo_errors
+        if self.layout.measured.is_log:
+            return float(100.0 * np.abs(np.expm1(errors)).mean())
+        return float(self.layout.scale * np.abs(errors).mean())
+
     def predict(
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray]:
