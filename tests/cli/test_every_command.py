@@ -44,6 +44,8 @@ def arguments(tmp_path, database, grid_csv, predictor_file, reference_file, boar
     found = {
         "devices": ("sim:orin-nano",),
         "modes": ("sim:orin-nano", "--sample", 5),
+        "status": ("sim:orin-nano",),
+        "show": (database,),
         "profile": ("lstm", *NANO, "--db", tmp_path / "new.db", "--modes", 3),
         "apply": ("cpu_cores=1", "--device", "cpu?cpu_cores=1"),
         "restore": (),

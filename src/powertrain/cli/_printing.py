@@ -75,11 +75,16 @@ def print_table(table: Table) -> None:
         shown.add_column(Text(heading), justify="right" if number else "left", overflow="fold")
     for row in cells:
         shown.add_row(*map(Text, row))
-    console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False)
+    is_plain = bool(os.environ.get("NO_COLOR")) or not sys.stdout.isatty()
+    console = Console(
+        width=None if sys.stdout.isatty() else PIPED_COLUMNS,
+        highlight=False,
+        color_system=None if is_plain else "auto",
+    )
     with console.capture() as captured:
         console.print(shown)
     lines = [line.rstrip() for line in captured.get().splitlines()]
-    click.secho(" ".join(table.title.split()), bold=True)
+    click.secho(" ".join(table.title.split()), bold=None if is_plain else True)
     click.echo("\n".join(line for line in lines if line))
     if table.note:
         click.echo(table.note)
