@@ -84,7 +84,8 @@ def print_table(table: Table) -> None:
     with console.capture() as captured:
         console.print(shown)
     lines = [line.rstrip() for line in captured.get().splitlines()]
-    click.secho(" ".join(table.title.split()), bold=None if is_plain else True)
+    title = " ".join(table.title.split())
+    click.echo(title if is_plain else click.style(title, bold=True))
     click.echo("\n".join(line for line in lines if line))
     if table.note:
         click.echo(table.note)
