@@ -142,7 +142,8 @@ def test_a_file_of_modes_that_cannot_be_read_is_one_line(run, predictor_file, tm
 def test_a_device_with_a_knob_that_the_predictor_does_not_know_is_refused(run, done, written, tmp_path):
     done("import", written(HEADER + rows(30)), "--db", tmp_path / "p.db")
     done("fit", "--db", tmp_path / "p.db", "--workload", "w", "--out", tmp_path / "w.ptm")
-    ran = run("choose", tmp_path / "w.ptm", "--device", "sim:orin-agx", "--max-power", 20)
+    asked = ("choose", tmp_path / "w.ptm", "--device", "sim:orin-agx", "--max-power", 20)
+    ran = run(*asked, "--other-device")
 
     assert ran.code == 1
     assert "cpu_cores, mem_mhz" in ran.error_line

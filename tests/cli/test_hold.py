@@ -57,6 +57,17 @@ def test_the_board_is_in_the_mode_while_the_command_runs_and_as_before_afterward
     assert open_device(board).mode == before.mode
 
 
+def test_one_knob_is_set_and_the_others_stay_as_they_are(done, board, tmp_path):
+    before, seen = open_device(board).mode, tmp_path / "seen.json"
+    value = open_device(board).space.knob("gpu_mhz").values[0]
+    assert before["gpu_mhz"] != value
+    done("apply", f"gpu_mhz={value}", "--device", board, "--", "cp", tmp_path / "board.json", seen)
+
+    held = open_device(f"sim:orin-nano?state={seen}").mode
+    assert held == before.replace(gpu_mhz=value)
+    assert open_device(board).mode == before
+
+
 def test_a_stock_mode_is_applied_by_its_name(done, board):
     name = next(iter(open_device(board).stock_modes()))
     ran = done("apply", name, "--device", board, "--json", "--", "true")
@@ -69,7 +80,9 @@ def test_a_stock_mode_is_applied_by_its_name(done, board):
         (("cpu_cores=1", "--device", "cpu"), 2, "no COMMAND to run"),
         (("cpu_cores=0", "--device", "cpu", "--", "true"), 1, "the nearest is 1"),
         (("fast", "--device", "sim:orin-nano", "--", "true"), 1, "unknown mode"),
-        (("gpu_mhz=1", "--device", "cpu", "--", "true"), 1, "give exactly these"),
+        (("gpu_mhz=1", "--device", "cpu", "--", "true"), 1, "cpu_cores: give"),
+        (("cpu_mhz=1", "--device", "sim:orin-nano", "--", "true"), 1, "the nearest is 115.2"),
+        (("warp=9", "--device", "sim:orin-nano", "--", "true"), 1, "give some of these"),
         (("cpu_cores=one", "--device", "cpu", "--", "true"), 2, "is not KNOB=NUMBER"),
         (("cpu_cores=1", "--device", "cpu", "--", "/nowhere/to/be/found"), 1, "cannot run /nowhere"),
         (("cpu_cores=1", "--device", "nvml:x", "--", "true"), 1, "given by its number"),

@@ -166,7 +166,7 @@ def test_a_front_is_drawn_with_the_choice(done, predictor_file, replay, tmp_path
 def test_modes_of_another_device_are_predicted_with_a_warning(done, predictor_file, grid_csv, tmp_path):
     path = tmp_path / "other.csv"
     path.write_text(grid_csv.read_text().replace("Jetson AGX Orin 64GB (simulated)", "Another board"))
-    ran = done("choose", predictor_file, "--device", f"replay:{path}", "--max-power", 20)
+    ran = done("predict", predictor_file, "--device", f"replay:{path}")
 
     assert "warning: the predictor is of" in ran.err
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from powertrain.cli._options import command, json_option
-from powertrain.cli._show import print_json
+from powertrain.cli._printing import print_json
 
 if TYPE_CHECKING:
     from powertrain.helper import HelperStep

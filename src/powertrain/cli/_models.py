@@ -11,6 +11,7 @@ import click
 from powertrain.cli._options import (
     NAME_HELP,
     command,
+    complete_workloads,
     database_option,
     device_name_option,
     existing_file,
@@ -19,7 +20,8 @@ from powertrain.cli._options import (
     new_file,
     seed_option,
 )
-from powertrain.cli._show import print_json, refuse_unwritable
+from powertrain.cli._printing import print_json, refuse_unwritable
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.models import AbstractPredictor
@@ -34,7 +36,7 @@ __all__ = ["fit_command", "transfer_command"]
     examples=("fit --db profiles.db --workload resnet18 --out resnet18.ptm",),
 )
 @database_option()
-@click.option("--workload", required=True, help="The workload to learn.")
+@click.option("--workload", shell_complete=complete_workloads, required=True, help="The workload to learn.")
 @device_name_option(f"Its device; needed where it was profiled on several. {NAME_HELP}")
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as resnet18.ptm.")
 @method_option
@@ -63,7 +65,12 @@ def fit_command(
     examples=("transfer --db profiles.db --workload bert --reference resnet18.ptm --out bert.ptm",),
 )
 @database_option()
-@click.option("--workload", required=True, help="The new workload, of which there are a few profiles.")
+@click.option(
+    "--workload",
+    shell_complete=complete_workloads,
+    required=True,
+    help="The new workload, of which there are a few profiles.",
+)
 @device_name_option(f"Its device; needed where it was profiled on several. {NAME_HELP}")
 @click.option(
     "--reference",
@@ -126,9 +133,9 @@ def _tell(
         }
         print_json(facts)
         return
-    source = f"{len(profiles):,} profile{'s' if len(profiles) != 1 else ''}"
+    source = counted(len(profiles), "profile")
     if references:
-        source += f" and {len(references)} reference{'s' if len(references) != 1 else ''}"
+        source += f" and {counted(len(references), 'reference')}"
     click.echo(
         f"{predictor.method}: {' and '.join(quantities)} of {predictor.workload} on {predictor.device}, "
         f"from {source}, in {fit_s:.2f} s: {out}"

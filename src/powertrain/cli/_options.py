@@ -23,6 +23,9 @@ __all__ = [
     "AliasedOption",
     "MethodChoice",
     "command",
+    "complete_devices",
+    "complete_modes",
+    "complete_workloads",
     "database_option",
     "device_name_option",
     "device_spec_option",
@@ -36,6 +39,9 @@ __all__ = [
     "program_arguments",
     "rows_option",
     "seed_option",
+    "stored_or_stdin",
+    "text_input",
+    "text_output",
     "whole_numbers",
 ]
 
@@ -54,6 +60,30 @@ NAME_HELP = "Its name in the profiles, such as 'Jetson TX2', or the SPEC of a si
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+def complete_devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a device: of this machine, of a simulated board, or of `--db`."""
+    from powertrain.cli._completing import devices
+
+    del param
+    return devices(ctx, incomplete)
+
+
+def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a workload: of `--db`, or a built-in one."""
+    from powertrain.cli._completing import workloads
+
+    del param
+    return workloads(ctx, incomplete)
+
+
+def complete_modes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a mode of the device: the name of a stock mode, or knobs and their values."""
+    from powertrain.cli._completing import modes
+
+    del param
+    return modes(ctx, incomplete)
+
+
 @final
 class _StoreLocation(click.Path):
     """A file or a URL, kept as text; a shell completes files."""
@@ -70,8 +100,37 @@ class _StoreLocation(click.Path):
         return value
 
 
+@final
+class _BinaryFile(click.Path):
+    """A file to write that is no text, so that standard output will not do."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "-":
+            self.fail("'-' will not do, because what is written is no text: name a file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+@final
+class _StoreOrStdin(click.Path):
+    """A file that exists, `-`, or the URL of a store, kept as text."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value != "-" and ":" not in value:
+            super().convert(value, param, ctx)
+        return value
+
+
+stored_or_stdin = _StoreOrStdin(exists=True, dir_okay=False)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
-new_file = click.Path(dir_okay=False, path_type=Path)
+"""A file to read that may not be standard input, such as a predictor."""
+new_file = _BinaryFile(dir_okay=False, path_type=Path)
+"""A file to write that is no text: a predictor, a drawing."""
+text_input = click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True)
+"""A text to read; `-` is standard input, read by `content_of`."""
+text_output = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+"""A text to write; `-` is standard output, written by `write_text`."""
 
 
 def command(
@@ -155,17 +214,23 @@ def rows_option(text: str) -> Callable[[Decorated], Decorated]:
 
 
 def device_spec_option(
-    help_text: str = DEVICE_HELP, *, default: str | None = None
+    help_text: str = DEVICE_HELP, *, name: str = "device_spec", default: str | None = None
 ) -> Callable[[Decorated], Decorated]:
-    """Add `--device`, the spec of one to open, as `device_spec`."""
+    """Add `--device`, the spec of one to open, as the parameter `name`."""
     return click.option(
-        "--device", "device_spec", metavar="SPEC", default=default, show_default=True, help=help_text
+        "--device",
+        name,
+        metavar="SPEC",
+        default=default,
+        show_default=True,
+        shell_complete=complete_devices,
+        help=help_text,
     )
 
 
 def device_name_option(help_text: str) -> Callable[[Decorated], Decorated]:
     """Add `--device`, the name by which profiles know one, as `device`."""
-    return click.option("--device", metavar="NAME", help=help_text)
+    return click.option("--device", metavar="NAME", shell_complete=complete_devices, help=help_text)
 
 
 def json_option(function: Decorated) -> Decorated:
@@ -173,7 +238,9 @@ def json_option(function: Decorated) -> Decorated:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(function)
 
 
-def database_option(*, made: bool = False) -> Callable[[Decorated], Decorated]:
+def database_option(
+    *, made: bool = False, required: bool = True, purpose: str = "The profile database"
+) -> Callable[[Decorated], Decorated]:
     """Add `--db`, the location of a profile store, as text; `made` tells that a missing one is made."""
     remark = "; made if missing" if made else ""
     return click.option(
@@ -181,8 +248,8 @@ def database_option(*, made: bool = False) -> Callable[[Decorated], Decorated]:
         "database",
         type=_StoreLocation(made=made),
         metavar="FILE|URL",
-        required=True,
-        help=f"The profile database: a file, or SCHEME://... of another store{remark}.",
+        required=required,
+        help=f"{purpose}: a file, or SCHEME://... of another store{remark}.",
     )
 
 

@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._flags import flag_table
 from powertrain.cli._options import (
-    DEVICE_HELP,
     SAMPLINGS,
     TakesProgram,
     command,
+    complete_workloads,
     database_option,
+    device_spec_option,
     json_option,
     program_arguments,
     seed_option,
 )
+from powertrain.cli._printing import print_json, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
-from powertrain.cli._show import print_json, progress_bar, stdout_on_stderr
+from powertrain.cli._wanted import WantedModes, refuse_missing_file
+from powertrain.wording import counted, duration
 
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
@@ -33,8 +37,6 @@ if TYPE_CHECKING:
     from powertrain.workflow import Profiled, Program
 
 __all__ = ["profile_command"]
-
-GRID = "grid"
 
 
 @command(
@@ -49,17 +51,16 @@ GRID = "grid"
     ),
     kind=TakesProgram,
 )
-@click.argument("workloads", metavar="WORKLOAD...", nargs=-1)
+@click.argument("workloads", metavar="WORKLOAD...", nargs=-1, shell_complete=complete_workloads)
 @click.option("-m", "module", metavar="MODULE", help="Train a module of a package, as python -m does.")
-@click.option("--device", "spec", metavar="SPEC", default="auto", show_default=True, help=DEVICE_HELP)
+@device_spec_option(name="spec", default="auto")
 @database_option(made=True)
 @click.option(
     "--modes",
     "wanted",
-    default="50",
-    show_default=True,
     metavar="N|grid|FILE",
-    help="How many modes, all of the device's (grid), or those of a CSV file with a column per knob.",
+    help="How many modes, all of the device's (grid), or those of a CSV file with a column per knob (- for "
+    "stdin).  [default: 50, or all where there are fewer]",
 )
 @click.option(
     "--sampling",
@@ -120,7 +121,7 @@ def profile_command(
     module: str | None,
     spec: str,
     database: str,
-    wanted: str,
+    wanted: str | None,
     sampling: str,
     seed: int,
     order: Any,
@@ -158,7 +159,11 @@ def profile_command(
         _follow(wanted_runs)
         return
     how = Procedure.paper() if as_paper else replace(Procedure(), precision=precision / 100, limit_s=limit_s)
+    for run in wanted_runs:
+        if run.job is not None:
+            refuse_missing_file(run.job)
     device = workflow.open_device(spec)
+    wanted_modes = WantedModes(device, wanted, sampling=sampling, seed=seed)
     runs: list[Profiled] = []
     with (
         stdout_on_stderr() if as_json else nullcontext(),
@@ -170,7 +175,7 @@ def profile_command(
         )
         place = store.location
         for run in wanted_runs:
-            table = _modes(device, wanted, sampling=sampling, seed=seed, workload=run.job)
+            table = wanted_modes.of(run.job)
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
             try:
                 runs.append(_one(device, replace(run, data=data, name=name), modes, store, options))
@@ -179,11 +184,18 @@ def profile_command(
                     f"interrupted; what is finished is kept in {place}: the same command goes on from there"
                 )
                 raise Interrupted.by(error, message) from error
+        flagged = {
+            done.workload: workflow.flagged_modes(store.profiles(device=device.name, workload=done.workload))
+            for done in runs
+        }
     if as_json:
-        print_json({"device": device.name, "simulated": device.simulated, "runs": runs})
+        print_json({"device": device.name, "simulated": device.simulated, "runs": runs, "flagged": flagged})
         return
     for done in runs:
         click.echo(_line(done, device.name, place))
+    if (table := flag_table(flagged)) is not None:
+        click.echo()
+        print_table(table)
 
 
 @dataclass(frozen=True)
@@ -278,25 +290,10 @@ def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> Mod
 
 
 def _line(done: Profiled, device: str, place: str) -> str:
+    were = "was" if done.kept == 1 else "were"
     return (
-        f"{done.measured:,} modes of {done.workload} on {device}: {done.device_s / 60:.1f} min on its clock"
-        + (f", {done.kept:,} were in {place} already" if done.kept else "")
+        f"{counted(done.measured, 'mode')} of {done.workload} on {device}"
+        + (f": {duration(done.device_s)} on its clock" if done.measured else "")
+        + (f", {done.kept:,} {were} in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )
-
-
-def _modes(
-    device: AbstractDevice, wanted: str, *, sampling: str, seed: int, workload: str | None
-) -> ModeTable:
-    from powertrain import workflow
-
-    if wanted == GRID:
-        return device.modes(workload=workload)
-    if wanted.isdecimal():
-        return workflow.plan(device, int(wanted), workload=workload, sampling=sampling, seed=seed)  # pyright: ignore[reportArgumentType]
-    path = Path(wanted)
-    if not path.exists():
-        raise click.BadParameter(
-            f"{wanted!r} is neither a number of modes, nor {GRID}, nor a file", param_hint="--modes"
-        )
-    return workflow.read_modes(path, knobs=device.space.names)

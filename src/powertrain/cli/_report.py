@@ -10,12 +10,14 @@ import click
 from powertrain.cli._options import (
     NAME_HELP,
     command,
+    complete_workloads,
     database_option,
     device_name_option,
     json_option,
-    new_file,
+    text_output,
 )
-from powertrain.cli._show import (
+from powertrain.cli._printing import (
+    STDIO,
     make_folder,
     print_json,
     print_table,
@@ -23,6 +25,7 @@ from powertrain.cli._show import (
     refuse_unwritable,
     write_text,
 )
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.workflow import Demo
@@ -36,9 +39,14 @@ __all__ = ["demo_command", "report_command"]
     examples=("report --db profiles.db --out report.html",),
 )
 @database_option()
-@click.option("--out", type=new_file, required=True, help="The page to write; it needs nothing but itself.")
+@click.option(
+    "--out",
+    type=text_output,
+    required=True,
+    help="The page to write; it needs nothing but itself. - for stdout.",
+)
 @device_name_option(f"Only this device. {NAME_HELP}")
-@click.option("--workload", help="Only this workload.")
+@click.option("--workload", shell_complete=complete_workloads, help="Only this workload.")
 @json_option
 def report_command(database: str, out: Path, device: str | None, workload: str | None, as_json: bool) -> None:
     """Write an HTML page of what a database holds: counts, ranges, fronts."""
@@ -54,8 +62,9 @@ def report_command(database: str, out: Path, device: str | None, workload: str |
         print_json(
             {"file": str(out), "profiles": summary.profiles, "flagged": summary.flagged, "workloads": counts}
         )
-    else:
-        click.echo(f"{summary.profiles:,} profiles of {len(summary.tables)} workloads: {out}")
+    elif out != STDIO:
+        profiles = counted(summary.profiles, "profile")
+        click.echo(f"{profiles} of {counted(len(summary.tables), 'workload')}: {out}")
 
 
 @command("demo", short="Show the whole way on a simulated board.", examples=("demo", "demo --out /tmp/demo"))

@@ -23,6 +23,8 @@ __all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "main", "powertrain
 COMMANDS = {
     "devices": "_devices",
     "modes": "_devices",
+    "status": "_status",
+    "show": "_show",
     "profile": "_profile",
     "apply": "_hold",
     "restore": "_hold",
@@ -43,6 +45,10 @@ COMMANDS = {
     "completion": "_completion",
 }
 """Module of each command, in the order of `--help`; the function there is `NAME_command`, with _ for -."""
+
+
+NOBODY_READS = 128 + signal.SIGPIPE
+"""Exit code when nobody reads standard output any more, as a shell tells it of other programs."""
 
 
 class AbstractFailure(click.ClickException):
@@ -113,14 +119,19 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     @override
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _quiet_when_nobody_reads():  # --help is printed here
+            return super().make_context(info_name, args, parent, **extra)
+
+    @override
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _warnings_on_stderr():
+            with _quiet_when_nobody_reads(), _warnings_on_stderr():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise Interrupted.by(error, "interrupted") from error
-        except BrokenPipeError:
-            raise  # click ends quietly: whoever reads us has seen enough
         except ProgramError as error:
             click.echo(error.trace, err=True, nl=False)
             raise Failure(str(error), exit_code=error.exit_code) from error
@@ -128,6 +139,15 @@ class _LazyGroup(click.Group):
             if ctx.params.get("debug"):
                 raise
             raise (WrongUse if _is_wrong_use(error) else Failure)(_message(error)) from error
+
+
+@contextlib.contextmanager
+def _quiet_when_nobody_reads() -> Generator[None]:
+    """End without a word, as other programs do, once whoever reads standard output has seen enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise SystemExit(NOBODY_READS) from None
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -226,7 +246,10 @@ def powertrain(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 failure, 2 wrong use, 130 Ctrl-C, 143 SIGTERM."""
+    """Run the command line and exit.
+
+    0: success, 1: failure, 2: wrong use, 130: Ctrl-C, 141: nobody reads standard output, 143: SIGTERM.
+    """
     with _terminated_as_by_ctrl_c():
         try:
             powertrain(prog_name="powertrain")
@@ -236,6 +259,7 @@ def main() -> None:
             except BrokenPipeError:
                 # Python would complain once more when it flushes at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(NOBODY_READS)
 
 
 @contextlib.contextmanager

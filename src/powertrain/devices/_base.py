@@ -199,6 +199,25 @@ class AbstractLiveDevice(AbstractDevice):
         return self._holder.hold(mode)
 
     @final
+    def hold_some(self, knobs: PowerMode) -> AbstractContextManager[None]:
+        """Set some knobs while the context lasts and leave the others as they are; else as `hold`.
+
+        Raises:
+            MissingKnobError: The device lacks a knob, or can set one only together with others, which the
+                message names.
+        """
+        return self._holder.hold(knobs, some=True)
+
+    @final
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        """Return the least and the greatest value that each knob is set to now, equal where it is held.
+
+        A clock that nobody holds moves between the two. A knob of which that cannot be read is not there,
+        such as a locked clock of NVML; a knob that this user may not set can be.
+        """
+        return self._holder.settings.in_force()
+
+    @final
     def reserved(self) -> AbstractContextManager[None]:
         """Keep other processes from holding the device while the context lasts."""
         return self._holder.reserve()
@@ -251,19 +270,19 @@ class AbstractLiveDevice(AbstractDevice):
         """Return what a profile should say of the machine: driver, release of the board's software."""
 
 
-def check_mode(mode: PowerMode, space: ModeSpace, device: str) -> None:
-    """Refuse a mode that a device lacks, with the nearest value.
+def check_mode(mode: PowerMode, space: ModeSpace, device: str, *, some: bool = False) -> None:
+    """Refuse a mode that a device lacks, with the nearest value; with `some` it may lack knobs.
 
     Raises:
         MissingKnobError: The knobs are not the device's.
         DeviceError: A value is none of its knob's.
     """
-    if set(mode) != set(space.names):
+    if set(mode) != set(space.names) and not (some and set(mode) < set(space.names)):
+        which = "some of these" if some else "exactly these"
         raise MissingKnobError(
-            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: "
-            "give exactly these"
+            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: give {which}"
         )
-    for knob in space.knobs:
+    for knob in (knob for knob in space.knobs if knob.name in mode):
         # `index` forgives the last digits of a number that went through a file, and nothing else.
         try:
             knob.index(mode[knob.name])

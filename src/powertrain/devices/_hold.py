@@ -47,6 +47,21 @@ class Settings(ABC):
     def check(self, mode: PowerMode) -> None:
         """Refuse a mode that the device lacks, or may not be put into, without writing anything."""
 
+    def check_some(self, mode: PowerMode) -> None:
+        """Refuse some knobs' values in the same way; `write` and `lost` then concern these knobs alone.
+
+        Raises:
+            MissingKnobError: Some of the knobs can only be set together with others, which the message names.
+        """
+        self.check(mode)
+
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        """Return the least and the greatest value that each knob is set to now, equal where it is held.
+
+        A knob of which that cannot be read is not there.
+        """
+        return {}
+
     @abstractmethod
     def save(self) -> Mapping[str, Any]:
         """Return the present state as JSON values."""
@@ -115,9 +130,9 @@ class Holder:
         if self.journal is not None:
             self.journal.keep(self.key, spec=self.spec, device=self.name, saved=saved)
 
-    def hold(self, mode: PowerMode) -> Held:
-        """Return the context in which the device is in a mode."""
-        return Held(self, mode)
+    def hold(self, mode: PowerMode, *, some: bool = False) -> Held:
+        """Return the context in which the device is in a mode, or in which `some` of its knobs are set."""
+        return Held(self, mode, check=self.settings.check_some if some else self.settings.check)
 
     def lost(self) -> str:
         """Return why the mode that is held is no longer in force, empty if it is."""
@@ -167,8 +182,8 @@ class Holder:
 class Held(AbstractContextManager[None]):
     """One holding of a mode."""
 
-    def __init__(self, holder: Holder, mode: PowerMode) -> None:
-        self._holder, self._mode = holder, mode
+    def __init__(self, holder: Holder, mode: PowerMode, *, check: Callable[[PowerMode], None]) -> None:
+        self._holder, self._mode, self._check = holder, mode, check
         self._saved: Mapping[str, Any] | None = None
         self._lock = ExitStack()
         self._handlers: dict[int, Any] = {}
@@ -180,7 +195,7 @@ class Held(AbstractContextManager[None]):
         holder = self._holder
         if holder.busy:
             raise DeviceError(f"{holder.name} holds a mode already: leave that before holding {self._mode}")
-        holder.settings.check(self._mode)
+        self._check(self._mode)
         self._catch_signals()
         try:
             self._take()

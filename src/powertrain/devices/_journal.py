@@ -22,9 +22,10 @@ from typing import Any, final
 from powertrain.errors import DeviceBusyError, DeviceError
 from powertrain.files import read_file, write_file
 
-__all__ = ["Entry", "Journal", "default_folder"]
+__all__ = ["Entry", "Journal", "Lock", "default_folder"]
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+LOCKS = Path("/proc/locks")
 VERSION = 1
 LARGEST_BYTES = 1 << 20
 """Of a file of the journal, which takes a few thousand."""
@@ -62,18 +63,29 @@ class Entry:
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """A process that keeps others from a device."""
+
+    pid: int
+    since_s: float
+    """Seconds since 1970."""
+
+
+@final
 class Journal:
     """A folder with a file for each device that is held, or was left behind."""
 
-    def __init__(self, folder: Path | None = None, *, boot_id: Path = BOOT_ID) -> None:
+    def __init__(self, folder: Path | None = None, *, boot_id: Path = BOOT_ID, locks: Path = LOCKS) -> None:
         """Use a folder, which is made when something is first written.
 
         Args:
             folder: `default_folder()` if None.
             boot_id: The kernel's file with the id of this boot.
+            locks: The kernel's list of all locks.
         """
         self.folder = default_folder() if folder is None else folder
-        self._boot_id = boot_id
+        self._boot_id, self._locks = boot_id, locks
 
     @contextmanager
     def locked(self, key: str) -> Generator[None]:
@@ -109,6 +121,21 @@ class Journal:
             yield
         finally:
             os.close(lock)
+
+    def holder(self, key: str) -> Lock | None:
+        """Return who has a device locked now, None where nobody has, without getting in anybody's way.
+
+        Trying the lock would, for a moment; the kernel lists who has which (Linux proc(5), /proc/locks).
+        """
+        try:
+            file = self._path(key).with_suffix(".lock").stat()
+            listed = self._locks.read_text(encoding="ascii")
+        except OSError:
+            return None
+        locked = re.compile(rf"FLOCK +ADVISORY +WRITE +(\d+) +\S+:{file.st_ino} ", re.ASCII)
+        found = locked.search(listed)
+        # The file is written when it is locked, and at no other time.
+        return None if found is None else Lock(pid=int(found[1]), since_s=file.st_mtime)
 
     def keep(self, key: str, *, spec: str, device: str, saved: Mapping[str, Any]) -> None:
         """Save the state of a device before it is changed; when this returns it is on the disk."""

@@ -13,6 +13,7 @@ import numpy as np
 from powertrain.errors import DataError, MissingKnobError, PowerTrainError, UnknownNameError
 from powertrain.planning import Sampling
 from powertrain.records import FloatArray, ProfileTable
+from powertrain.wording import counted
 
 __all__ = ["ALL", "OTHERS", "SAME", "EvaluationPlan", "LimitSweep", "Tables", "Target", "resolve"]
 
@@ -261,7 +262,8 @@ def _refuse_too_many_profiles(plan: EvaluationPlan, table: ProfileTable) -> None
     # Errors are over the modes that were not profiled, so at least one has to be left.
     if most >= len(table):
         raise DataError(
-            f"{most} profiles asked, but {table.workload} on {table.device} has {len(table)} modes, and the "
+            f"{counted(most, 'profile')} asked, but {table.workload} on {table.device} has "
+            f"{counted(len(table), 'mode')}, and the "
             f"errors are over those not profiled: ask for at most {len(table) - 1}"
         )
 

@@ -30,6 +30,7 @@ from powertrain.progress import Progress as Progress
 from powertrain.quantities import POWER, TIME
 from powertrain.records import Prediction, ProfileTable
 from powertrain.space import ModeSpace
+from powertrain.wording import counted
 
 __all__ = ["Evaluation", "EvaluationInterruptedError", "Progress", "evaluate"]
 
@@ -138,7 +139,7 @@ class _Run:
             trial = _Trial(target=target, profiled=profiled, case=case, risks=self.plan.risks)
             for method, predictor in classes.items():
                 references = self._fitted(method, predictor, target) if predictor.uses_references else []
-                self._tell(f"{method}: {case.target}, {count} profiles, seed {seed}")
+                self._tell(f"{method}: {case.target}, {counted(count, 'profile')}, seed {seed}")
                 row, choices = trial.score(predictor, references)
                 self.rows.append(row)
                 self.choices += choices
@@ -158,7 +159,9 @@ class _Run:
         for table in target.references:
             key = (method, table.device, table.workload)
             if key not in self.references:
-                self._tell(f"{method}: reference {table.workload} ({len(table):,} modes)", step=False)
+                self._tell(
+                    f"{method}: reference {table.workload} ({counted(len(table), 'mode')})", step=False
+                )
                 started_s = time.perf_counter()
                 self.references[key] = predictor.fit(table, seed=0)
                 self.reference_fits.append(

@@ -5,13 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from powertrain.errors import CheckpointError, PowerTrainError
-from powertrain.models._base import AbstractPredictor
+from powertrain.models._base import AbstractPredictor, Learned
 from powertrain.models._checkpoint import Checkpoint as Checkpoint
 from powertrain.models._checkpoint import shortened
-from powertrain.models._container import peek_method
+from powertrain.models._container import peek_method, peek_origin
 from powertrain.registry import Registry
 
-__all__ = ["METHODS", "PREDICTORS", "AbstractPredictor", "Checkpoint", "load_predictor", "predictor_class"]
+__all__ = [
+    "METHODS",
+    "PREDICTORS",
+    "AbstractPredictor",
+    "Checkpoint",
+    "Learned",
+    "load_predictor",
+    "peek_origin",
+    "predictor_class",
+]
 
 METHODS: tuple[str, ...] = ("gp", "paper", "paper-scratch", "linear")
 """The methods that PowerTrain brings, the default first."""

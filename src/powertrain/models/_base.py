@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -15,7 +16,7 @@ from powertrain.models._container import read_checkpoint, write_checkpoint
 from powertrain.quantities import Quantity, by_column
 from powertrain.records import ModeTable, Prediction, ProfileTable
 
-__all__ = ["AbstractPredictor", "known_quantity"]
+__all__ = ["AbstractPredictor", "Learned", "known_quantity"]
 
 
 def known_quantity(column: str, *, source: object) -> Quantity:
@@ -31,6 +32,22 @@ def known_quantity(column: str, *, source: object) -> Quantity:
             "fit it again"
         )
     return known[column]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a predictor was learned from, and how well it does there, as far as its method tells."""
+
+    modes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By quantity, how many modes it was measured in."""
+    references: tuple[tuple[str, str], ...] = ()
+    """Device and workload of each reference that lent something."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """By knob, the least and the greatest value that it knows; beyond, predictions are guesses."""
+    left_out_errors: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By quantity, the mean error of predicting each profile from all others: in per cent, or in the unit of
+    a quantity with absolute errors."""
 
 
 class AbstractPredictor(ABC):
@@ -77,6 +94,10 @@ class AbstractPredictor(ABC):
     @abstractmethod
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`, which must have all of `knobs` (others are ignored)."""
+
+    def learned(self) -> Learned:
+        """Return what it was learned from; empty where the method does not keep that."""
+        return Learned()
 
     @abstractmethod
     def _state(self) -> Checkpoint:

@@ -29,7 +29,7 @@ from powertrain.errors import CheckpointError
 from powertrain.files import why_unwritten, write_file
 from powertrain.models._checkpoint import Checkpoint, shortened
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "peek_method", "read_checkpoint", "write_checkpoint"]
+__all__ = ["FORMAT", "FORMAT_VERSION", "peek_method", "peek_origin", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = "powertrain-predictor"
 FORMAT_VERSION = 2
@@ -106,6 +106,14 @@ def peek_method(path: Path) -> str:
     path = Path(path)
     with _reading(path) as archive:
         return _header(archive, path)["method"]
+
+
+def peek_origin(path: Path) -> tuple[str, int]:
+    """Return what wrote a predictor file, such as `"powertrain 0.3.0"`, and the file's format version."""
+    path = Path(path)
+    with _reading(path) as archive:
+        header = _header(archive, path)
+        return str(header.get("created_by", "unknown")), int(header["format_version"])
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models._base import AbstractPredictor, known_quantity
+from powertrain.models._base import AbstractPredictor, Learned, known_quantity
 from powertrain.models._checkpoint import LARGEST_NUMBER, Checkpoint, shortened
 from powertrain.quantities import Quantity
 from powertrain.records import CENTRAL_90, Z90, Estimate, FloatArray, ModeTable, Prediction, ProfileTable
@@ -193,6 +193,10 @@ class LinearPredictor(AbstractPredictor):
         """
         own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
         return Prediction(estimates={r.quantity.name: r.predict(own) for r in self._regressions.values()})
+
+    def learned(self) -> Learned:
+        """Return in how many modes each quantity was measured."""
+        return Learned(modes={own.quantity.name: own.n for own in self._regressions.values()})
 
     def _state(self) -> Checkpoint:
         arrays: dict[str, npt.NDArray[Any]] = {}

@@ -34,6 +34,7 @@ from powertrain.report import (
     render_html,
 )
 from powertrain.space import ModeSpace
+from powertrain.wording import counted
 from powertrain.workflow._demo import Demo, DemoMethod
 
 __all__ = ["StoreSummary", "demo_fronts", "demo_html", "demo_tables", "store_html", "summarise_store"]
@@ -233,7 +234,8 @@ def store_html(summary: StoreSummary) -> str:
     workloads = len({table.workload for table in summary.tables})
     page = ReportPage(
         title=f"Profiles in {summary.name}",
-        lead=f"{summary.profiles:,} profiles of {workloads} workloads on {len(by_device)} devices.",
+        lead=f"{counted(summary.profiles, 'profile')} of {counted(workloads, 'workload')} on "
+        f"{counted(len(by_device), 'device')}.",
         simulated=f"The profiles of {', '.join(simulated)} come from formulas." if simulated else "",
         facts=(
             Fact(label="devices", value=f"{len(by_device):,}"),

@@ -38,6 +38,11 @@ class CoresPart(Part):
         self.knobs = {"cpu_cores": tuple(float(n) for n in range(1, len(self._order) + 1))}
 
     @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        cpus = float(len(os.sched_getaffinity(0)))
+        return {"cpu_cores": (cpus, cpus)}
+
+    @override
     def save(self) -> Mapping[str, Any]:
         return {"pid": os.getpid(), "cpus": sorted(os.sched_getaffinity(0))}
 

@@ -41,8 +41,10 @@ class Cores:
         self.switchable = all(files.sysfs.may_write(self.path(cpu)) for cpu in cpus if cpu)
 
     def of(self, mode: PowerMode) -> frozenset[int]:
-        """Return the processors that are on in a mode; all that are, where this user cannot switch them."""
-        return frozenset(self.order[: int(mode["cpu_cores"])]) if self.switchable else self.on_line()
+        """Return the processors that are on in a mode; all that are, where it does not switch them."""
+        if not self.switchable or "cpu_cores" not in mode:
+            return self.on_line()
+        return frozenset(self.order[: int(mode["cpu_cores"])])
 
     def on_line(self) -> frozenset[int]:
         """Return the processors that are on now."""
@@ -84,6 +86,11 @@ class CoresOnPart(FilePart):
         counts = tuple(float(n) for n in range(1, len(cores.order) + 1))
         self.knobs: Mapping[str, tuple[float, ...]] = {"cpu_cores": counts} if allowed else {}
         self.missing = () if allowed else (not_writable("cpu_cores", f"{CPU}/cpu*/online"),)
+
+    @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        cpus = float(len(self._cores.on_line()))
+        return {"cpu_cores": (cpus, cpus)}
 
     @override
     def save(self) -> dict[str, str]:

@@ -100,6 +100,20 @@ class EmcPart(FilePart):
         return not self._differs(hz)
 
     @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        emc = self._emc
+        hz = None if emc is None else self._files.number(emc.shown)
+        if emc is None or not hz:
+            return {}
+        if self._files.text(emc.lock) == "1":
+            return {"mem_mhz": (mhz_from_hz(float(hz)), mhz_from_hz(float(hz)))}
+        if not self.candidates_hz:
+            return {}
+        cap_hz = (emc.cap and self._files.number(emc.cap)) or max(self.candidates_hz)
+        least_hz = min(*self.candidates_hz, cap_hz)
+        return {"mem_mhz": (mhz_from_hz(float(least_hz)), mhz_from_hz(float(cap_hz)))}
+
+    @override
     def save(self) -> dict[str, str]:
         """Return lock and cap, and the clock if it is locked: else it moves by itself."""
         emc = self._emc

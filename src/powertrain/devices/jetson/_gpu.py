@@ -105,6 +105,15 @@ class GpuPart(FilePart):
         return ""
 
     @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        if not self.node:
+            return {}
+        ends_hz = self._files.number(self._least), self._files.number(self._greatest)
+        if ends_hz[0] is None or ends_hz[1] is None:
+            return {}
+        return {"gpu_mhz": (mhz_from_hz(float(ends_hz[0])), mhz_from_hz(float(ends_hz[1])))}
+
+    @override
     def save(self) -> dict[str, str]:
         found = self._files.saved(self._power_files())
         ends = self._files.number(self._least), self._files.number(self._greatest)

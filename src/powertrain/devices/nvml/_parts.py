@@ -144,7 +144,7 @@ class ClocksPart(_NvmlPart):
             ("mem_mhz", "nvmlDeviceSetMemoryLockedClocks", MEMORY),
             ("gpu_mhz", "nvmlDeviceSetGpuLockedClocks", GRAPHICS),
         ):
-            if knob in self.knobs:
+            if knob in self.knobs and knob in mode:
                 mhz = round(mode[knob])
                 self._change(function, mhz)
                 self._watch(knob, kind, mhz)
@@ -222,6 +222,14 @@ class PowerLimitPart(_NvmlPart):
         reason = _why_missing("power_limit_w", values, now_mw is not None, forbidden, unit="W")
         self.knobs = {} if reason else {"power_limit_w": values}
         self.missing = () if reason is None else (reason,)
+
+    @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        limit_mw: int | None = self._gpu.look("nvmlDeviceGetPowerManagementLimit", default=None)
+        if limit_mw is None:
+            return {}
+        limit_w = watts_from_milliwatts(float(limit_mw))
+        return {"power_limit_w": (limit_w, limit_w)}
 
     @override
     def save(self) -> Any:

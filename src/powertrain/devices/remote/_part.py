@@ -30,7 +30,16 @@ class HelperPart(RemotePart):
             knob.name: knob.values for knob in self._description.space.knobs
         }
         self.rails = self._description.rails
+        self.readable = ()
         self.shown = dict[str, Any]
+
+    @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        """Return what can be read, and of the rest what the helper is holding, if it is."""
+        mode = self.client.status().mode
+        held = {} if mode is None else {name: (value, value) for name, value in mode.items()}
+        read = {name: ends for part in self.readable for name, ends in part.in_force().items()}
+        return {**held, **read}
 
     @override
     def save(self) -> Mapping[str, Any]:

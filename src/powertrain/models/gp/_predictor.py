@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models._base import AbstractPredictor
+from powertrain.models._base import AbstractPredictor, Learned
 from powertrain.models._checkpoint import Checkpoint, shortened
 from powertrain.models._threads import one_thread
 from powertrain.models.gp._coordinates import Coordinates
@@ -131,6 +131,17 @@ class GaussianProcessPredictor(AbstractPredictor):
                 first, second = sorted((name, before.quantity.name))
                 correlations[first, second] = fitted.correlation(own, before, estimate)
         return Prediction(estimates=estimates, correlations=correlations)
+
+    def learned(self) -> Learned:
+        """Return what it was learned from, with leave-one-out errors."""
+        low, high = self._coordinates.low.tolist(), self._coordinates.high.tolist()
+        surfaces = [s for fitted in self._quantities.values() for s in fitted.layout.stack.surfaces]
+        return Learned(
+            modes={name: len(fitted.regression.target) for name, fitted in self._quantities.items()},
+            references=tuple(dict.fromkeys((surface.device, surface.workload) for surface in surfaces)),
+            ranges={name: (low[j], high[j]) for j, name in enumerate(self.knobs)},
+            left_out_errors={name: fitted.left_out_error for name, fitted in self._quantities.items()},
+        )
 
     def _remark_on_modes_beyond(self, modes: ModeTable) -> None:
         low, high = self._coordinates.low, self._coordinates.high

@@ -24,6 +24,7 @@ from powertrain.models.gp._regression import KernelPrior, Regression, Regression
 from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
 from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
+from powertrain.wording import counted
 
 __all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity"]
 
@@ -123,6 +124,14 @@ class Quantity:
             kernel=self.regression.kernel_log_parameters,
         )
 
+    @property
+    def left_out_error(self) -> float:
+        """The mean error of predicting each profile from all others [%, or the quantity's own unit]."""
+        errors = self.regression.loo_errors
+        if self.layout.measured.is_log:
+            return float(100.0 * np.abs(np.expm1(errors)).mean())
+        return float(self.layout.scale * np.abs(errors).mean())
+
     def predict(
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray]:
@@ -213,7 +222,7 @@ class Learner:
         distinct = len(np.unique(table.modes.values, axis=0))
         if distinct < MIN_PROFILES:
             raise TooFewProfilesError(
-                f"{table.workload!r} has {quantity.name} in {distinct} distinct mode(s): gp needs "
+                f"{table.workload!r} has {quantity.name} in {counted(distinct, 'distinct mode')}: gp needs "
                 f"{MIN_PROFILES} or more; profile more modes"
             )
         values = table.columns[quantity.column]

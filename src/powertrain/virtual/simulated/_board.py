@@ -347,18 +347,32 @@ class _BoardSettings(Settings):
         check_mode(mode, self._space, self._name)
 
     @override
+    def check_some(self, mode: PowerMode) -> None:
+        check_mode(mode, self._space, self._name, some=True)
+
+    @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        present = self._space[self._state.setting.row]
+        return {name: (value, value) for name, value in present.items()}
+
+    @override
     def save(self) -> Mapping[str, Any]:
         setting = self._state.setting
         return {"row": setting.row, "tpcs": setting.tpcs}
 
     @override
     def write(self, mode: PowerMode) -> None:
-        self._change(Setting(row=self._space.index(mode), held=True))
+        self._change(Setting(row=self._space.index(self._completed(mode)), held=True))
 
     @override
     def lost(self, mode: PowerMode) -> str:
         row = self._state.setting.row
-        return "" if row == self._space.index(mode) else f"the board is in {self._space[row]}"
+        kept = row == self._space.index(self._completed(mode))
+        return "" if kept else f"the board is in {self._space[row]}"
+
+    def _completed(self, mode: PowerMode) -> PowerMode:
+        """Return a mode with the knobs that it lacks as they are now."""
+        return self._space[self._state.setting.row].replace(**mode)
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
