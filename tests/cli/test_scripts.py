@@ -57,7 +57,7 @@ def test_a_script_is_trained_until_all_is_measured(done, script, db):
     path = script("steps(int(sys.argv[1]))\nprint('never reached')")
     before = os.sched_getaffinity(0)
     shown = done("profile", path, *ONE_CORE, "--db", db, "--name", "mine", "--", "1000000").out
-    assert shown.startswith("1 modes of mine on ")
+    assert shown.startswith("1 mode of mine on ")
     assert "never reached" not in shown
     assert os.sched_getaffinity(0) == before
     (profile,) = profiles(db)
@@ -73,7 +73,7 @@ def test_what_follows_two_dashes_is_the_scripts_whatever_it_looks_like(done, scr
         "assert sys.argv == [__file__, '--modes', '7', '--json', '--', '-x'], sys.argv\nsteps(10**6)"
     )
     ran = done("profile", path, *ONE_CORE, "--db", db, "--", "--modes", 7, "--json", "--", "-x")
-    assert ran.out.startswith("1 modes of train.py")
+    assert ran.out.startswith("1 mode of train.py")
 
 
 def test_a_module_of_a_package_is_run_with_its_relative_imports(done, script, db, tmp_path, monkeypatch):
@@ -82,7 +82,7 @@ def test_a_module_of_a_package_is_run_with_its_relative_imports(done, script, db
     script("from .settings import STEPS\nassert sys.argv[1:] == ['--fast']\nsteps(STEPS)", "package/train.py")
     monkeypatch.chdir(tmp_path)
     ran = done("profile", "-m", "package.train", *ONE_CORE, "--db", db, "--", "--fast")
-    assert ran.out.startswith("1 modes of package.train on ")
+    assert ran.out.startswith("1 mode of package.train on ")
     assert {profile.workload for profile in profiles(db)} == {"package.train"}
 
 

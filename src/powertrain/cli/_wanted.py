@@ -55,8 +55,9 @@ class WantedModes:
         if self._wanted == GRID:
             return self._device.modes(workload=workload)
         number = self._usual(workload) if self._wanted is None else int(self._wanted)
-        how = {"sampling": self._sampling, "seed": self._seed}
-        return workflow.plan(self._device, number, workload=workload, **how)
+        return workflow.plan(
+            self._device, number, workload=workload, sampling=self._sampling, seed=self._seed
+        )
 
     def _usual(self, workload: str | None) -> int:
         """Return the usual number of modes, or all that there are, and say so."""
