@@ -15,7 +15,7 @@ python310=${PYTHON310:-python3.10}
 limit_s=${LIMIT_S:-1800}
 tests=${TESTS:-"test_*.py devices dataset optimisation profiling cli models report evaluation workloads"}
 # pip reads the markers of the Python that it runs on, and 3.10 needs the last two
-needs=(hypothesis 'pytest>=9' pytest-xdist exceptiongroup tomli)
+needs=(hypothesis 'pytest>=9' pytest-timeout pytest-xdist exceptiongroup tomli)
 
 usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2 && exit 2; }
 pip() { "$python" -m pip --disable-pip-version-check "$@"; }
@@ -172,7 +172,7 @@ print(f'\nPython {platform.python_version()} on {platform.machine()}, {\" \".joi
         log=$work/$minor-${folder//[*\/]/}.log started=$(date +%s)
         # hypothesis' own profile "ci" has no deadlines; a command under test would take a milder signal for its own
         inside timeout --signal=KILL "$limit_s" nice -n 15 bash -c "cd /srv/$minor/powertrain && OPENBLAS_NUM_THREADS=1 ../venv/bin/python -m pytest \
-            -v -n 0 -p no:cacheprovider --hypothesis-profile=ci --durations=5 tests/$folder" >"$log" 2>&1 </dev/null || true
+            -v -n 0 --timeout=0 -p no:cacheprovider --hypothesis-profile=ci --durations=5 tests/$folder" >"$log" 2>&1 </dev/null || true
         printf '| %s |' "$folder"
         for what in PASSED SKIPPED 'FAILED|ERROR'; do printf ' %s |' "$(grep -cE " ($what) .*\[ *[0-9]+%\]$" "$log")"; done || true
         printf ' %s |' $(($(date +%s) - started))

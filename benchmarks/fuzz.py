@@ -1,14 +1,18 @@
-"""Throw malformed requests at the helper and malformed contents of files at a Jetson's device.
+"""Throw malformed requests at the helper, malformed files at a Jetson's device, damaged ones at predictors.
 
-    python benchmarks/fuzz.py [--requests 100000] [--connections 2000] [--boards 20000] [--seed 0]
+    python benchmarks/fuzz.py [--requests 100000] [--connections 2000] [--boards 20000] [--predictors 10000]
+        [--seed 0]
 
 Requests go to the function that answers them, and what the board is in is looked at after each: it may have
 changed only by a request that names, to the last bit, a mode of the board's own tables. Connections go to a
 helper in a process of its own, cut, half-closed, stalled and with many requests at once, and it must answer a
 well-formed request afterwards, with the board as before. Boards are emulated Jetsons of all kinds, some of
 whose files and folders show something else than they should: whatever that is, opening the device, holding
-a mode, reading sensors and giving back must end in an error of PowerTrain's or well, soon, and write nothing
+a mode, reading sensors and restoring must end in an error of PowerTrain's or well, soon, and write nothing
 but clocks and switches, to files that set clocks and switches.
+
+Predictor files are damaged and written with right checksums: each must be refused with one line or predict,
+within two seconds and 200 MB.
 
 Ends with an error at the first crash, hang, or write of another kind.
 """
@@ -33,6 +37,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from _damaged import fuzz_predictors
 from _harness import machine, table, today, write_result
 
 from powertrain.devices import Journal, VirtualClock
@@ -229,7 +234,7 @@ def check_answer(answer: bytes, line: bytes) -> bool:
 
 
 def free_or_asked(board: SimulatedBoard, line: bytes, allowed: set[tuple[tuple[str, float], ...]]) -> bool:
-    """Return whether the board is in the mode that was asked for, or given back."""
+    """Return whether the board is in the mode that was asked for, or restored."""
     mode = asked_for(line)
     if isinstance(mode, dict):
         return dict(board.mode) == mode and tuple(sorted(mode.items())) in allowed
@@ -455,6 +460,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--connections", type=int, default=2000)
     parser.add_argument("--boards", type=int, default=20_000)
+    parser.add_argument("--predictors", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="write a page of this name to benchmarks/results")
     given = parser.parse_args()
@@ -476,6 +482,22 @@ def main() -> int:
     if given.boards:
         lines += ["", "## Files and folders of boards", ""]
         lines += table(["what became of it", "boards"], fuzz_boards(given.boards, given.seed))
+    if given.predictors:
+        heading = [
+            "method",
+            "files",
+            "refused",
+            "predict",
+            "of other knobs",
+            "slowest [ms]",
+            "most memory [MB]",
+        ]
+        lines += [
+            "",
+            "## Predictor files",
+            "",
+            *table(heading, fuzz_predictors(given.predictors, given.seed)),
+        ]
     print("\n".join(lines))
     if given.out:
         write_result(given.out, "Malformed requests and files", f"python {' '.join(sys.argv)}", lines)

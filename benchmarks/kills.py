@@ -3,7 +3,7 @@
     python benchmarks/kills.py [--kills 1000] [--helper | --both] [--board sim tree] [--seed 0]
 
 Without `--helper` a process holds one mode after the other by its own writes and journal; it is killed, and
-the next one gives back what was left behind. With it, an unprivileged process (if this runs as root) does so
+the next one restores what was left behind. With it, an unprivileged process (if this runs as root) does so
 through `powertrain-helper`, and the process, the helper or both are killed; nobody is asked to restore. Most
 kills are SIGKILL, the others SIGTERM, SIGINT and SIGHUP. The board is simulated, its mode in a file (`sim`),
 or emulated as a tree of the kernel's files that a process of its own keeps (`tree`).

@@ -1,6 +1,7 @@
 """What measuring adds to what is measured: writes benchmarks/results/overhead.md.
 
     python benchmarks/overhead.py [--repeats 10]
+    python benchmarks/overhead.py --empty-loops      writes benchmarks/results/overhead_empty_loops.md
 
 The time of a minibatch as the profiler gives it beside a bare loop of the same model over the same loader,
 written out by hand, in turn; and the processor time that reading the power ten times a second takes. The
@@ -131,7 +132,7 @@ def empty_loops() -> list[tuple[str, str]]:
             ("`step()`, nothing measures", reporting),
         )
     ]
-    device = CpuDevice("cpu_cores=1", sysfs=counters())
+    device = CpuDevice("cpu_cores=1", sysfs=RealSysfs(counters()))
     # So many minibatches that no run ends one of its modes; reading the power goes on meanwhile.
     how = Procedure(precision=1e-9, most_minibatches=10**9, limit_s=1e9)
     with tempfile.TemporaryDirectory() as folder, pt.open_store(Path(folder) / "p.db") as store:
@@ -144,11 +145,28 @@ def empty_loops() -> list[tuple[str, str]]:
     return rows
 
 
+def write_empty_loops() -> None:
+    """Write what a step of a loop that does nothing takes longer."""
+    lines = [
+        f"{machine()}, {today()}. The least of {REPEATS_OF_EMPTY_LOOPS} loops of {EMPTY_STEPS:,} steps",
+        f"({EMPTY_STEPS_MEASURED:,} where they are measured, with the power read ten times a second),",
+        "less that of a bare loop over a list. Measured steps are those while the mode becomes steady.",
+        "",
+        *table(("loop of empty steps", "adds ns a step"), empty_loops(), words=1),
+    ]
+    command = "python benchmarks/overhead.py --empty-loops"
+    write_result("overhead_empty_loops.md", "What measured() adds to a step", command, lines)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--out", default="overhead.md")
+    parser.add_argument("--empty-loops", action="store_true", help="only loops of empty steps")
     options = parser.parse_args()
+    if options.empty_loops:
+        write_empty_loops()
+        return 0
     device = CpuDevice("cpu_cores=2&loader_workers=0", sysfs=RealSysfs(counters()))
     rows = []
     for name in WORKLOADS:
@@ -188,10 +206,6 @@ def main() -> int:
         "",
         f"Reading the power ten times a second takes {sampling_share(device):.2f} % of one core "
         f"(four energy counters, over {SAMPLED_S:.0f} s).",
-        "",
-        "What a step of a loop that does nothing takes longer:",
-        "",
-        *table(("loop of empty steps", "adds ns a step"), empty_loops(), words=1),
     ]
     write_result(options.out, "What measuring adds", "python benchmarks/overhead.py", lines)
     return 0

@@ -3,7 +3,7 @@ r"""A training of your own, in the two forms that PowerTrain measures.
 As a script, which stays runnable as it is; two lines are PowerTrain's:
 
     python examples/own_training.py --epochs 2
-    powertrain profile examples/own_training.py --args "--epochs 100" --device cpu --db own.db --modes grid
+    powertrain profile examples/own_training.py --device cpu --db own.db --modes grid -- --epochs 100
 
 As a function that makes the training, so that minibatch size and loading processes can be knobs, too:
 
@@ -66,9 +66,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=3)
     model, optimiser = model_and_optimiser()
-    loader = data(32, loader_workers=0)
+    loader = pt.measured(data(32, loader_workers=0))
     for epoch in range(parser.parse_args().epochs):
-        losses = [train_on(model, optimiser, inputs, truth) for inputs, truth in pt.measured(loader)]
+        losses = [train_on(model, optimiser, inputs, truth) for inputs, truth in loader]
         print(f"epoch {epoch}: loss {sum(losses) / len(losses):.3f}")
 
 

@@ -84,7 +84,7 @@ def link_to_nowhere(copy: Path) -> None:
         ("pyright", confuse_types, "not assignable"),
         ("lint-imports", import_upwards, "powertrain.units is not allowed to import powertrain.space"),
         ("lint-imports", import_torch, "powertrain.space -> torch"),
-        ("docs/generate.py", reword_help, "is not what --help says"),
+        ("docs/generate.py", reword_help, "is not what the code says"),
         ("mkdocs", misspell_argument, "griffe"),
         ("mkdocs", link_to_nowhere, "nowhere.md"),
     ],

@@ -1,4 +1,4 @@
-"""The documentation is run and compared with the code."""
+"""The documentation is compared with the code; tests/pages follows it."""
 
 import re
 from pathlib import Path
@@ -9,25 +9,6 @@ import powertrain
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BLOCKS = [
-    pytest.param(block, id=f"{page.relative_to(ROOT)}-{i}")
-    for page in PAGES
-    for i, block in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
-]
-
-
-@pytest.mark.parametrize("block", BLOCKS)
-def test_every_python_block_of_the_documentation_runs(block, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-
-    exec(compile(block, "block", "exec"), {"__name__": "__main__"})
-
-    assert "Traceback" not in capsys.readouterr().err
-
-
-def test_the_readme_has_a_python_block():
-    assert BLOCK.search((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
 def test_every_exported_name_is_on_the_python_page():
@@ -40,7 +21,9 @@ def test_every_exported_name_is_on_the_python_page():
 
 
 def test_the_version_is_that_of_the_newest_entry_of_the_changelog():
-    newest = re.search(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    newest = re.search(
+        r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
 
     assert newest is not None
     assert newest[1] == powertrain.__version__

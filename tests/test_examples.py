@@ -26,7 +26,7 @@ def test_a_script_with_the_two_lines_runs_by_itself_as_before():
 
 def test_the_script_is_measured_as_it_is(tmp_path):
     options = ("--device", "cpu", "--db", tmp_path / "own.db", "--modes", "grid")
-    shown = ran("-m", "powertrain", "profile", EXAMPLE, "--args", "--epochs 500", *options)
+    shown = ran("-m", "powertrain", "profile", EXAMPLE, *options, "--", "--epochs", "500")
     with open_store(tmp_path / "own.db") as store:
         profiles = store.profiles(workload="own_training.py")
     assert f"{len(profiles)} modes of own_training.py" in shown
@@ -42,5 +42,3 @@ def test_the_function_follows_the_knobs_of_the_training(tmp_path):
     with open_store(tmp_path / "own.db") as store:
         profiles = store.profiles(workload="mine")
     assert len({p.mode for p in profiles}) == 4
-    by_samples = {p.mode["batch_size"]: p.time_ms for p in profiles if p.mode["loader_workers"] == 0}
-    assert by_samples[64] < by_samples[16]  # of as many samples: a large minibatch has less overhead

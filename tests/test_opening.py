@@ -45,6 +45,7 @@ def test_the_exports_of_the_floor_of_devices_are_these():
         "Opening",
         "PowerReading",
         "Reason",
+        "ServiceNeeds",
         "Settings",
         "Terminated",
         "VirtualClock",

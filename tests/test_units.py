@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,3 +45,28 @@ def test_a_watt_for_a_second_is_a_joule():
 @given(st.floats(min_value=1e-9, max_value=1e12))
 def test_seconds_and_milliseconds_are_inverse(time_ms):
     assert units.ms_from_s(units.s_from_ms(time_ms)) == pytest.approx(time_ms, rel=1e-15)
+
+
+POWER_OF_1000 = r"(1e-?(3|6|9|12)|1000(\.0)?|1_000_000)"
+FACTOR = re.compile(rf"[*/] ?{POWER_OF_1000}(?![\w.])|(?<![\w.]){POWER_OF_1000} ?\*(?!\*)")
+KEPT = {
+    "devices/nvml/_device.py": "how the driver packs a version",
+    "dataset/_schema.py": "SQL cannot call units.energy_j",
+    "models/gp/_coordinates.py": "a share of the smallest value, no unit",
+    "models/paper/_predictor.py": "what rounding leaves, no unit",
+    "report/_plots.py": "ticks of an axis, no unit",
+    "workloads/training/_loading.py": "seeds of epochs, no unit",
+    "workloads/nets/yolo.py": "a guard against division by zero",
+}
+
+
+def test_units_has_the_only_factors_of_1000():
+    package = Path(units.__file__).parent
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if path.name != "units.py"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if FACTOR.search(line.partition("#")[0]) and not line.strip().startswith('"')
+    }
+    assert found <= set(KEPT)

@@ -11,6 +11,7 @@ from powertrain.errors import CsvError, DataError, MissingKnobError, NoFeasibleM
 from powertrain.models import predictor_class
 from powertrain.report import to_text
 from powertrain.workflow import (
+    demo_fronts,
     demo_html,
     demo_tables,
     export_csv,
@@ -221,6 +222,19 @@ def test_the_page_of_the_demonstration_says_that_the_board_is_simulated(demo):
 
     assert "Simulated." in page
     assert "MAXN" in page
+
+
+def test_the_figure_and_the_table_of_the_demonstration_show_the_same_stock_modes(demo):
+    (plot,) = demo_fronts(demo)
+    drawn = {name: (point.time_ms[0], point.power_w[0]) for name, point in plot.named.items()}
+
+    assert drawn == {outcome.name: (outcome.time_ms, outcome.power_w) for outcome in demo.stock}
+    for name in ("MODE_15W", "MODE_30W"):  # parts of the GPU are off: it is slower than its clocks alone
+        mode = next(outcome.mode for outcome in demo.stock if outcome.name == name)
+        (row,) = np.flatnonzero((demo.truth.modes.values == list(mode.values())).all(axis=1))
+        assert drawn[name][0] > demo.truth.time_ms[row]
+        assert drawn[name][1] < demo.truth.power_w[row]
+    assert "MODE_15W and MODE_30W switch off parts of the GPU" in to_text(demo_tables(demo)[1])
 
 
 def test_the_tables_of_the_demonstration_compare_with_the_best_and_the_stock_modes(demo):

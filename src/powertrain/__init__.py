@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from powertrain.records import Profile as Profile
     from powertrain.records import ProfileTable as ProfileTable
     from powertrain.workflow import choose as choose
+    from powertrain.workflow import choose_measured as choose_measured
     from powertrain.workflow import fit as fit
     from powertrain.workflow import front as front
     from powertrain.workflow import measuring as measuring
@@ -56,6 +57,7 @@ __all__ = [
     "ProfileTable",
     "__version__",
     "choose",
+    "choose_measured",
     "fit",
     "front",
     "load_predictor",
@@ -80,7 +82,7 @@ _HOMES = {
     "profiling": ("measured", "pause", "step"),
     "records": ("Choice", "ModeTable", "PowerMode", "Prediction", "Profile", "ProfileTable"),
     "workflow": (
-        *("choose", "fit", "front", "measuring", "open_device"),
+        *("choose", "choose_measured", "fit", "front", "measuring", "open_device"),
         *("plan", "profile", "transfer", "workload"),
     ),
 }

@@ -16,7 +16,8 @@ PowerTrainError
 │   ├── DeviceBusyError         another process holds it
 │   └── UnreachableModeError    it was put into a mode, and what was read back is another
 ├── WorkloadError               a training failed while it was measured
-│   └── WorkloadMemoryError     a minibatch did not fit into memory
+│   ├── WorkloadMemoryError     a minibatch did not fit into memory
+│   └── ProgramError            a program that was measured raised an exception or exited with an error
 ├── NoFeasibleModeError         no mode keeps the limits
 ├── LargeSpaceError             a mode space has more modes than can be listed
 └── MissingExtraError           an optional dependency is not installed
@@ -45,6 +46,7 @@ __all__ = [
     "NewerStoreError",
     "NoFeasibleModeError",
     "PowerTrainError",
+    "ProgramError",
     "StoreError",
     "TooFewProfilesError",
     "UnknownNameError",
@@ -135,6 +137,19 @@ class WorkloadError(PowerTrainError):
 
 class WorkloadMemoryError(WorkloadError):
     """A minibatch did not fit into memory."""
+
+
+class ProgramError(WorkloadError):
+    """A program that was measured raised an exception, or exited with a code other than 0."""
+
+    def __init__(self, message: str, *, exit_code: int = 1, trace: str = "") -> None:
+        """Keep what the program would have left: its exit code and, after an exception, its traceback."""
+        super().__init__(message)
+        self.exit_code, self.trace = exit_code, trace
+
+    def adding(self, remark: str) -> ProgramError:
+        """Return the error with a remark at the end of its message."""
+        return ProgramError(f"{self}; {remark}", exit_code=self.exit_code, trace=self.trace)
 
 
 class NoFeasibleModeError(PowerTrainError):

@@ -140,7 +140,12 @@ class ModeSpace:
         return True
 
     def index(self, mode: Mapping[str, float]) -> int:
-        """Return `i` such that `space[i] == mode`."""
+        """Return the number `i` of a mode, such that `space[i] == mode`.
+
+        Raises:
+            MissingKnobError: The mode has other knobs than the space.
+            ValueError: A value is not one of its knob's.
+        """
         if set(mode) != set(self.names):
             raise MissingKnobError(f"the mode has {', '.join(mode)}; the space has {', '.join(self.names)}")
         i = 0

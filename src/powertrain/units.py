@@ -16,24 +16,35 @@ else:
     Number = TypeVar("Number")
 
 __all__ = [
+    "bytes_from_megabytes",
     "celsius_from_millicelsius",
+    "cycles_from_megacycles",
     "energy_j",
+    "gflop_from_flop",
     "hours_from_ms",
     "hz_from_khz",
     "hz_from_mhz",
     "joules_from_microjoules",
     "joules_from_millijoules",
+    "joules_from_picojoules",
     "khz_from_hz",
     "khz_from_mhz",
+    "kilobytes_from_bytes",
+    "megabytes_from_bytes",
+    "megacycles_from_cycles",
     "mhz_from_ghz",
     "mhz_from_hz",
     "mhz_from_khz",
+    "microohms_from_milliohms",
     "microwatts_from_watts",
     "millicelsius_from_celsius",
+    "millivolts_from_microvolts",
+    "milliwatts_from_microwatts",
     "milliwatts_from_watts",
     "ms_from_s",
     "ms_from_us",
     "s_from_ms",
+    "s_from_ns",
     "watt_hours_from_joules",
     "watts_from_microwatts",
     "watts_from_milliwatts",
@@ -143,3 +154,58 @@ def energy_j(*, power_w: Number, time_ms: Number) -> Number:
 def watt_hours_from_joules(energy_j: Number) -> Number:
     """Convert joules to watt-hours."""
     return energy_j / 3.6e3
+
+
+def bytes_from_megabytes(size_mb: Number) -> Number:
+    """Convert megabytes to bytes."""
+    return size_mb * 1e6
+
+
+def cycles_from_megacycles(cycles_m: Number) -> Number:
+    """Convert millions of clock cycles to cycles."""
+    return cycles_m * 1e6
+
+
+def gflop_from_flop(work_flop: Number) -> Number:
+    """Convert floating-point operations to thousands of millions of them."""
+    return work_flop / 1e9
+
+
+def joules_from_picojoules(energy_pj: Number) -> Number:
+    """Convert picojoules (energy of one operation or byte) to joules."""
+    return energy_pj / 1e12
+
+
+def kilobytes_from_bytes(size_bytes: Number) -> Number:
+    """Convert bytes to kilobytes."""
+    return size_bytes / 1e3
+
+
+def megabytes_from_bytes(size_bytes: Number) -> Number:
+    """Convert bytes to megabytes."""
+    return size_bytes / 1e6
+
+
+def megacycles_from_cycles(cycles: Number) -> Number:
+    """Convert clock cycles to millions of them."""
+    return cycles / 1e6
+
+
+def microohms_from_milliohms(resistance_mohm: Number) -> Number:
+    """Convert milliohms to microohms (Linux hwmon)."""
+    return resistance_mohm * 1e3
+
+
+def milliwatts_from_microwatts(power_uw: Number) -> Number:
+    """Convert microwatts to milliwatts; a product of mV and mA is microwatts."""
+    return power_uw / 1e3
+
+
+def millivolts_from_microvolts(voltage_uv: Number) -> Number:
+    """Convert microvolts to millivolts; a product of mA and milliohms is microvolts."""
+    return voltage_uv / 1e3
+
+
+def s_from_ns(time_ns: Number) -> Number:
+    """Convert nanoseconds (time stamps of files) to seconds."""
+    return time_ns / 1e9

@@ -44,8 +44,8 @@ Run = Callable[..., Ran]
 def run() -> Run:
     """Run a command in this process."""
 
-    def runner(*args: object) -> Ran:
-        result = CliRunner().invoke(powertrain, [str(arg) for arg in args])
+    def runner(*args: object, stdin: str | None = None) -> Ran:
+        result = CliRunner().invoke(powertrain, [str(arg) for arg in args], input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(code=result.exit_code, out=result.stdout, err=result.stderr)
@@ -57,8 +57,8 @@ def run() -> Run:
 def done(run: Run) -> Run:
     """Run a command that must succeed."""
 
-    def runner(*args: object) -> Ran:
-        ran = run(*args)
+    def runner(*args: object, stdin: str | None = None) -> Ran:
+        ran = run(*args, stdin=stdin)
         assert ran.code == 0, ran.err or ran.out
         return ran
 

@@ -8,6 +8,7 @@ import sqlite3
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from powertrain.dataset import open_store
@@ -141,7 +142,8 @@ def test_a_file_of_modes_that_cannot_be_read_is_one_line(run, predictor_file, tm
 def test_a_device_with_a_knob_that_the_predictor_does_not_know_is_refused(run, done, written, tmp_path):
     done("import", written(HEADER + rows(30)), "--db", tmp_path / "p.db")
     done("fit", "--db", tmp_path / "p.db", "--workload", "w", "--out", tmp_path / "w.ptm")
-    ran = run("choose", tmp_path / "w.ptm", "--device", "sim:orin-agx", "--max-power", 20)
+    asked = ("choose", tmp_path / "w.ptm", "--device", "sim:orin-agx", "--max-power", 20)
+    ran = run(*asked, "--other-device")
 
     assert ran.code == 1
     assert "cpu_cores, mem_mhz" in ran.error_line
@@ -316,6 +318,18 @@ def test_debug_shows_the_traceback(run, database, tmp_path):
 
     with pytest.raises(UnknownNameError):
         run("--debug", "fit", "--db", database, "--workload", "no", "--out", Path(tmp_path) / "x.ptm")
+
+
+def test_arithmetic_that_fails_is_no_wrong_use(run, database, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(predictor_class("linear"), "fit", fail)
+    out = tmp_path / "x.ptm"
+    ran = run("fit", "--db", database, "--workload", "lstm", "--out", out, "--method", "linear")
+
+    assert ran.code == 1
+    assert "the arithmetic failed (Singular matrix): check the profiles" in ran.error_line
 
 
 def test_ctrl_c_during_a_fit_leaves_the_old_predictor_as_it_was(run, done, database, tmp_path, monkeypatch):

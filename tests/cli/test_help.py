@@ -4,8 +4,8 @@ import click
 import pytest
 
 from powertrain.cli import powertrain
-from powertrain.cli._options import METHODS, SAMPLINGS
-from powertrain.cli._root import COMMANDS
+
+COMMANDS = powertrain.list_commands(click.Context(powertrain))
 
 
 def command(name):
@@ -62,13 +62,19 @@ def test_version_is_that_of_the_package(done):
     assert done("--version").out == f"powertrain {version('powertrain')}\n"
 
 
+def choices(name, option):
+    """What an option of a command may be."""
+    (found,) = (param for param in command(name).params if option in param.opts)
+    return tuple(found.type.choices)
+
+
 def test_names_written_out_for_speed_are_those_of_the_layers():
     from typing import get_args
 
     from powertrain import models, planning
 
-    assert models.METHODS == METHODS
-    assert get_args(planning.Sampling) == SAMPLINGS
+    assert choices("fit", "--method") == choices("evaluate", "--method") == models.METHODS
+    assert choices("profile", "--sampling") == choices("modes", "--sampling") == get_args(planning.Sampling)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

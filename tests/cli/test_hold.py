@@ -12,7 +12,6 @@ from importlib.util import find_spec
 import pytest
 from tests.waiting import PATIENCE_S, until
 
-from powertrain.dataset import open_store
 from powertrain.opening import open_device
 from powertrain.workflow import _holding
 
@@ -58,6 +57,17 @@ def test_the_board_is_in_the_mode_while_the_command_runs_and_as_before_afterward
     assert open_device(board).mode == before.mode
 
 
+def test_one_knob_is_set_and_the_others_stay_as_they_are(done, board, tmp_path):
+    before, seen = open_device(board).mode, tmp_path / "seen.json"
+    value = open_device(board).space.knob("gpu_mhz").values[0]
+    assert before["gpu_mhz"] != value
+    done("apply", f"gpu_mhz={value}", "--device", board, "--", "cp", tmp_path / "board.json", seen)
+
+    held = open_device(f"sim:orin-nano?state={seen}").mode
+    assert held == before.replace(gpu_mhz=value)
+    assert open_device(board).mode == before
+
+
 def test_a_stock_mode_is_applied_by_its_name(done, board):
     name = next(iter(open_device(board).stock_modes()))
     ran = done("apply", name, "--device", board, "--json", "--", "true")
@@ -70,7 +80,9 @@ def test_a_stock_mode_is_applied_by_its_name(done, board):
         (("cpu_cores=1", "--device", "cpu"), 2, "no COMMAND to run"),
         (("cpu_cores=0", "--device", "cpu", "--", "true"), 1, "the nearest is 1"),
         (("fast", "--device", "sim:orin-nano", "--", "true"), 1, "unknown mode"),
-        (("gpu_mhz=1", "--device", "cpu", "--", "true"), 1, "give exactly these"),
+        (("gpu_mhz=1", "--device", "cpu", "--", "true"), 1, "cpu_cores: give"),
+        (("cpu_mhz=1", "--device", "sim:orin-nano", "--", "true"), 1, "the nearest is 115.2"),
+        (("warp=9", "--device", "sim:orin-nano", "--", "true"), 1, "give some of these"),
         (("cpu_cores=one", "--device", "cpu", "--", "true"), 2, "is not KNOB=NUMBER"),
         (("cpu_cores=1", "--device", "cpu", "--", "/nowhere/to/be/found"), 1, "cannot run /nowhere"),
         (("cpu_cores=1", "--device", "nvml:x", "--", "true"), 1, "given by its number"),
@@ -97,7 +109,7 @@ def test_a_command_that_is_ended_gives_the_board_back(board, number, done):
     assert held == open_device(board).space[5]
     if number == signal.SIGKILL:
         assert open_device(board).mode == held
-        assert f"given back as it was before process {child.pid}" in done("restore").out
+        assert f"restored as it was before process {child.pid}" in done("restore").out
     else:
         assert child.returncode == 128 + signal.SIGTERM
     assert open_device(board).mode == before
@@ -124,53 +136,6 @@ def test_several_workloads_are_profiled_in_one_run(done, tmp_path):
     assert len(done("profile", "lstm", "bert", *options).out.splitlines()) == 2
 
 
-SCRIPT = """
-import sys
-import powertrain as pt
-for batch in pt.measured(range(int(sys.argv[1]))):
-    sum(range(30_000))
-print("never reached" if int(sys.argv[1]) > 10_000 else "trained")
-"""
-
-
-@pytest.fixture
-def script(tmp_path):
-    path = tmp_path / "train.py"
-    path.write_text(SCRIPT)
-    return path
-
-
-def test_a_script_is_trained_until_all_is_measured(done, script, tmp_path, capfd):
-    options = ("--device", "cpu?cpu_cores=1", "--db", tmp_path / "p.db", "--modes", "grid")
-    before = os.sched_getaffinity(0)
-    shown = done("profile", script, "--args", "1000000", *options, "--name", "mine").out
-    assert shown.startswith("1 modes of mine on ")
-    assert "never reached" not in shown
-    assert os.sched_getaffinity(0) == before
-    with open_store(tmp_path / "p.db") as store:
-        (profile,) = store.profiles()
-    assert profile.workload == "mine"
-    again = done("profile", script, "--args", "1000000", *options, "--name", "mine", "--json").json["runs"][0]
-    assert (again["measured"], again["kept"]) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("text", "remark"),
-    [
-        ("print('no loop')", "ended before a mode was measured"),
-        ("1 / 0", "raised ZeroDivisionError"),
-        ("raise SystemExit(4)", "ended with exit code 4"),
-    ],
-)
-def test_a_script_that_measures_nothing_is_one_line(run, tmp_path, text, remark):
-    (tmp_path / "train.py").write_text(text)
-    ran = run(
-        "profile", tmp_path / "train.py", "--device", "cpu", "--db", tmp_path / "p.db", "--modes", "grid"
-    )
-    assert ran.code == 1
-    assert remark in ran.error_line
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "remark"),
     [
@@ -178,7 +143,7 @@ def test_a_script_that_measures_nothing_is_one_line(run, tmp_path, text, remark)
         (("train.py:make",), 1, "there is no file train.py"),
         (("lstm", "bert", "--name", "x"), 2, "names one WORKLOAD"),
         (("lstm", "--name", "x"), 1, "no training of your own"),
-        (("lstm", "--args", "--x"), 2, "is for a script"),
+        (("lstm", "--args", "--x"), 2, "are for a script"),
         pytest.param(("lstm", "--data", "."), 1, "cannot read .", marks=needs_torch),
         (("lstm", "--precision", "0"), 2, "precision"),
     ],

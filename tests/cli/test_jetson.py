@@ -31,7 +31,7 @@ def test_selftest_sets_modes_when_told_to(done, tmp_path):
     report = tmp_path / "report.md"
     ran = done("selftest", "--device", "sim:orin-nano", "--write", "--report", report)
 
-    assert "8 of 8 held and were given back." in ran.out
+    assert "8 of 8 held and were restored." in ran.out
     assert "| modes held | ok |" in report.read_text()
 
 

@@ -4,6 +4,8 @@ import csv
 
 import pytest
 
+from powertrain.models import load_predictor
+
 
 @pytest.fixture(scope="session")
 def replay(grid_csv):
@@ -164,7 +166,7 @@ def test_a_front_is_drawn_with_the_choice(done, predictor_file, replay, tmp_path
 def test_modes_of_another_device_are_predicted_with_a_warning(done, predictor_file, grid_csv, tmp_path):
     path = tmp_path / "other.csv"
     path.write_text(grid_csv.read_text().replace("Jetson AGX Orin 64GB (simulated)", "Another board"))
-    ran = done("choose", predictor_file, "--device", f"replay:{path}", "--max-power", 20)
+    ran = done("predict", predictor_file, "--device", f"replay:{path}")
 
     assert "warning: the predictor is of" in ran.err
 
@@ -207,3 +209,80 @@ def test_fit_wants_a_workload_or_all_of_them(run, database, tmp_path):
 
         assert ran.code == 2
         assert "--workload NAME or --all" in ran.err
+
+
+def test_edp_is_a_cost_of_a_front_and_an_order_of_predictions(done, predictor_file, replay):
+    front = done(
+        "front", predictor_file, "--device", replay, "--costs", "time,edp", "--limit", 1000, "--json"
+    ).json["front"]
+    edp = [row["energy_j"]["value"] * row["time_ms"]["value"] for row in front]
+    assert edp == sorted(edp, reverse=True)
+    rows = done("predict", predictor_file, "--device", replay, "--sort", "edp", "--json").json["predictions"]
+    assert min(row["energy_j"]["value"] * row["time_ms"]["value"] for row in rows) == pytest.approx(
+        rows[0]["energy_j"]["value"] * rows[0]["time_ms"]["value"]
+    )
+
+
+def test_a_choice_that_is_drawn_is_predicted_once(done, predictor_file, replay, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
+    kind, calls = type(load_predictor(predictor_file)), []
+    predict = kind.predict
+    monkeypatch.setattr(kind, "predict", lambda self, modes: calls.append(len(modes)) or predict(self, modes))
+    for command in (("choose", "--max-power", 40), ("front",)):
+        done(command[0], predictor_file, "--device", replay, *command[1:], "--plot", tmp_path / "a.svg")
+    assert calls == [160, 160]
+
+
+@pytest.mark.parametrize("option", ["--limit", "--limits"])
+def test_the_number_of_rows_has_two_spellings_and_one_in_the_help(done, predictor_file, replay, option):
+    assert "157 more rows" in done("predict", predictor_file, "--device", replay, option, 3).out
+    assert "--limits" not in done("predict", "--help").out
+
+
+def test_a_device_is_named_by_its_name_or_by_the_spec_of_a_simulated_board(
+    done, run, database, tmp_path, board_name
+):
+    out = tmp_path / "a.csv"
+    by_name, by_spec = (
+        done("export", "--db", database, out, "--device", device, "--json").json["profiles"]
+        for device in (board_name, "sim:orin-agx")
+    )
+    assert by_name == by_spec > 0
+    for spec, reason in (
+        ("nvml:0", "is the spec of a device, and its name was asked"),
+        ("sim:orin-nano", "and no profiles are of it: there are"),
+    ):
+        refused = run("export", "--db", database, out, "--device", spec)
+        assert refused.code == 1
+        assert reason in refused.error_line
+
+
+def test_a_database_may_be_a_url_and_is_never_written_over(done, run, database):
+    assert "profiles" in done("export", "--db", f"sqlite:///{database}", "/dev/null").out
+    refused = run("report", "--db", f"sqlite:///{database}", "--out", database)
+    assert refused.code == 2
+    assert "also an input" in refused.error_line
+
+
+def test_in_a_space_too_large_to_list_a_mode_is_searched_for(done, run, tmp_path):
+    counts = ",".join(map(str, range(1, 4001)))
+    device = f"cpu?batch_size={counts}&loader_workers={counts}"
+    name = done("devices", device, "--json").json["devices"][0]["name"]
+    rows = [
+        f"{name},w,{cores},{batch},{workers},{5 + batch / cores},{20 + 10 * cores}"
+        for cores in (1, 2)
+        for batch in (1, 60, 4000)
+        for workers in (1, 4000)
+    ]
+    path = tmp_path / "few.csv"
+    path.write_text("device,workload,cpu_cores,batch_size,loader_workers,time_ms,power_w\n" + "\n".join(rows))
+    done("import", path, "--db", tmp_path / "p.db")
+    fit = ("fit", "--db", tmp_path / "p.db", "--workload", "w", "--method", "linear")
+    done(*fit, "--out", tmp_path / "w.ptm")
+
+    ran = done("choose", tmp_path / "w.ptm", "--device", device, "--json")
+    refused = run("front", tmp_path / "w.ptm", "--device", device)
+
+    assert ran.json["choice"]["mode"]["batch_size"] == 1
+    assert "too many to predict them all" in ran.err
+    assert "too large to list" in refused.error_line

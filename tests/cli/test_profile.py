@@ -9,6 +9,7 @@ from tests.waiting import PATIENCE_S, until
 
 from powertrain.dataset import open_store
 from powertrain.opening import open_device
+from powertrain.records import Profile
 
 NANO = ("--device", "sim:orin-nano")
 
@@ -65,7 +66,7 @@ def test_modes_come_from_a_file_too(done, db, tmp_path):
     [
         (("lstmm", *NANO), 1, "did you mean 'lstm'"),
         (("lstm", "--device", "sim:orin-nanos"), 1, "did you mean"),
-        (("lstm", *NANO, "--modes", "2000"), 1, "there are 1800"),
+        (("lstm", *NANO, "--modes", "2000"), 1, "there are 1,800"),
     ],
 )
 def test_what_the_device_lacks_is_one_line(run, db, arguments, code, remark):
@@ -73,6 +74,23 @@ def test_what_the_device_lacks_is_one_line(run, db, arguments, code, remark):
 
     assert ran.code == code
     assert remark in ran.error_line
+
+
+def test_a_device_with_fewer_modes_than_usual_is_measured_in_all_and_that_is_said(done, db):
+    small = "emulated:orin-nano@jp6?cpu_cores=1,2,3&cpu_mhz=115.2,1510.4&gpu_mhz=306&mem_mhz=2133"
+    ran = done("profile", "lstm", "--device", small, "--db", db)
+
+    assert ran.err == "measuring all 6 modes that Jetson Orin Nano 8GB (simulated) has\n"
+    assert ran.out.startswith("6 modes of lstm")
+
+
+@pytest.mark.parametrize("workload", ["nothere.py", "nothere.py:make"])
+def test_a_missing_script_is_told_before_the_number_of_modes_is_judged(run, db, workload):
+    ran = run("profile", workload, "--device", "cpu", "--db", db, "--modes", 100_000)
+
+    assert ran.code == 1
+    assert "there is no file nothere.py" in ran.error_line
+    assert not db.exists()
 
 
 def test_a_replay_has_nothing_to_measure(run, db, grid_csv):
@@ -102,6 +120,35 @@ def test_a_run_that_is_stopped_goes_on_and_measures_no_finished_mode_twice(done,
     assert 20 < before < 600
     assert run["kept"] + run["measured"] == 600
     assert counts(db) == 600 + (before - run["kept"])
+
+
+def test_the_closing_table_explains_the_flags_and_how_to_measure_again(done, db):
+    board = open_device("sim:orin-nano")
+    with open_store(db) as store:
+        store.add(
+            Profile(device=board.name, workload="lstm", mode=board.space[row], time_ms=9, flags=flags)
+            for row, flags in (
+                (7, ("throttled",)),
+                (8, ("throttled", "drifting")),
+                (9, ("drifting",)),
+                (9, ()),
+            )
+        )
+    ran = done("profile", "lstm", *NANO, "--db", db, "--modes", 1)
+
+    assert ran.out.startswith(f"1 mode of lstm on {board.name}: ")
+    assert " 0.0 " not in ran.out
+    assert "2 of 4 modes left out of fits" in ran.out
+    assert "the device cut its clocks by itself meanwhile" in ran.out
+    assert "--retry-flagged measures them again" in ran.out
+    told = done("profile", "lstm", *NANO, "--db", db, "--modes", 1, "--json").json["flagged"]["lstm"]
+    assert told == {"modes": 4, "flagged": 2, "by_flag": {"throttled": 2, "drifting": 1}}
+
+
+def test_without_flags_there_is_no_table(done, db):
+    ran = done("profile", "lstm", *NANO, "--db", db, "--modes", 1)
+    assert len(ran.out.splitlines()) == 1
+    assert done("profile", "lstm", *NANO, "--db", db, "--modes", 1).out.endswith(f"1 was in {db} already\n")
 
 
 def test_a_hard_limit_leaves_out_what_is_known_to_exceed_it(done, run, db):

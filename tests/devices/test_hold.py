@@ -1,4 +1,4 @@
-"""Holding a mode: given back on every way out, and after a kill at the next start."""
+"""Holding a mode: restored on every way out, and after a kill at the next start."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_it_is_told_when_a_mode_is_no_longer_in_force(holder, register):
         assert holder.lost() == ""
         register.file.write_text("444.0")
         assert holder.lost() == "it shows 444.0"
-    assert "given back" in holder.lost()
+    assert "restored" in holder.lost()
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -208,7 +208,7 @@ def test_what_a_killed_process_left_is_given_back_by_the_next_run(holder, regist
     with holder.hold(SLOW):
         assert dict(journal.left_behind("toy").saved) == {"gpu_mhz": USERS}
     assert register.value == USERS
-    assert "given back" in caplog.text
+    assert "restored now" in caplog.text
 
 
 def test_after_a_reboot_nothing_is_replayed(tmp_path, register, journal):

@@ -80,7 +80,7 @@ def served(
     group: int | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> Generator[Served]:
-    """Run a helper in a thread; in the end it must have given everything back."""
+    """Run a helper in a thread; in the end it must have restored everything."""
     log, path = io.StringIO(), folder / "run/helper.sock"
     group = os.getgid() if group is None else group
     with listening(path, group=os.getgid()) as listener:

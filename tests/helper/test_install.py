@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from powertrain.devices import Journal
-from powertrain.errors import DeviceError, DevicePermissionError
+from powertrain.errors import DeviceError, DevicePermissionError, UnknownNameError
 from powertrain.helper import HelperMachine, set_up_helper
 
 COMPATIBLE = "nvidia,p3737-0000+p3701-0005\0nvidia,tegra234\0"
@@ -162,9 +162,49 @@ def test_a_machine_that_is_no_jetson_is_left_alone(machine: Machine):
     (machine.root / "proc/device-tree/compatible").unlink()
     with pytest.raises(DeviceError, match="this is no Jetson"):
         set_up_helper(machine.now)
-    with pytest.raises(DeviceError, match="not 'nvml:0'"):
-        set_up_helper(machine.now, device="nvml:0")
+    for device, said in (
+        ("cpu", "the kernel offers no cpufreq"),
+        ("sim:orin-agx", "sim:orin-agx is not held through a helper"),
+        ("emulated:/nowhere", "/nowhere holds no emulated board"),
+        ("emulated:orin-agx@jp6", "ends with the process that opens it"),
+    ):
+        with pytest.raises(DeviceError, match=said):
+            set_up_helper(machine.now, device=device)
+    with pytest.raises(UnknownNameError, match="did you mean 'cpu'"):
+        set_up_helper(machine.now, device="cpus")
     assert machine.commands == []
+
+
+def test_a_helper_of_the_processor_may_write_its_files_alone(machine: Machine):
+    policy = machine.root / "sys/devices/system/cpu/cpufreq/policy0"
+    policy.mkdir(parents=True)
+    for name in ("scaling_min_freq", "scaling_max_freq", "cpuinfo_min_freq", "cpuinfo_max_freq"):
+        (policy / name).write_text("1200000\n")
+    set_up_helper(machine.now, device="cpu")
+    unit = machine.files()[SERVICE]
+    assert "--device cpu --group powertrain\n" in unit
+    assert "ReadWritePaths=/sys/devices/system/cpu\n" in unit
+    assert "CapabilityBoundingSet=\n" in unit
+    assert "PrivateDevices=yes\nDevicePolicy=closed\nDeviceAllow=\n" in unit
+
+
+def test_a_helper_of_a_gpu_gets_the_capability_and_the_nodes_that_its_driver_needs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("powertrain.devices.nvml._kind.gpu_count", lambda: 1)
+    set_up_helper(machine.now, device="nvml:0")
+    unit = machine.files()[SERVICE]
+    assert "CapabilityBoundingSet=CAP_SYS_ADMIN\n" in unit
+    assert "PrivateDevices=no\nDevicePolicy=closed\nDeviceAllow=char-nvidia* rw\n" in unit
+    assert "ReadWritePaths=\n" in unit
+    with pytest.raises(DeviceError, match="nvml:1: there is no such GPU"):
+        set_up_helper(machine.now, device="nvml:1")
+
+
+def test_a_dry_run_for_a_device_that_is_not_here_tells_so_and_shows_the_steps(machine: Machine):
+    steps, problems = set_up_helper(machine.now, device="cpu", dry_run=True)
+    assert "the kernel offers no cpufreq" in problems[0]
+    assert steps
 
 
 def test_a_helper_that_does_not_work_is_told(machine: Machine):

@@ -125,3 +125,12 @@ class TestABoardThroughIt:
             mine.hold(PowerMode({"gpu_mhz": 612.0, "cpu_cores": 1.0})),
         ):
             pass
+
+
+def test_a_helper_that_may_not_switch_processors_does_not_offer_the_affinity_of_its_own_process():
+    # As in a container with a read-only /sys: `cpu_cores` would be those of the helper, and of no training.
+    emulated = EmulatedSysfs("orin-agx@jp6", clock=VirtualClock())
+    seen = emulated.seen_by("nobody")
+    assert JetsonDevice(sysfs=seen, clock=emulated.clock, simulated=True).space.names == ("cpu_cores",)
+    with pytest.raises(DevicePermissionError, match="has no cpu_cores: this user may not write"):
+        JetsonDevice(sysfs=seen, clock=emulated.clock, simulated=True, for_others=True)

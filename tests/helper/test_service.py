@@ -175,7 +175,7 @@ def test_what_cannot_be_given_back_is_tried_again_until_it_can(
     with monkeypatch.context() as patched:
         patched.setattr(device._holder.settings, "put_back", fail)
         answer = ask(service, ALICE, "release")
-        assert "could not be given back; the helper keeps trying" in answer["message"]
+        assert "could not be restored; the helper keeps trying" in answer["message"]
         due_s = service.due_s()
         assert due_s is not None
         time.pass_s(due_s)

@@ -11,9 +11,6 @@ import powertrain as pt
 from powertrain.opening import open_device
 from powertrain.profiling import Procedure
 
-# What these packages warn of among themselves is not ours.
-pytestmark = pytest.mark.filterwarnings("default")
-
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset  # noqa: E402
@@ -321,3 +318,24 @@ def test_hugging_faces_trainer_trains_with_it(cpu, store, quick, tmp_path):
     with pt.measuring(cpu, "mine", cpu.modes(), store, **quick) as found:
         assert fit(pt.measured) == plain
     assert len(found) == 1
+
+
+def test_pytorch_has_as_many_threads_as_before_when_all_is_measured(cpu, store, quick):
+    torch.set_num_threads(2)
+    try:
+        with pt.measuring(cpu, "mine", cpu.modes(), store, **quick) as found:
+            for _ in pt.measured(range(50)):
+                time.sleep(0.001)
+                assert torch.get_num_threads() == (2 if found else 1)
+        assert len(found) == 1
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_simulated_board_leaves_the_threads_of_a_real_training_alone(store, quick):
+    board, before = open_device("sim:orin-nano"), torch.get_num_threads()
+    with pt.measuring(board, "mine", board.space.table([1_799]), store, **quick) as found:
+        for _ in pt.measured(range(50)):
+            time.sleep(0.001)
+            assert torch.get_num_threads() == before
+    assert found[0].mode["cpu_cores"] > before

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
+import struct
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from powertrain.errors import CheckpointError
-from powertrain.models._checkpoint import Checkpoint, peek_method, read_checkpoint, write_checkpoint
+from powertrain.models import Checkpoint, predictor_class
+from powertrain.models._checkpoint import restoring
+from powertrain.models._container import (
+    LARGEST_BYTES,
+    LARGEST_HEADER_BYTES,
+    peek_method,
+    read_checkpoint,
+    write_checkpoint,
+)
+from powertrain.testing import example_table
 
 EXAMPLE = Checkpoint(
     method="paper",
@@ -325,3 +337,142 @@ def test_a_link_is_written_through_and_not_replaced(tmp_path):
 
     assert (tmp_path / "link.ptm").is_symlink()
     assert peek_method(tmp_path / "real.ptm") == "linear"
+
+
+# Nothing that a file says of itself takes more memory than the file
+
+
+def many_named(path: Path, *, members: int, length: int) -> None:
+    """Write a zip whose directory names the one member that it has many times, each by another name."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.json", json.dumps({"format": "powertrain-predictor"}))
+        archive.writestr("00000000.npy", bytes(length))
+    content = path.read_bytes()
+    start = content.index(b"PK\1\2", content.index(b"PK\1\2") + 4)
+    end = content.index(b"PK\5\6")
+    entry = content[start:end]
+    entries = b"".join(entry.replace(b"00000000", b"%08d" % i) for i in range(members))
+    closing = struct.pack(
+        "<4s4H2LH",
+        b"PK\5\6",
+        0,
+        0,
+        members + 1,
+        members + 1,
+        start - content.index(b"PK\1\2") + len(entries),
+        content.index(b"PK\1\2"),
+        0,
+    )
+    path.write_bytes(content[:start] + entries + closing)
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        (200, "its members are larger than the file"),
+        (20_000, "20,001 members, more than the 10,000 that are read"),
+    ],
+)
+def test_members_that_share_their_bytes_are_refused_before_they_are_read(path, members, reason):
+    many_named(path, members=members, length=10_000_000)
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match=reason):
+        read_checkpoint(path, method=None)
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
+
+
+def test_a_directory_in_the_form_for_large_files_is_refused(written):
+    content = written.read_bytes()
+    end = content.index(b"PK\5\6")
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1)
+    written.write_bytes(content[:end] + locator + content[end:])
+    with pytest.raises(CheckpointError, match="its end is no end of a predictor file"):
+        read_checkpoint(written, method=None)
+
+
+def test_a_file_larger_than_any_predictor_is_refused_unread(path):
+    with path.open("wb") as file:
+        file.write(b"PK\3\4")
+        file.truncate(LARGEST_BYTES + 1)
+    with pytest.raises(CheckpointError, match=r"more than the .* that are read"):
+        read_checkpoint(path, method=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"[" * 100_000, "damaged"),
+        (b'{"format": NaN}', "NaN, which is no number"),
+        (b'{"a": "' + b" " * LARGEST_HEADER_BYTES + b'"}', "its header is larger than"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "damaged"),
+        (b"[]", "another zip"),
+    ],
+)
+def test_a_header_that_is_none_is_refused(written, text, reason):
+    rewritten(written, replace={"header.json": text})
+    with pytest.raises(CheckpointError, match=reason) as refusal:
+        read_checkpoint(written, method=None)
+    assert len(str(refusal.value)) < 600
+
+
+def test_an_array_that_is_named_twice_is_refused(written):
+    rewritten(written, arrays=["weights", "weights"])
+    with pytest.raises(CheckpointError, match="names an array twice"):
+        read_checkpoint(written, method=None)
+
+
+def test_what_is_found_is_repeated_in_short(written):
+    rewritten(written, method="m\n" * 1000)
+    with pytest.raises(CheckpointError) as refusal:
+        read_checkpoint(written, method="gp")
+    assert len(str(refusal.value)) < 400
+    assert "\n" not in str(refusal.value)
+
+
+# Restoring is a boundary
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), AttributeError("b"), IndexError(), np.linalg.LinAlgError("c"), MemoryError()]
+)
+def test_whatever_is_raised_while_a_predictor_is_restored_is_damage(error):
+    with pytest.raises(CheckpointError, match=rf"it is damaged \({type(error).__name__}"), restoring(EXAMPLE):
+        raise error
+
+
+def test_wild_numbers_make_no_warnings_while_a_predictor_is_restored():
+    with restoring(EXAMPLE):
+        assert np.isinf(np.exp(np.array([1e9]))).all()
+
+
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        (lambda c: c.section("workload"), "not a mapping"),
+        (lambda c: c.sections("knobs", most=5), r"'knobs\[0\]' in its header is 'gpu_mhz', not a mapping"),
+        (lambda c: c.sections("knobs", most=1), "not a list of at most 1 mappings"),
+        (lambda c: c.number("flag"), "not a number from"),
+        (lambda c: c.number("floor", most=0.2), "not a number from -1e\\+30 to 0.2"),
+        (lambda c: c.numbers("knobs", length=2), "not a number"),
+        (lambda c: c.numbers("knobs", length=3), "not a list of 3 numbers"),
+        (lambda c: c.column("scale", shape=(2,)), "holds nan, not a number"),
+        (lambda c: c.column("weights", shape=(2, 3, 4), most=0.5), "holds 0.5"),
+    ],
+)
+def test_what_is_not_of_the_kind_that_was_asked_for_is_refused(ask, reason):
+    with pytest.raises(CheckpointError, match=reason):
+        ask(EXAMPLE)
+
+
+def test_a_gaussian_process_of_more_profiles_than_are_kept_is_refused_at_once(path):
+    kind = predictor_class("gp")
+    kind.fit(example_table()).save(path)
+    found = read_checkpoint(path, method="gp")
+    arrays = {**found.arrays, "time.target": np.zeros(1_000_000)}
+    write_checkpoint(dataclasses.replace(found, arrays=arrays), path)
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="it is of 1,000,000 profiles, and at most 500 are kept"):
+        kind.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()

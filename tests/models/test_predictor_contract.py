@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from tests.plugins import install
 
-from powertrain.errors import CheckpointError, UnknownNameError
-from powertrain.models import METHODS, AbstractPredictor, load_predictor, predictor_class
-from powertrain.models._checkpoint import Checkpoint, write_checkpoint
+from powertrain.errors import CheckpointError, PowerTrainError, UnknownNameError
+from powertrain.models import METHODS, AbstractPredictor, Checkpoint, load_predictor, predictor_class
+from powertrain.models._container import write_checkpoint
 from powertrain.testing import PredictorSuite, example_table
 
 
@@ -89,8 +90,38 @@ def test_no_method_needs_torch_and_none_is_loaded_before_it_is_asked_for():
     code = (
         "import sys; import powertrain.models as m\n"
         "loaded = {n for n in sys.modules if n.startswith('powertrain.models._')}\n"
-        "assert loaded == {f'powertrain.models._{n}' for n in ('base', 'bundle', 'checkpoint')}, loaded\n"
+        "cheap = ('base', 'bundle', 'checkpoint', 'container')\n"
+        "assert loaded == {'powertrain.models._' + n for n in cheap}, loaded\n"
         "sys.modules['torch'] = None\n"
         "for name in m.METHODS: m.predictor_class(name)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_package_adds_a_method_by_an_entry_point(tmp_path, monkeypatch):
+    theirs = (
+        "from powertrain.models import AbstractPredictor\n"
+        "class Oracle(AbstractPredictor): method = 'oracle'\n"
+    )
+    install(
+        tmp_path,
+        monkeypatch,
+        group="powertrain.predictors",
+        entry="oracle = their_method:Oracle",
+        their_method=theirs,
+    )
+    assert predictor_class("oracle").method == "oracle"
+    assert "oracle" not in METHODS
+
+
+def test_an_entry_point_that_is_no_predictor_of_its_name_is_refused(tmp_path, monkeypatch):
+    install(
+        tmp_path,
+        monkeypatch,
+        group="powertrain.predictors",
+        entry="oracle = powertrain.models._linear:LinearPredictor",
+    )
+    with pytest.raises(
+        PowerTrainError, match="'oracle' of an installed package is no AbstractPredictor of that name"
+    ):
+        predictor_class("oracle")

@@ -284,3 +284,57 @@ def test_a_front_of_unknown_costs_or_none_is_refused(costs, message):
 
 def test_no_modes_have_an_empty_front():
     assert front_of(predicted([], [])).shape == (0,)
+
+
+# Properties of the choice
+
+
+@given(problems, st.sampled_from(OBJECTIVES), st.randoms(use_true_random=False))
+def test_the_order_of_the_modes_does_not_change_what_is_reached(problem, objective, random):
+    prediction = predicted(*problem)
+    rows = list(range(len(prediction)))
+    random.shuffle(rows)
+    try:
+        best = choose(prediction, modes(len(rows)), objective=objective)
+    except (DataError, NoFeasibleModeError) as error:
+        with pytest.raises(type(error)):
+            choose(prediction.take(rows), modes(len(rows)).take(rows), objective=objective)
+        return
+    shuffled = choose(prediction.take(rows), modes(len(rows)).take(rows), objective=objective)
+    values = objective_values(prediction, objective)
+    assert values[rows[shuffled.index]] == values[best.index]
+
+
+@given(problems, st.sampled_from([0.5, 2.0, 5.0]), st.sampled_from([1.0, 2.0, 4.0]))
+def test_a_higher_limit_never_makes_the_choice_slower(problem, limit, factor):
+    prediction = predicted(*problem)
+    try:
+        tight = choose(prediction, modes(len(prediction)), max_power_w=limit)
+    except (DataError, NoFeasibleModeError):
+        return
+    loose = choose(prediction, modes(len(prediction)), max_power_w=limit * factor)
+    assert loose.time_ms.value <= tight.time_ms.value
+
+
+@given(problems, st.floats(0.01, 0.5), st.floats(0.01, 0.5))
+def test_more_risk_never_makes_the_choice_slower(problem, one, other):
+    prediction = predicted(*problem, rel_sd=0.1)
+    low, high = sorted((one, other))
+    try:
+        careful = choose(prediction, modes(len(prediction)), max_power_w=3.0, risk=low)
+    except (DataError, NoFeasibleModeError):
+        return
+    daring = choose(prediction, modes(len(prediction)), max_power_w=3.0, risk=high)
+    assert daring.time_ms.value <= careful.time_ms.value
+
+
+@given(problems)
+def test_modes_that_were_left_out_do_not_change_the_choice_among_the_others(problem):
+    prediction = predicted(*problem)
+    known = np.isfinite(prediction.time_ms) & np.isfinite(prediction.power_w)
+    if not known.any():
+        return
+    of_all = choose(prediction, modes(len(prediction)), objective="energy")
+    of_known = choose(prediction.take(known), modes(len(prediction)).take(known), objective="energy")
+    assert of_all.mode == of_known.mode
+    assert of_known.extra["modes"] == int(known.sum())

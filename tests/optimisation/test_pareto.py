@@ -237,3 +237,22 @@ def test_the_front_of_a_large_front_is_that_front(seed, k, cloud):
     front = costs[pareto_mask(costs)]
 
     assert pareto_mask(front).all()
+
+
+@given(few_values(INF, -INF, NAN), st.sampled_from([0.5, 2.0, 1024.0]))
+def test_the_unit_of_a_cost_does_not_change_the_front(costs, factor):
+    scaled = costs * np.array([factor] + [1.0] * (costs.shape[1] - 1))
+
+    assert pareto_mask(scaled).tolist() == pareto_mask(costs).tolist()
+
+
+@given(tables)
+def test_a_cost_that_is_the_same_everywhere_changes_nothing(costs):
+    with_constant = np.column_stack([costs, np.full(len(costs), 3.0)])
+
+    assert pareto_mask(with_constant).tolist() == pareto_mask(costs).tolist()
+
+
+@given(tables)
+def test_to_count_a_cost_twice_changes_nothing(costs):
+    assert pareto_mask(np.column_stack([costs, costs[:, 0]])).tolist() == pareto_mask(costs).tolist()

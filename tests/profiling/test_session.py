@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 
 import pytest
 
 import powertrain as pt
 from powertrain.errors import DeviceError, MissingKnobError
 from powertrain.opening import open_device
-from powertrain.profiling import AllMeasured
+from powertrain.profiling import AllMeasured, RunOptions
 from powertrain.records import PowerMode
+from powertrain.workflow import Record, open_session
 
 
 @pytest.fixture
@@ -142,3 +144,60 @@ def test_a_replay_has_nothing_to_measure(store, tmp_path):
         pt.measuring(device, "mine", device.modes(), store),
     ):
         pass
+
+
+def test_a_framework_needs_four_calls(board, store):
+    """As a callback would: it is told of epochs, steps, evaluations and the end, whatever the end is."""
+    modes, job = board.space.table([9_000, 3_000]), board.job("lstm")
+    options = RunOptions(order="given")
+    record = Record(board, "mine", modes, store, options)
+    session = open_session(board, record, options=options)
+    for _ in range(30):
+        session.start()
+        for batch in range(60):
+            job.step()
+            session.step(every=2)
+            if batch == 30:
+                session.pause()
+                board.clock.sleep_s(30.0)  # an evaluation
+                session.start()
+        session.pause()
+        board.clock.sleep_s(60.0)
+    session.close()
+    session.close()
+    assert [p.mode for p in record.measured] == list(modes)
+    for profile, time_ms in zip(record.measured, board.truth("lstm", modes).time_ms, strict=True):
+        assert profile.flags == ()
+        assert profile.time_ms == pytest.approx(2 * time_ms, rel=0.02)
+    session.step()  # nothing measures any more, and the training goes on
+
+
+def test_a_framework_that_fails_in_the_middle_gives_the_board_back(board, store):
+    record = Record(board, "mine", board.space.table([9_000]), store, RunOptions())
+    session, job = open_session(board, record, options=RunOptions()), board.job("lstm")
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012
+        try:
+            session.start()
+            job.step()
+            session.step()
+            assert board.mode == board.space[9_000]
+            1 / 0  # noqa: B018
+        finally:
+            session.close()
+    assert record.measured == []
+
+
+def test_a_real_loop_on_a_simulated_board_takes_its_own_time_and_its_profile_says_so(board, store, caplog):
+    with pt.measuring(board, "real", board.space.table([5]), store) as found:
+        for _ in pt.measured(range(100_000)):
+            time.sleep(0.001)
+            if found:
+                break
+    assert 1 <= found[0].time_ms < 10
+    assert "a real program on a simulated board" in found[0].extra["worth"]
+    assert len(caplog.messages) == 1
+    with pt.measuring(board, "simulated", board.space.table([5]), store) as found:
+        job = board.job("lstm")
+        for _ in pt.measured(range(400)):
+            job.step()
+    assert "worth" not in found[0].extra

@@ -9,7 +9,7 @@ import pytest
 
 from powertrain.errors import DataError
 from powertrain.records import Choice, Interval, Limits, ModeTable, PowerMode, Prediction, ProfileTable
-from powertrain.report import agreement_plot, front_plot, learning_plot
+from powertrain.report import Points, agreement_plot, front_plot, learning_plot
 
 MODES = ModeTable(knobs=("gpu_mhz",), values=np.array([[300.0], [600], [900], [1200]]))
 NAN = float("nan")
@@ -103,6 +103,12 @@ def test_without_truth_there_is_no_true_front_and_no_true_point():
     plot = front_plot(prediction(), MODES, title="", choice=choice())
     assert len(plot.true_front) == len(plot.chosen_true) == 0
     assert plot.limit_w == math.inf
+
+
+def test_what_has_a_time_and_power_of_its_own_is_shown_there():
+    own = Points(time_ms=np.array([76.0]), power_w=np.array([24.9]))
+    plot = front_plot(prediction(), MODES, title="", truth=truth(), named={"MODE_30W": own})
+    assert plot.named == {"MODE_30W": own}
 
 
 def test_named_modes_are_true_where_known_and_predicted_elsewhere():

@@ -119,7 +119,7 @@ def test_a_mode_that_does_not_hold_fails_and_the_others_are_tried(board):
     assert "shows 306" in check(result, "modes held").says
     assert len(result.trials) == 8
     assert any(trial.held for trial in result.trials)
-    assert check(result, "given back").ok
+    assert check(result, "restored").ok
 
 
 def test_a_device_that_may_not_be_changed_is_asked_once(board):
@@ -153,14 +153,14 @@ def test_a_device_that_is_not_given_back_fails(board):
     board.at_step = forget
     result = both_parts(board)
 
-    assert [found.name for found in result.failed] == ["modes held", "given back"]
-    assert "it was not given back: row" in result.trials[0].problem
+    assert [found.name for found in result.failed] == ["modes held", "restored"]
+    assert "it was not restored: row" in result.trials[0].problem
 
 
 def test_a_device_that_tells_no_settings_says_that_nothing_can_be_compared(board):
     result = both_parts(board)
 
-    assert "nothing to compare" in check(result, "given back").says
+    assert "nothing to compare" in check(result, "restored").says
 
 
 def test_a_sensor_that_fails_under_load_is_a_problem_of_the_mode(board):
@@ -169,7 +169,7 @@ def test_a_sensor_that_fails_under_load_is_a_problem_of_the_mode(board):
     result = try_device(board, found)
 
     assert "Input/output error" in check(result, "modes held").says
-    assert check(result, "given back").ok
+    assert check(result, "restored").ok
 
 
 def test_ctrl_c_ends_it_and_the_device_is_given_back(board):

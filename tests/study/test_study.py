@@ -1,13 +1,15 @@
-"""The study: the same rows however it is run, going on where it stopped, and what it writes."""
+"""The study: the same rows however it is run, resuming it where it stopped, and what it writes."""
 
 from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+import powertrain
 from powertrain.errors import DataError
 from powertrain.study import PARTS, Settings, StudyResult, run_study, study_tables, write_study
 
@@ -78,6 +80,28 @@ def test_rows_do_not_depend_on_how_often_it_was_stopped_nor_on_the_number_of_pro
     again = run_study(tmp_path, TINY, jobs=1)
     assert repr(again.errors) == repr(result.errors)
     assert repr(again.choices) == repr(result.choices)
+
+
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [
+        ("virtual/simulated/_board.py", True),
+        ("planning/_design.py", True),
+        ("models/gp/_mean.py", True),
+        ("study/_case.py", True),
+        ("units.py", True),
+        ("report/_html.py", False),
+        ("helper/_server.py", False),
+    ],
+)
+def test_rows_depend_on_the_code_that_makes_them_and_on_no_other(tmp_path, changed, counts):
+    package = shutil.copytree(Path(powertrain.__file__).parent, tmp_path / "powertrain")
+    before = Settings().fingerprint(package)
+
+    with (package / changed).open("a", encoding="utf-8") as file:
+        file.write("# changed")
+
+    assert (Settings().fingerprint(package) != before) == counts
 
 
 def test_a_folder_of_another_study_is_refused_and_kept_unless_thrown_away(tmp_path):

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, limit_options, new_file
-from powertrain.cli._predict import modes_for, ranged
-from powertrain.cli._show import print_json, print_table, refuse_unwritable
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    command,
+    complete_workloads,
+    database_option,
+    device_spec_option,
+    existing_file,
+    json_option,
+    limit_options,
+    method_option,
+    new_file,
+    seed_option,
+    text_input,
+)
+from powertrain.cli._predict import modes_of_file, ranged
+from powertrain.cli._printing import print_json, print_table, refuse_unwritable
 from powertrain.quantities import by_column
 
 if TYPE_CHECKING:
-    from powertrain.models import AbstractPredictor
+    from powertrain.devices import AbstractDevice
     from powertrain.optimisation import EpochTotals
     from powertrain.records import Choice
     from powertrain.report import Table
+    from powertrain.workflow import Candidates
 
 __all__ = ["choose_command"]
 
@@ -26,14 +43,27 @@ __all__ = ["choose_command"]
     short="Choose the best mode under limits.",
     examples=(
         "choose mobilenet.ptm --device sim:orin-agx --max-power 30",
+        "choose --db profiles.db --workload mobilenet_v3 --max-power 30",
         "choose mobilenet.ptm --device sim:orin-agx --objective energy --max-time 120",
     ),
 )
-@click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Choose from all modes of this device. {DEVICE_HELP}")
-@click.option(
-    "--modes", "modes_path", type=existing_file, help="Choose from the modes of a CSV file instead."
+@click.argument("predictor_path", metavar="[PREDICTOR.ptm]", type=existing_file, required=False)
+@database_option(required=False, purpose="Choose from the profiles of this database")
+@click.option("--workload", shell_complete=complete_workloads, help="With --db: the workload.")
+@device_spec_option(
+    f"Choose from all modes of this device; with --db also a name that the database has. {DEVICE_HELP}"
 )
+@click.option("--modes", "modes_path", type=text_input, help="Choose from the modes of a CSV file instead.")
+@click.option("--other-device", is_flag=True, help="Take what was learned on another device.")
+@click.option(
+    "--reference",
+    "references",
+    type=existing_file,
+    multiple=True,
+    help="With --db: predictor of another workload or device to learn from; may be repeated.",
+)
+@method_option
+@seed_option
 @limit_options
 @click.option(
     "--epoch-minibatches",
@@ -43,9 +73,15 @@ __all__ = ["choose_command"]
 @click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
 @json_option
 def choose_command(
-    predictor_path: Path,
+    predictor_path: Path | None,
+    database: str | None,
+    workload: str | None,
+    references: tuple[Path, ...],
+    method: str,
+    seed: int,
     device_spec: str | None,
     modes_path: Path | None,
+    other_device: bool,
     objective: Any,
     risk: float,
     epoch_minibatches: int | None,
@@ -53,40 +89,122 @@ def choose_command(
     as_json: bool,
     **limits: float | None,
 ) -> None:
-    """Choose the best mode that is predicted to keep the limits.
+    """Choose the best mode that keeps the limits, as predicted, or as measured.
 
-    A limit counts as kept when the prediction keeps it with probability 1 - RISK. When no mode does, the
-    nearest is named, and the exit code is 1.
+    With a PREDICTOR, or with --db and --workload: then the modes are predicted from the profiles if there are
+    enough of them, and if not, the best of those that were measured is chosen.
+
+    A limit counts as kept when it is kept with probability 1 - RISK. When no mode does, the nearest is named,
+    and the exit code is 1.
     """
-    from powertrain.models import load_predictor
     from powertrain.optimisation import choose, epoch_totals
+    from powertrain.records import Limits
     from powertrain.workflow import draw_predicted_front
 
     if plot_path is not None:
         refuse_unwritable(plot_path)
-    predictor = load_predictor(predictor_path)
-    modes = modes_for(predictor, device_spec, modes_path)
-    prediction = predictor.predict(modes)
+    asked = {name: limit for name, limit in limits.items() if limit is not None}
+    where = _Where(
+        spec=device_spec,
+        modes_path=modes_path,
+        other_device=other_device,
+        goal={"objective": objective, "limits": Limits(**asked), "risk": risk},
+    )
+    if predictor_path is not None and database is None and workload is None:
+        found, device = _of_predictor(predictor_path, where)
+    elif predictor_path is None and database is not None and workload is not None:
+        found, device = _of_store(database, workload, where, references=references, method=method, seed=seed)
+    else:
+        raise click.UsageError("give either PREDICTOR.ptm, or --db and --workload")
     choice = choose(
-        prediction,
-        modes,
+        found.prediction,
+        found.modes,
         objective=objective,
         risk=risk,
-        **{name: limit for name, limit in limits.items() if limit is not None},
+        **asked,
     )
     epoch = epoch_totals(choice, minibatches=epoch_minibatches) if epoch_minibatches else None
     if plot_path is not None:
-        title = f"{predictor.workload} on {predictor.device}"
-        draw_predicted_front(prediction, modes, plot_path, title=title, choice=choice)
+        title = f"{found.workload} on {found.device}"
+        draw_predicted_front(found.prediction, found.modes, plot_path, title=title, choice=choice)
+    apply_line = _apply_line(choice, device)
     if as_json:
-        about = {"method": predictor.method, "device": predictor.device, "workload": predictor.workload}
-        print_json({**about, "modes": len(modes), "choice": choice, "epoch": epoch})
+        about = {"method": found.method, "device": found.device, "workload": found.workload}
+        how = {"modes": len(found.modes), "measured": found.prediction.is_measured, "basis": found.basis}
+        print_json({**about, **how, "choice": choice, "epoch": epoch, "apply": apply_line})
         return
-    print_table(_table(predictor, choice, epoch))
-    click.echo(choice.why)
+    print_table(_table(found, choice, epoch))
+    for sentence in filter(None, (found.basis, choice.why)):
+        click.echo(sentence)
+    click.echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
 
 
-def _table(predictor: AbstractPredictor, choice: Choice, epoch: EpochTotals | None) -> Table:
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Where:
+    """From which modes to choose, as it was typed."""
+
+    spec: str | None
+    modes_path: Path | None
+    other_device: bool
+    goal: Mapping[str, Any]
+    """What is asked of the mode, by which a space too large to predict is searched."""
+
+
+def _of_predictor(path: Path, where: _Where) -> tuple[Candidates, AbstractDevice | None]:
+    """Predict the modes of a device or of a file; return the device, too, if it can be set."""
+    from powertrain.models import load_predictor
+    from powertrain.workflow import Candidates, device_named, modes_to_choose_from, open_device
+
+    if (where.spec is None) == (where.modes_path is None):
+        raise click.UsageError("give either --device, for all its modes, or --modes, a file of modes")
+    predictor = load_predictor(path)
+    if where.modes_path is not None:
+        modes, device = modes_of_file(where.modes_path, predictor.knobs), device_named(predictor.device)
+    else:
+        assert where.spec is not None
+        device = open_device(where.spec)
+        modes = modes_to_choose_from(device, predictor, same_device=not where.other_device, **where.goal)
+    found = Candidates(
+        device=predictor.device,
+        workload=predictor.workload,
+        method=predictor.method,
+        modes=modes,
+        prediction=predictor.predict(modes),
+        basis="",
+    )
+    return found, _settable(device)
+
+
+def _of_store(
+    database: str, workload: str, where: _Where, *, references: tuple[Path, ...], method: str, seed: int
+) -> tuple[Candidates, AbstractDevice | None]:
+    """Predict from the profiles of a database, or take them at their word; return the device, too."""
+    from powertrain.dataset import open_store
+    from powertrain.models import load_predictor
+    from powertrain.workflow import candidates, stored_workload
+
+    lent = [load_predictor(path) for path in references]
+    with open_store(database, create=False) as store:
+        stored = stored_workload(store, workload, device=where.spec, other_device=where.other_device)
+    modes = stored.modes
+    if where.modes_path is not None:
+        modes = modes_of_file(where.modes_path, stored.profiles.modes.knobs)
+    found = candidates(stored.profiles, modes, references=lent, method=method, seed=seed)
+    return found, _settable(stored.device)
+
+
+def _settable(device: AbstractDevice | None) -> AbstractDevice | None:
+    return None if device is None or device.recorded else device
+
+
+def _apply_line(choice: Choice, device: AbstractDevice | None) -> str:
+    """Return the command that runs another one in the mode that was chosen."""
+    where = "" if device is None else f" --device {shlex.quote(device.spec)}"
+    return f'powertrain apply "{choice.mode}"{where} -- COMMAND'
+
+
+def _table(found: Candidates, choice: Choice, epoch: EpochTotals | None) -> Table:
     from powertrain.report import Table
 
     rows = [
@@ -104,9 +222,7 @@ def _table(predictor: AbstractPredictor, choice: Choice, epoch: EpochTotals | No
         ]
     if choice.next_best is not None:
         rows.append(("next best mode", str(choice.next_best)))
-    return Table.of(
-        f"{predictor.workload} on {predictor.device}",
-        ("chosen", f"by {predictor.method}"),
-        rows,
-        note="In brackets: 90 % intervals.",
-    )
+    by = "as measured" if found.prediction.is_measured else f"by {found.method}"
+    has_intervals = any(value.low == value.low for value in (choice.time_ms, choice.power_w))
+    note = "In brackets: 90 % intervals." if has_intervals else ""
+    return Table.of(f"{found.workload} on {found.device}", ("chosen", by), rows, note=note)

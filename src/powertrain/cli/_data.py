@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, database_option, existing_file, json_option, names, new_file
-from powertrain.cli._show import print_json, print_table, refuse_unwritable
+from powertrain.cli._options import (
+    NAME_HELP,
+    command,
+    complete_workloads,
+    database_option,
+    device_name_option,
+    json_option,
+    names,
+    text_input,
+    text_output,
+)
+from powertrain.cli._printing import STDIO, content_of, print_json, print_table, refuse_unwritable, write_text
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.report import Table
@@ -22,7 +33,7 @@ __all__ = ["export_command", "import_command"]
     short="Read measured profiles from CSV files.",
     examples=("import measured.csv --db profiles.db",),
 )
-@click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=existing_file)
+@click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=text_input)
 @database_option(made=True)
 @click.option(
     "--knobs",
@@ -40,12 +51,14 @@ def import_command(
     """Read measured profiles from CSV files into a database.
 
     The form is device,workload,KNOBS...,time_ms,power_w with a row per measurement; an empty cell is "not
-    measured". Importing a file again adds nothing; a file that cannot be read adds nothing of any.
+    measured". Importing a file again adds nothing; a file that cannot be read adds nothing of any. - is
+    standard input.
     """
     from powertrain.dataset import open_store, read_csv
     from powertrain.workflow import add_new
 
-    contents = {path: read_csv(path, knobs=knobs) for path in files}
+    given = [content_of(path) for path in files]
+    contents = {name: read_csv(name, knobs=knobs, content=content) for name, content in given}
     with open_store(database) as store:
         reports = {path: add_new(content, store, again=again) for path, content in contents.items()}
         place = store.location
@@ -59,7 +72,13 @@ def import_command(
         if report.added:
             print_table(_imported_table(path, report))
         if report.skipped:
-            click.echo(f"{report.skipped:,} profiles of {path} were in {place} already; --again adds them")
+            were = "was" if report.skipped == 1 else "were"
+            skipped = counted(report.skipped, "profile")
+            click.echo(f"{skipped} of {path} {were} in {place} already; --again adds {_them(report.skipped)}")
+
+
+def _them(n: int) -> str:
+    return "it" if n == 1 else "them"
 
 
 def _imported_json(path: Path, report: Imported) -> dict[str, Any]:
@@ -86,21 +105,22 @@ def _imported_table(path: Path, report: Imported) -> Table:
     examples=("export --db profiles.db measured.csv --workload resnet18",),
 )
 @database_option()
-@click.argument("file", metavar="FILE.csv", type=new_file)
-@click.option("--device", help="Only the profiles of this device.")
-@click.option("--workload", help="Only the profiles of this workload.")
+@click.argument("file", metavar="FILE.csv", type=text_output)
+@device_name_option(f"Only the profiles of this device. {NAME_HELP}")
+@click.option("--workload", shell_complete=complete_workloads, help="Only the profiles of this workload.")
 @json_option
 def export_command(
     database: str, file: Path, device: str | None, workload: str | None, as_json: bool
 ) -> None:
-    """Write the profiles of a database to a CSV file that `import` reads."""
-    from powertrain.dataset import open_store
-    from powertrain.workflow import export_csv
+    """Write the profiles of a database to a CSV file that `import` reads; - is standard output."""
+    from powertrain.dataset import csv_text, open_store
+    from powertrain.workflow import device_in, stored_profiles
 
     refuse_unwritable(file)
     with open_store(database, create=False) as store:
-        count = export_csv(store, file, device=device, workload=workload)
+        profiles = stored_profiles(store, device=device_in(store, device), workload=workload)
+    write_text(file, csv_text(profiles))
     if as_json:
-        print_json({"file": str(file), "profiles": count})
-    else:
-        click.echo(f"{count:,} profiles written to {file}")
+        print_json({"file": str(file), "profiles": len(profiles)})
+    elif file != STDIO:
+        click.echo(f"{counted(len(profiles), 'profile')} written to {file}")

@@ -10,11 +10,14 @@ import click
 from powertrain.cli._options import (
     SAMPLINGS,
     command,
+    complete_devices,
     json_option,
-    new_file,
+    rows_option,
     seed_option,
+    text_output,
 )
-from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
+from powertrain.cli._printing import STDIO, print_json, print_table, refuse_unwritable, write_text
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.devices import AbstractDevice, Reason
@@ -23,15 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["devices_command", "modes_command"]
 
-ROWS_SHOWN = 50
-
 
 @command(
     "devices",
     short="Show what is here: modes, knobs, workloads.",
     examples=("devices", "devices cpu", "devices replay:measured.csv"),
 )
-@click.argument("specs", metavar="[DEVICE]...", nargs=-1)
+@click.argument("specs", metavar="[DEVICE]...", nargs=-1, shell_complete=complete_devices)
 @json_option
 def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
     """Show devices: their modes, knobs and workloads, what works and what is missing.
@@ -138,7 +139,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
 
     spread = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
     meaning = f", {KNOWN_KNOBS[name]}" if name in KNOWN_KNOBS else ""
-    return f"{name}: {len(values)} value{'s' if len(values) > 1 else ''}, {spread}{meaning}"
+    return f"{name}: {counted(len(values), 'value')}, {spread}{meaning}"
 
 
 @command(
@@ -150,7 +151,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
         "modes sim:orin-agx --sample 15 --csv to_profile.csv",
     ),
 )
-@click.argument("device_spec", metavar="DEVICE")
+@click.argument("device_spec", metavar="DEVICE", shell_complete=complete_devices)
 @click.option("--count", "only_count", is_flag=True, help="Print only how many modes there are.")
 @click.option("--sample", type=click.IntRange(min=1), help="Choose this many modes, those to profile.")
 @click.option(
@@ -161,14 +162,13 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
     help="How to choose them: spread over the space, or at random.",
 )
 @click.option("--workload", help="Only modes in which this workload can be measured (a replay lacks some).")
+@rows_option("Rows shown of a sample.")
 @click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of a sample.",
+    "--csv",
+    "csv_path",
+    type=text_output,
+    help="Write the modes (the sample, else all) to this file; - for stdout.",
 )
-@click.option("--csv", "csv_path", type=new_file, help="Write the modes (the sample, else all) to this file.")
 @seed_option
 @json_option
 def modes_command(
@@ -198,6 +198,8 @@ def modes_command(
         write_text(csv_path, modes_csv(device.modes(workload=workload) if modes is None else modes))
     if as_json:
         print_json(_modes_json(device, count, modes))
+    elif csv_path == STDIO:
+        return
     elif only_count:
         click.echo(str(count))
     elif modes is None:
@@ -219,7 +221,7 @@ def _mode_table(device: AbstractDevice, modes: ModeTable, limit: int) -> Table:
     shown = [[f"{value:.10g}" for value in row] for row in modes.values[:limit]]
     hidden = len(modes) - len(shown)
     return Table.of(
-        f"{len(modes):,} modes of {device.name}, in the order to measure them",
+        f"{counted(len(modes), 'mode')} of {device.name}, in the order to measure them",
         [Column(name=knob) for knob in modes.knobs],
         shown,
         note=f"{hidden:,} more; --limit shows them, --csv FILE writes all" if hidden else "",

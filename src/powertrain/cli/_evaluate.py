@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import METHODS, SAMPLINGS, command, existing_file, names, numbers, whole_numbers
+from powertrain.cli._options import (
+    NAME_HELP,
+    SAMPLINGS,
+    AliasedOption,
+    MethodChoice,
+    command,
+    names,
+    new_file,
+    numbers,
+    text_input,
+    text_output,
+    whole_numbers,
+)
+from powertrain.cli._printing import (
+    STDIO,
+    content_of,
+    json_by_line,
+    print_table,
+    progress_bar,
+    refuse_unwritable,
+    write_text,
+)
 from powertrain.cli._root import Interrupted
-from powertrain.cli._show import json_by_line, print_table, progress_bar, refuse_unwritable, write_text
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +40,6 @@ if TYPE_CHECKING:
     from powertrain.report import Cell, Table
 
 __all__ = ["evaluate_command"]
-
-STDOUT = Path("-")
 
 
 @command(
@@ -31,8 +51,8 @@ STDOUT = Path("-")
         "evaluate runs.csv --device RTX6000 --target all --reference same --reference-device V100",
     ),
 )
-@click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=existing_file)
-@click.option("--device", required=True, help="Device of the targets, as the files name it.")
+@click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=text_input)
+@click.option("--device", metavar="NAME", required=True, help=f"Device of the targets. {NAME_HELP}")
 @click.option(
     "--target",
     "targets",
@@ -50,6 +70,7 @@ STDOUT = Path("-")
 @click.option(
     "--reference-device",
     "reference_devices",
+    metavar="NAME",
     multiple=True,
     help="Device of the references; may be repeated. Default: that of the targets.",
 )
@@ -67,7 +88,7 @@ STDOUT = Path("-")
 @click.option(
     "--method",
     "methods",
-    type=click.Choice(METHODS),
+    type=MethodChoice(),
     multiple=True,
     default=("gp",),
     show_default=True,
@@ -87,6 +108,9 @@ STDOUT = Path("-")
 )
 @click.option(
     "--limits",
+    "--limit",
+    "limits",
+    cls=AliasedOption,
     metavar="LOW:HIGH:STEP|auto[:N]",
     help="Score choices under these power limits [W], too; auto: N (30) limits from the 5th percentile of "
     "the true power to its maximum.",
@@ -106,12 +130,8 @@ STDOUT = Path("-")
     metavar="NAME,...",
     help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.",
 )
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Write everything here; - for stdout."
-)
-@click.option(
-    "--plot", "plot_path", type=click.Path(path_type=Path), help="Draw the errors to a .png or .svg file."
-)
+@click.option("--json", "json_path", type=text_output, help="Write everything to this file; - for stdout.")
+@click.option("--plot", "plot_path", type=new_file, help="Draw the errors to a .png or .svg file.")
 def evaluate_command(
     files: tuple[Path, ...],
     knobs: tuple[str, ...] | None,
@@ -125,13 +145,23 @@ def evaluate_command(
     not drawn. References are fitted on all that is known of them. Ctrl-C keeps the rows that are done.
     """
     from powertrain.evaluation import EvaluationInterruptedError, evaluate
-    from powertrain.workflow import draw_errors, read_tables
+    from powertrain.workflow import device_name, draw_errors, read_tables
 
     for path in (json_path, plot_path):
-        if path is not None and path != STDOUT:
+        if path is not None:
             refuse_unwritable(path)
     plan = _plan(**options)
-    tables = read_tables(files, knobs=knobs)
+    given = dict(map(content_of, files))
+    contents = {path: content for path, content in given.items() if content is not None}
+    tables = read_tables(given, knobs=knobs, contents=contents)
+    known = [device for device, _ in tables]
+    plan = replace(
+        plan,
+        device=device_name(plan.device, known),
+        reference_devices=tuple(
+            device_name(name, known, kind="reference device") for name in plan.reference_devices
+        ),
+    )
     try:
         with progress_bar() as progress:
             evaluation = evaluate(plan, tables, progress=progress)
@@ -164,10 +194,9 @@ def _show(evaluation: Evaluation, json_path: Path | None) -> None:
     """Write the document where it was asked for, and print the tables unless it went to stdout."""
     if json_path is not None:
         text = json_by_line(evaluation.as_json())
-        if json_path == STDOUT:
-            click.echo(text)
-            return
         write_text(json_path, f"{text}\n")
+        if json_path == STDIO:
+            return
     if evaluation.rows:
         for table in _tables(evaluation):
             print_table(table)
@@ -176,7 +205,7 @@ def _show(evaluation: Evaluation, json_path: Path | None) -> None:
 def _interrupted(rows: int, json_path: Path | None) -> str:
     if not rows:
         return "interrupted before the first row"
-    place = "on stdout" if json_path in (None, STDOUT) else f"in {json_path}"
+    place = "on stdout" if json_path in (None, STDIO) else f"in {json_path}"
     return f"interrupted; the rows done, {rows}, are {place}"
 
 
@@ -185,7 +214,7 @@ def _tables(evaluation: Evaluation) -> list[Table]:
 
     summary, plan = evaluation.summary, evaluation.plan
     targets = sorted({row.case.target for row in evaluation.rows})
-    what = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
+    what = targets[0] if len(targets) == 1 else counted(len(targets), "target")
     tables = [
         Table.of(
             f"{what} on {plan.device}, {plan.sampling} profiles: errors [%], mean ± sd over the seeds",

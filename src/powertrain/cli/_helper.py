@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from powertrain.cli._options import command, json_option
-from powertrain.cli._show import print_json
+from powertrain.cli._printing import print_json
 
 if TYPE_CHECKING:
     from powertrain.helper import HelperStep
@@ -28,15 +28,15 @@ __all__ = ["setup_helper_command"]
     default="jetson",
     show_default=True,
     metavar="SPEC",
-    help="What it holds; emulated:FOLDER is for trying it without a board.",
+    help="What it holds: jetson, cpu or nvml:0; emulated:FOLDER is for trying it without hardware.",
 )
 @click.option("--group", default="powertrain", show_default=True, help="Whose members may hold modes.")
 @json_option
 def setup_helper_command(uninstall: bool, dry_run: bool, device: str, group: str, as_json: bool) -> None:
-    """Install powertrain-helper: a small root process that sets this board's modes for a group's members.
+    """Install powertrain-helper: a small root process that sets a device's modes for a group's members.
 
-    Run it as sudo powertrain setup-helper; you are added to the group. The helper takes modes of the board's
-    own tables and nothing else, and gives the board back when the program that holds it is gone, by whatever
+    Run it as sudo powertrain setup-helper; you are added to the group. The helper takes modes of the device's
+    own tables and nothing else, and restores the device when the program that holds it is gone, by whatever
     means. docs/security.md says what its users can do.
     """
     from powertrain.helper import HelperMachine, set_up_helper

@@ -7,11 +7,19 @@ import sys
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, json_option
+from powertrain.cli._options import (
+    command,
+    complete_modes,
+    device_spec_option,
+    json_option,
+)
+from powertrain.cli._printing import print_json
 from powertrain.cli._root import Failure, WrongUse
-from powertrain.cli._show import print_json
 
 __all__ = ["apply_command", "restore_command"]
+
+STDERR = 2
+"""Where the output of a command goes when standard output is for JSON."""
 
 
 @command(
@@ -19,19 +27,20 @@ __all__ = ["apply_command", "restore_command"]
     short="Hold a mode while a command runs.",
     examples=(
         'apply "cpu_cores=2" --device cpu -- python train.py',
-        'apply "gpu_mhz=1200 cpu_cores=4" --device nvml:0 -- make train',
+        'apply "gpu_mhz=1200" --device nvml:0 -- make train',
     ),
 )
-@click.argument("mode")
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.argument("mode", shell_complete=complete_modes)
+@device_spec_option(name="spec", default="auto")
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 @json_option
 def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: bool) -> None:
-    """Hold MODE of a device while COMMAND runs, then give the device back; exit as COMMAND does.
+    """Hold MODE of a device while COMMAND runs, then restore the device; exit as COMMAND does.
 
-    MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it, or a stock mode's name. The
-    device is given back after success, failure, Ctrl-C and SIGTERM; after SIGKILL by powertrain restore.
-    Knobs of the training are passed to COMMAND as POWERTRAIN_BATCH_SIZE and so on.
+    MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it, or a stock mode's name. Knobs
+    that it does not name stay as they are. The device is restored after success, failure, Ctrl-C and SIGTERM;
+    after SIGKILL by powertrain restore. Knobs of the training are passed to COMMAND as POWERTRAIN_BATCH_SIZE
+    and so on.
     """
     from powertrain.workflow import held_mode, open_device, run_held
 
@@ -39,7 +48,7 @@ def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: 
         raise WrongUse("no COMMAND to run: give it after --, as in powertrain apply MODE -- python train.py")
     device = open_device(spec)
     held = held_mode(device, mode)
-    code = run_held(device, held, command_line)
+    code = run_held(device, held, command_line, output=STDERR if as_json else None)
     if as_json:
         print_json({"device": device.name, "mode": dict(held), "command": command_line, "exit_code": code})
     sys.exit(code)
@@ -47,14 +56,14 @@ def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: 
 
 @command(
     "restore",
-    short="Give back what a killed run left behind.",
+    short="Restore what a killed run left behind.",
     examples=("restore",),
 )
 @json_option
 def restore_command(as_json: bool) -> None:
-    """Give back every device that a run set and could not give back, because it was killed.
+    """Restore every device that a run set and could not restore, because it was killed.
 
-    The next run on the device does so as well. After a reboot there is nothing to give back.
+    The next run on the device does so as well. After a reboot there is nothing to restore.
     """
     from powertrain.workflow import restore_all
 
@@ -67,6 +76,6 @@ def restore_command(as_json: bool) -> None:
         )
     for one in found if not as_json else ():
         if one.done:
-            click.echo(f"{one.device}: given back as it was before process {one.pid}")
+            click.echo(f"{one.device}: restored as it was before process {one.pid}")
     if problems := [one for one in found if not one.done]:
         raise Failure("; ".join(f"{one.device}: {one.problem}" for one in problems))

@@ -8,9 +8,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, new_file, seed_option
+from powertrain.cli._options import (
+    command,
+    device_spec_option,
+    existing_file,
+    json_option,
+    seed_option,
+    text_output,
+)
+from powertrain.cli._printing import (
+    STDIO,
+    print_json,
+    print_table,
+    progress_bar,
+    refuse_unwritable,
+    write_text,
+)
 from powertrain.cli._root import Failure
-from powertrain.cli._show import print_json, print_table, progress_bar, refuse_unwritable, write_text
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.selftest import SelfTest
@@ -18,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export_nvpmodel_command", "selftest_command"]
 
-QUESTION = "Hold 8 of its modes for a second each, and give the device back after each?"
+QUESTION = "Hold 8 of its modes for a second each, and restore the device after each?"
 
 
 @command(
@@ -26,9 +41,14 @@ QUESTION = "Hold 8 of its modes for a second each, and give the device back afte
     short="See whether a device can be trusted.",
     examples=("selftest", "selftest --device sim:orin-agx --write --report report.md"),
 )
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
-@click.option("--write", is_flag=True, help="Set modes, too, without asking; each is given back at once.")
-@click.option("--report", "report_path", type=new_file, help="Write a page to this file, to be sent to us.")
+@device_spec_option(name="spec", default="auto")
+@click.option("--write", is_flag=True, help="Set modes, too, without asking; each is undone at once.")
+@click.option(
+    "--report",
+    "report_path",
+    type=text_output,
+    help="Write a page to this file, to be sent to us; - for stdout.",
+)
 @seed_option
 @json_option
 def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int, as_json: bool) -> None:
@@ -46,7 +66,7 @@ def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int
     result = inspect_device(open_device(spec, probe=False))
     if write:
         result = _tried(spec, seed=seed)
-    if not as_json:
+    if not as_json and report_path != STDIO:
         _show(result)
         if not write and _agreed():
             result = _tried(spec, seed=seed)
@@ -58,11 +78,12 @@ def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int
         write_text(report_path, selftest_page(result))
     if as_json:
         print_json(selftest_json(result))
-    elif report_path is not None:
+    elif report_path not in (None, STDIO):
         click.echo(f"wrote {report_path}")
     if result.failed:
         names = ", ".join(check.name for check in result.failed)
-        raise Failure(f"{len(result.failed)} of {len(result.checks)} checks failed: {names}")
+        failed = f"{len(result.failed)} of {counted(len(result.checks), 'check')}"
+        raise Failure(f"{failed} failed: {names}")
 
 
 def _show(result: SelfTest) -> None:
@@ -102,7 +123,10 @@ def _tried(spec: str, *, seed: int) -> SelfTest:
 )
 @click.argument("mode_text", metavar="MODE")
 @click.option(
-    "--device", "spec", help="The board, as jetson: its conf is used, and MODE must be one of its modes."
+    "--device",
+    "spec",
+    metavar="SPEC",
+    help="The board, as jetson: its conf is used, and MODE must be one of its modes.",
 )
 @click.option("--conf", "conf_path", type=existing_file, help="A conf of nvpmodel, instead of the board's.")
 @click.option("--name", help="Name of the new mode: upper-case letters, digits and _.")
@@ -112,7 +136,7 @@ def _tried(spec: str, *, seed: int) -> SelfTest:
 @click.option(
     "--whole", is_flag=True, help="Write the whole conf with the mode in it, not the section alone."
 )
-@click.option("--out", "out_path", type=new_file, help="Write to this file instead of the screen.")
+@click.option("--out", "out_path", type=text_output, help="Write to this file instead of the screen.")
 @json_option
 def export_nvpmodel_command(
     mode_text: str,
@@ -134,6 +158,8 @@ def export_nvpmodel_command(
 
     if spec is None and conf_path is None:
         raise click.UsageError("say for which board: --device jetson, or --conf FILE")
+    if out_path == STDIO:
+        out_path = None  # the section goes there anyway
     if out_path is not None:
         refuse_unwritable(out_path)
     device = None if spec is None else open_device(spec)

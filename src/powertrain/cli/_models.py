@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from powertrain.cli._options import (
+    NAME_HELP,
     command,
+    complete_workloads,
     database_option,
+    device_name_option,
     existing_file,
     json_option,
     method_option,
     new_file,
     seed_option,
 )
-from powertrain.cli._show import print_json, refuse_unwritable
+from powertrain.cli._printing import print_json, refuse_unwritable
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.models import AbstractPredictor
@@ -35,9 +39,9 @@ __all__ = ["fit_command", "transfer_command"]
     ),
 )
 @database_option()
-@click.option("--workload", help="The workload to learn.")
+@click.option("--workload", shell_complete=complete_workloads, help="The workload to learn.")
 @click.option("--all", "every", is_flag=True, help="Learn all workloads, and write them to one bundle.")
-@click.option("--device", help="Its device; needed where it was profiled on several.")
+@device_name_option(f"Its device; needed where it was profiled on several. {NAME_HELP}")
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as resnet18.ptm.")
 @method_option
 @seed_option
@@ -57,6 +61,7 @@ def fit_command(
     With `--all` every workload of the database is learned, and the file is a bundle, which `transfer` takes
     as a reference.
     """
+    from powertrain import workflow
     from powertrain.dataset import open_store
 
     if every == (workload is not None):
@@ -64,10 +69,11 @@ def fit_command(
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
         if workload is None:
-            owners = [pair for pair in store.counts() if device in (None, pair[0])]
+            named = workflow.device_in(store, device)
+            owners = [pair for pair in store.counts() if named in (None, pair[0])]
             tables = [store.table(device=d, workload=w) for d, w in owners]
         else:
-            tables = [store.table(workload=workload, device=device)]
+            tables = [store.table(workload=workload, device=workflow.device_in(store, device))]
     if every:
         _fit_bundle(tables, out, method=method, seed=seed, as_json=as_json)
     else:
@@ -119,8 +125,13 @@ def _fit_bundle(tables: list[ProfileTable], out: Path, *, method: str, seed: int
     examples=("transfer --db profiles.db --workload bert --reference resnet18.ptm --out bert.ptm",),
 )
 @database_option()
-@click.option("--workload", required=True, help="The new workload, of which there are a few profiles.")
-@click.option("--device", help="Its device; needed where it was profiled on several.")
+@click.option(
+    "--workload",
+    shell_complete=complete_workloads,
+    required=True,
+    help="The new workload, of which there are a few profiles.",
+)
+@device_name_option(f"Its device; needed where it was profiled on several. {NAME_HELP}")
 @click.option(
     "--reference",
     "references",
@@ -149,7 +160,7 @@ def transfer_command(
 
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
-        profiles = store.table(workload=workload, device=device)
+        profiles = store.table(workload=workload, device=workflow.device_in(store, device))
     loaded = [one for path in references for one in load_references(path)]
     # A bundle may hold the target itself, from an earlier day: it would be its own reference.
     loaded = [r for r in loaded if (r.device, r.workload) != (profiles.device, profiles.workload)]
@@ -185,9 +196,9 @@ def _tell(
         }
         print_json(facts)
         return
-    source = f"{len(profiles):,} profile{'s' if len(profiles) != 1 else ''}"
+    source = counted(len(profiles), "profile")
     if lent:
-        source += f" and {lent} reference{'s' if lent != 1 else ''}"
+        source += f" and {counted(lent, 'reference')}"
     click.echo(
         f"{predictor.method}: {' and '.join(quantities)} of {predictor.workload} on {predictor.device}, "
         f"from {source}, in {fit_s:.2f} s: {out}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import click
 from typing_extensions import override
@@ -18,9 +18,17 @@ from powertrain.quantities import QUANTITIES, limited
 __all__ = [
     "DEVICE_HELP",
     "METHODS",
+    "NAME_HELP",
     "SAMPLINGS",
+    "AliasedOption",
+    "MethodChoice",
     "command",
+    "complete_devices",
+    "complete_modes",
+    "complete_workloads",
     "database_option",
+    "device_name_option",
+    "device_spec_option",
     "existing_file",
     "json_option",
     "limit_options",
@@ -28,12 +36,18 @@ __all__ = [
     "names",
     "new_file",
     "numbers",
+    "program_arguments",
+    "rows_option",
     "seed_option",
+    "stored_or_stdin",
+    "text_input",
+    "text_output",
     "whole_numbers",
 ]
 
 # Written out, because the layers that own these names would bring numpy with them; a test compares.
 METHODS = ("gp", "gp-alone", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
+ROWS_SHOWN = 20
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
@@ -42,7 +56,32 @@ DEVICE_HELP = (
     "(replay:FILE.csv#NAME where it has several). powertrain devices lists them."
 )
 
+NAME_HELP = "Its name in the profiles, such as 'Jetson TX2', or the SPEC of a simulated board or a replay."
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def complete_devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a device: of this machine, of a simulated board, or of `--db`."""
+    from powertrain.cli._completing import devices
+
+    del param
+    return devices(ctx, incomplete)
+
+
+def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a workload: of `--db`, or a built-in one."""
+    from powertrain.cli._completing import workloads
+
+    del param
+    return workloads(ctx, incomplete)
+
+
+def complete_modes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a mode of the device: the name of a stock mode, or knobs and their values."""
+    from powertrain.cli._completing import modes
+
+    del param
+    return modes(ctx, incomplete)
 
 
 @final
@@ -61,17 +100,69 @@ class _StoreLocation(click.Path):
         return value
 
 
+@final
+class _BinaryFile(click.Path):
+    """A file to write that is no text, so that standard output will not do."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "-":
+            self.fail("'-' will not do, because what is written is no text: name a file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+@final
+class _StoreOrStdin(click.Path):
+    """A file that exists, `-`, or the URL of a store, kept as text."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value != "-" and ":" not in value:
+            super().convert(value, param, ctx)
+        return value
+
+
+stored_or_stdin = _StoreOrStdin(exists=True, dir_okay=False)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
-new_file = click.Path(dir_okay=False, path_type=Path)
+"""A file to read that may not be standard input, such as a predictor."""
+new_file = _BinaryFile(dir_okay=False, path_type=Path)
+"""A file to write that is no text: a predictor, a drawing."""
+text_input = click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True)
+"""A text to read; `-` is standard input, read by `content_of`."""
+text_output = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+"""A text to write; `-` is standard output, written by `write_text`."""
 
 
 def command(
-    name: str, *, short: str, examples: tuple[str, ...]
+    name: str, *, short: str, examples: tuple[str, ...], kind: type[click.Command] = click.Command
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command with a line for the list of commands, whose own help ends in examples."""
     lines = "\n".join(f"  powertrain {example}" for example in examples)
     epilog = f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}"
-    return click.command(name, short_help=short, epilog=epilog)
+    return click.command(name, cls=kind, short_help=short, epilog=epilog)
+
+
+@final
+class TakesProgram(click.Command):
+    """A command that runs somebody's program: what follows `--` is the program's, whatever it looks like."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[_ARGUMENTS] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+    @override
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- ARGS...]"]
+
+
+_ARGUMENTS = "powertrain.program_arguments"
+
+
+def program_arguments() -> tuple[str, ...]:
+    """Return what followed `--` on the command line of the present command, a `TakesProgram`."""
+    return click.get_current_context().meta[_ARGUMENTS]
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
@@ -95,12 +186,61 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+@final
+class AliasedOption(click.Option):
+    """An option that has several names, of which the first is the one in the help."""
+
+    @override
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        every, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = every
+
+
+def rows_option(text: str) -> Callable[[Decorated], Decorated]:
+    """Add `--limit`, how many rows a table shows."""
+    return click.option(
+        "--limit",
+        "--limits",
+        "limit",
+        cls=AliasedOption,
+        type=click.IntRange(min=1),
+        default=ROWS_SHOWN,
+        show_default=True,
+        help=text,
+    )
+
+
+def device_spec_option(
+    help_text: str = DEVICE_HELP, *, name: str = "device_spec", default: str | None = None
+) -> Callable[[Decorated], Decorated]:
+    """Add `--device`, the spec of one to open, as the parameter `name`."""
+    return click.option(
+        "--device",
+        name,
+        metavar="SPEC",
+        default=default,
+        show_default=True,
+        shell_complete=complete_devices,
+        help=help_text,
+    )
+
+
+def device_name_option(help_text: str) -> Callable[[Decorated], Decorated]:
+    """Add `--device`, the name by which profiles know one, as `device`."""
+    return click.option("--device", metavar="NAME", shell_complete=complete_devices, help=help_text)
+
+
 def json_option(function: Decorated) -> Decorated:
     """Add `--json`, a flag."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(function)
 
 
-def database_option(*, made: bool = False) -> Callable[[Decorated], Decorated]:
+def database_option(
+    *, made: bool = False, required: bool = True, purpose: str = "The profile database"
+) -> Callable[[Decorated], Decorated]:
     """Add `--db`, the location of a profile store, as text; `made` tells that a missing one is made."""
     remark = "; made if missing" if made else ""
     return click.option(
@@ -108,8 +248,8 @@ def database_option(*, made: bool = False) -> Callable[[Decorated], Decorated]:
         "database",
         type=_StoreLocation(made=made),
         metavar="FILE|URL",
-        required=True,
-        help=f"The profile database: a file, or SCHEME://... of another store{remark}.",
+        required=required,
+        help=f"{purpose}: a file, or SCHEME://... of another store{remark}.",
     )
 
 
@@ -120,11 +260,32 @@ def seed_option(function: Decorated) -> Decorated:
     )(function)
 
 
+# Generic from click 8.2 on.
+BaseChoice = click.Choice[str] if TYPE_CHECKING else click.Choice
+
+
+@final
+class MethodChoice(BaseChoice):
+    """One of the predictors: of PowerTrain, which are listed, or of an installed package."""
+
+    def __init__(self) -> None:
+        super().__init__(METHODS)
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in METHODS:
+            from powertrain.models import PREDICTORS
+
+            if value in PREDICTORS:
+                return value
+        return super().convert(value, param, ctx)
+
+
 def method_option(function: Decorated) -> Decorated:
     """Add `--method`, one of the predictors."""
     return click.option(
         "--method",
-        type=click.Choice(METHODS),
+        type=MethodChoice(),
         default="gp",
         show_default=True,
         help="How to predict: gp (Gaussian processes), gp-alone (without references), nearest, ridge and "

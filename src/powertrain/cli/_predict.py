@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import DEVICE_HELP, command, existing_file, json_option, names, new_file
+from powertrain.cli._options import (
+    DEVICE_HELP,
+    command,
+    device_spec_option,
+    existing_file,
+    json_option,
+    names,
+    new_file,
+    rows_option,
+    text_input,
+    text_output,
+)
+from powertrain.cli._printing import STDIO, content_of, print_json, print_table, refuse_unwritable, write_text
 from powertrain.cli._root import Failure
-from powertrain.cli._show import print_json, print_table, refuse_unwritable, write_text
 from powertrain.quantities import QUANTITIES
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from powertrain.devices import AbstractDevice
     from powertrain.models import AbstractPredictor
     from powertrain.records import Interval, ModeTable, Prediction
     from powertrain.report import Table
     from powertrain.workflow import PredictedMode
 
-__all__ = ["front_command", "modes_for", "predict_command", "ranged"]
-
-ROWS_SHOWN = 20
+__all__ = ["front_command", "modes_of_file", "predict_command", "ranged"]
 
 
 @command(
@@ -38,21 +49,15 @@ ROWS_SHOWN = 20
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Predict all modes of this device. {DEVICE_HELP}")
+@device_spec_option(f"Predict all modes of this device. {DEVICE_HELP}")
 @click.option(
-    "--modes", "modes_path", type=existing_file, help="Predict the modes of a CSV file of knob columns."
+    "--modes", "modes_path", type=text_input, help="Predict the modes of a CSV file of knob columns."
 )
 @click.option(
     "--sort", type=click.Choice(tuple(QUANTITIES)), default=None, help="Sort by this, the least first."
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of the table.",
-)
-@click.option("--csv", "csv_path", type=new_file, help="Write all predictions to this file.")
+@rows_option("Rows shown of the table.")
+@click.option("--csv", "csv_path", type=text_output, help="Write all predictions to this file; - for stdout.")
 @json_option
 def predict_command(
     predictor_path: Path,
@@ -81,6 +86,8 @@ def predict_command(
         rows = [_as_json(row) for row in predicted_modes(modes, prediction)]
         print_json({**_about(predictor), "predictions": rows})
         return
+    if csv_path == STDIO:
+        return
     title = f"{predictor.workload} on {predictor.device}, predicted by {predictor.method}"
     print_table(_table(title, modes, prediction, limit))
 
@@ -94,10 +101,8 @@ def predict_command(
     ),
 )
 @click.argument("predictor_path", metavar="PREDICTOR.ptm", type=existing_file)
-@click.option("--device", "device_spec", help=f"Take all modes of this device. {DEVICE_HELP}")
-@click.option(
-    "--modes", "modes_path", type=existing_file, help="Take the modes of a CSV file of knob columns."
-)
+@device_spec_option(f"Take all modes of this device. {DEVICE_HELP}")
+@click.option("--modes", "modes_path", type=text_input, help="Take the modes of a CSV file of knob columns.")
 @click.option(
     "--costs",
     type=names,
@@ -106,14 +111,8 @@ def predict_command(
     show_default=True,
     help=f"What is traded: two or more of {', '.join(QUANTITIES)}; the front is sorted by the first.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=ROWS_SHOWN,
-    show_default=True,
-    help="Rows shown of the table.",
-)
-@click.option("--csv", "csv_path", type=new_file, help="Write the front to this file.")
+@rows_option("Rows shown of the table.")
+@click.option("--csv", "csv_path", type=text_output, help="Write the front to this file; - for stdout.")
 @click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
 @json_option
 def front_command(
@@ -150,7 +149,10 @@ def front_command(
         rows = [_as_json(row) for row in predicted_modes(found, on_front)]
         print_json({**_about(predictor), "costs": costs, "front": rows})
         return
-    title = f"{len(found):,} of {len(modes):,} modes are on the front of {' and '.join(costs)}, as predicted"
+    if csv_path == STDIO:
+        return
+    of = counted(len(modes), "mode")
+    title = f"{len(found):,} of {of} are on the front of {' and '.join(costs)}, as predicted"
     print_table(_table(title, found, on_front, limit))
 
 
@@ -166,16 +168,30 @@ def _as_json(row: PredictedMode) -> dict[str, object]:
     return {"mode": row.mode, **row.values}
 
 
-def modes_for(predictor: AbstractPredictor, device_spec: str | None, modes_path: Path | None) -> ModeTable:
-    """Return the modes to predict: of a device, or from a file."""
-    from powertrain.workflow import modes_of_device, open_device, read_modes
+def modes_for(
+    predictor: AbstractPredictor,
+    device_spec: str | None,
+    modes_path: Path | None,
+    *,
+    of_device: Callable[[AbstractDevice, AbstractPredictor], ModeTable] | None = None,
+) -> ModeTable:
+    """Return the modes to predict: of a device (all of them, or what `of_device` returns), or from a file."""
+    from powertrain.workflow import modes_of_device, open_device
 
     if (device_spec is None) == (modes_path is None):
         raise click.UsageError("give either --device, for all its modes, or --modes, a file of modes")
     if modes_path is not None:
-        return read_modes(modes_path, knobs=predictor.knobs)
+        return modes_of_file(modes_path, predictor.knobs)
     assert device_spec is not None
-    return modes_of_device(open_device(device_spec), predictor)
+    return (of_device or modes_of_device)(open_device(device_spec), predictor)
+
+
+def modes_of_file(path: Path, knobs: Sequence[str]) -> ModeTable:
+    """Read modes with these knobs from a CSV file, or from standard input."""
+    from powertrain.workflow import read_modes
+
+    name, content = content_of(path)
+    return read_modes(name, knobs=knobs, content=content)
 
 
 def ranged(interval: Interval) -> str:
@@ -205,7 +221,7 @@ def _table(title: str, modes: ModeTable, prediction: Prediction, limit: int) -> 
         for row in predicted_modes(modes.take(first), prediction.take(first))
     ]
     hidden = len(modes) - len(shown)
-    note = f"{hidden:,} more rows; --limit shows them, --csv FILE writes all. " if hidden else ""
+    note = f"{counted(hidden, 'more row')}; --limit shows them, --csv FILE writes all. " if hidden else ""
     return Table.of(title, columns, shown, note=f"{note}In brackets: 90 % intervals.")
 
 

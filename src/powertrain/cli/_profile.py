@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._flags import flag_table
 from powertrain.cli._options import (
-    DEVICE_HELP,
     SAMPLINGS,
+    TakesProgram,
     command,
+    complete_workloads,
     database_option,
+    device_spec_option,
     existing_file,
     json_option,
+    program_arguments,
     seed_option,
 )
+from powertrain.cli._printing import print_json, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
-from powertrain.cli._show import print_json, progress_bar
+from powertrain.cli._wanted import WantedModes, refuse_missing_file
+from powertrain.wording import counted, duration
 
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
@@ -27,11 +35,9 @@ if TYPE_CHECKING:
     from powertrain.planning import ModeSource
     from powertrain.profiling import RunOptions
     from powertrain.records import ModeTable
-    from powertrain.workflow import Profiled
+    from powertrain.workflow import Profiled, Program
 
 __all__ = ["profile_command"]
-
-GRID = "grid"
 
 
 @command(
@@ -41,19 +47,21 @@ GRID = "grid"
         "profile mobilenet_v3 --device sim:orin-agx --db profiles.db --modes 15",
         'profile resnet18-s64 --device "cpu?batch_size=8,16&precision=fp32,bf16" --db cpu.db --modes grid',
         "profile train.py:make_training --device nvml:0 --db gpu.db --modes 20",
-        'profile train.py --args "--epochs 3" --device cpu --db cpu.db --modes grid',
+        "profile train.py --device cpu --db cpu.db --modes grid -- --epochs 3",
+        "profile -m package.train --device cpu --db cpu.db --modes grid -- --epochs 3",
     ),
+    kind=TakesProgram,
 )
-@click.argument("workloads", metavar="WORKLOAD...", nargs=-1, required=True)
-@click.option("--device", "spec", default="auto", show_default=True, help=DEVICE_HELP)
+@click.argument("workloads", metavar="WORKLOAD...", nargs=-1, shell_complete=complete_workloads)
+@click.option("-m", "module", metavar="MODULE", help="Train a module of a package, as python -m does.")
+@device_spec_option(name="spec", default="auto")
 @database_option(made=True)
 @click.option(
     "--modes",
     "wanted",
-    default="50",
-    show_default=True,
     metavar="N|grid|FILE",
-    help="How many modes, all of the device's (grid), or those of a CSV file with a column per knob.",
+    help="How many modes, all of the device's (grid), or those of a CSV file with a column per knob (- for "
+    "stdin).  [default: 50, or all where there are fewer]",
 )
 @click.option(
     "--sampling",
@@ -111,15 +119,18 @@ GRID = "grid"
     help="Train on this folder of images or text file, instead of samples that are made up.",
 )
 @click.option("--name", help="Name for the profiles of a WORKLOAD of your own, instead of its file's.")
-@click.option("--args", "script_args", default="", help="Arguments for a WORKLOAD that is a script.")
+@click.option(
+    "--args", "script_args", default="", help="Arguments for a script, in one string; or give them after --."
+)
 @click.option("--again", is_flag=True, help="Measure modes again that the database has.")
 @click.option("--retry-flagged", is_flag=True, help="Measure modes again whose profiles are all flagged.")
 @json_option
 def profile_command(
     workloads: tuple[str, ...],
+    module: str | None,
     spec: str,
     database: str,
-    wanted: str,
+    wanted: str | None,
     sampling: str,
     references: tuple[Path, ...],
     seed: int,
@@ -139,76 +150,144 @@ def profile_command(
 
     A WORKLOAD is a built-in model (powertrain devices DEVICE lists them), with sizes as in resnet18-s64-b8;
     torchvision:NAME or transformers:NAME where these are installed; FILE.py:FUNCTION, a function that makes
-    your training; or FILE.py, your script whose loop goes over powertrain.measured(...).
+    your training; or FILE.py, your script whose loop goes over powertrain.measured(...), with its ARGS
+    after --. A script that fails leaves its traceback, and its exit code is that of this command.
 
     Each mode is measured until times and power are steady and their means known to 2 %. Each profile is kept
     as soon as it is finished, so a run that was stopped goes on where it was when it is started again. The
     device is given back as it was.
     """
     from powertrain import workflow
-    from powertrain.dataset import open_store
     from powertrain.profiling import Procedure, RunOptions
 
-    if name is not None and len(workloads) > 1:
-        raise WrongUse(f"--name names one WORKLOAD, and {len(workloads)} were given: profile them one by one")
+    wanted_runs = _runs(workloads, module, script_args)
+    if name is not None and len(wanted_runs) > 1:
+        raise WrongUse(
+            f"--name names one WORKLOAD, and {len(wanted_runs)} were given: profile them one by one"
+        )
+    if workflow.rank_here().follows:
+        _follow(wanted_runs)
+        return
     how = Procedure.paper() if as_paper else replace(Procedure(), precision=precision / 100, limit_s=limit_s)
+    for run in wanted_runs:
+        if run.job is not None:
+            refuse_missing_file(run.job)
     device = workflow.open_device(spec)
+    wanted_modes = WantedModes(device, wanted, sampling=sampling, seed=seed, references=references)
     runs: list[Profiled] = []
-    with open_store(database) as store, progress_bar(every_s=30) as progress:
+    with (
+        stdout_on_stderr() if as_json else nullcontext(),
+        _store(database) as store,
+        progress_bar(every_s=30) as progress,
+    ):
         options = RunOptions(
             procedure=how, order=order, seed=seed, again=again, retry_flagged=retry_flagged, progress=progress
         )
         place = store.location
-        for workload in workloads:
-            table = _modes(
-                device, wanted, sampling=sampling, seed=seed, workload=workload, references=references
-            )
+        for run in wanted_runs:
+            table = wanted_modes.of(run.job)
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
-            job = _Job(workload, data=data, name=name, arguments=shlex.split(script_args))
             try:
-                runs.append(_one(device, job, modes, store, options))
+                runs.append(_one(device, replace(run, data=data, name=name), modes, store, options))
             except KeyboardInterrupt as error:
                 message = (
                     f"interrupted; what is finished is kept in {place}: the same command goes on from there"
                 )
                 raise Interrupted.by(error, message) from error
+        flagged = {
+            done.workload: workflow.flagged_modes(store.profiles(device=device.name, workload=done.workload))
+            for done in runs
+        }
     if as_json:
-        print_json({"device": device.name, "simulated": device.simulated, "runs": runs})
+        print_json({"device": device.name, "simulated": device.simulated, "runs": runs, "flagged": flagged})
         return
     for done in runs:
         click.echo(_line(done, device.name, place))
+    if (table := flag_table(flagged)) is not None:
+        click.echo()
+        print_table(table)
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What is trained, as it was typed."""
+class _Run:
+    """What is trained, as it was typed: a workload of the device or of one's own, or a program."""
 
-    workload: str
-    data: Path | None
-    name: str | None
-    arguments: list[str]
+    job: str | None = None
+    program: Program | None = None
+    data: Path | None = None
+    name: str | None = None
+
+
+def _runs(workloads: tuple[str, ...], module: str | None, script_args: str) -> list[_Run]:
+    """Return what is to be trained; programs that are not there are refused before anything else."""
+    from powertrain.workflow import Program
+
+    arguments = (*shlex.split(script_args), *program_arguments())
+    if module is not None and workloads:
+        raise WrongUse(f"-m {module} and {', '.join(workloads)} were given: profile them one by one")
+    if module is not None:
+        runs = [_Run(program=Program(target=module, arguments=arguments, is_module=True))]
+    else:
+        runs = [
+            _Run(program=Program(target=workload, arguments=arguments))
+            if workload.endswith(".py")
+            else _Run(job=workload)
+            for workload in workloads
+        ]
+    if not runs:
+        raise WrongUse("there is nothing to train: give a WORKLOAD, a script, or -m MODULE")
+    if arguments and (others := [run.job for run in runs if run.job is not None]):
+        raise WrongUse(f"arguments are for a script, and {others[0]} is none: leave them out")
+    for run in runs:
+        if run.program is not None:
+            run.program.check()
+    return runs
+
+
+def _follow(runs: list[_Run]) -> None:
+    """Train as one of the processes that torchrun started; the first of them measures, and says all."""
+    from powertrain.workflow import follow_script
+
+    if len(runs) != 1 or runs[0].program is None:
+        raise WrongUse("several processes train one script together: give a single script, or -m MODULE")
+    with stdout_on_stderr():
+        follow_script(runs[0].program)
+
+
+@contextmanager
+def _store(database: str) -> Generator[AbstractStore]:
+    """Open the store; a file that was made for this run and is still empty at its end is removed."""
+    from powertrain.dataset import open_store, store_file
+
+    file, empty = store_file(database), False
+    is_new = file is not None and not file.exists()
+    try:
+        with open_store(database) as store:
+            try:
+                yield store
+            finally:
+                empty = is_new and not store.counts()
+    finally:
+        if file is not None and empty:
+            file.unlink(missing_ok=True)
 
 
 def _one(
     device: AbstractDevice,
-    job: _Job,
+    run: _Run,
     modes: ModeTable | ModeSource,
     store: AbstractStore,
     options: RunOptions,
 ) -> Profiled:
-    """Profile one workload: a script, or what becomes a job."""
+    """Profile one workload: a program, or what becomes a job."""
     from powertrain import workflow
     from powertrain.workloads import open_own
 
-    if job.workload.endswith(".py"):
-        script = Path(job.workload)
-        return workflow.profile_script(
-            device, script, modes, store, arguments=job.arguments, name=job.name, options=options
-        )
-    if job.arguments:
-        raise WrongUse(f"--args is for a script, and {job.workload} is none: leave it out")
-    trained = job.workload if job.name is None else open_own(job.workload, name_of_profiles=job.name)
-    return workflow.profile(device, trained, modes, store, data=job.data, options=options)
+    if run.program is not None:
+        return workflow.profile_script(device, run.program, modes, store, name=run.name, options=options)
+    assert run.job is not None, "what is no program is a job"
+    trained = run.job if run.name is None else open_own(run.job, name_of_profiles=run.name)
+    return workflow.profile(device, trained, modes, store, data=run.data, options=options)
 
 
 def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> ModeSource:
@@ -221,35 +300,10 @@ def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> Mod
 
 
 def _line(done: Profiled, device: str, place: str) -> str:
+    were = "was" if done.kept == 1 else "were"
     return (
-        f"{done.measured:,} modes of {done.workload} on {device}: {done.device_s / 60:.1f} min on its clock"
-        + (f", {done.kept:,} were in {place} already" if done.kept else "")
+        f"{counted(done.measured, 'mode')} of {done.workload} on {device}"
+        + (f": {duration(done.device_s)} on its clock" if done.measured else "")
+        + (f", {done.kept:,} {were} in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )
-
-
-def _modes(
-    device: AbstractDevice,
-    wanted: str,
-    *,
-    sampling: str,
-    seed: int,
-    workload: str,
-    references: tuple[Path, ...],
-) -> ModeTable:
-    from powertrain import workflow
-    from powertrain.models import load_references
-
-    of = None if workload.endswith(".py") else workload
-    if wanted == GRID:
-        return device.modes(workload=of)
-    if wanted.isdecimal():
-        lent = [one for path in references for one in load_references(path) if one.workload != workload]
-        how: Any = {"sampling": sampling, "seed": seed, "references": lent}
-        return workflow.plan(device, int(wanted), workload=of, **how)
-    path = Path(wanted)
-    if not path.exists():
-        raise click.BadParameter(
-            f"{wanted!r} is neither a number of modes, nor {GRID}, nor a file", param_hint="--modes"
-        )
-    return workflow.read_modes(path, knobs=device.space.names)

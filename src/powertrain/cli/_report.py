@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, database_option, json_option, new_file
-from powertrain.cli._show import (
+from powertrain.cli._options import (
+    NAME_HELP,
+    command,
+    complete_workloads,
+    database_option,
+    device_name_option,
+    json_option,
+    text_output,
+)
+from powertrain.cli._printing import (
+    STDIO,
     make_folder,
     print_json,
     print_table,
@@ -16,6 +25,7 @@ from powertrain.cli._show import (
     refuse_unwritable,
     write_text,
 )
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.workflow import Demo
@@ -29,26 +39,32 @@ __all__ = ["demo_command", "report_command"]
     examples=("report --db profiles.db --out report.html",),
 )
 @database_option()
-@click.option("--out", type=new_file, required=True, help="The page to write; it needs nothing but itself.")
-@click.option("--device", help="Only this device.")
-@click.option("--workload", help="Only this workload.")
+@click.option(
+    "--out",
+    type=text_output,
+    required=True,
+    help="The page to write; it needs nothing but itself. - for stdout.",
+)
+@device_name_option(f"Only this device. {NAME_HELP}")
+@click.option("--workload", shell_complete=complete_workloads, help="Only this workload.")
 @json_option
 def report_command(database: str, out: Path, device: str | None, workload: str | None, as_json: bool) -> None:
     """Write an HTML page of what a database holds: counts, ranges, fronts."""
     from powertrain.dataset import open_store
-    from powertrain.workflow import store_html, summarise_store
+    from powertrain.workflow import device_in, store_html, summarise_store
 
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
-        summary = summarise_store(store, device=device, workload=workload)
+        summary = summarise_store(store, device=device_in(store, device), workload=workload)
     write_text(out, store_html(summary))
     if as_json:
         counts = [{"device": t.device, "workload": t.workload, "modes": len(t)} for t in summary.tables]
         print_json(
             {"file": str(out), "profiles": summary.profiles, "flagged": summary.flagged, "workloads": counts}
         )
-    else:
-        click.echo(f"{summary.profiles:,} profiles of {len(summary.tables)} workloads: {out}")
+    elif out != STDIO:
+        profiles = counted(summary.profiles, "profile")
+        click.echo(f"{profiles} of {counted(len(summary.tables), 'workload')}: {out}")
 
 
 @command("demo", short="Show the whole way on a simulated board.", examples=("demo", "demo --out /tmp/demo"))

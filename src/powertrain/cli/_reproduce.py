@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from powertrain.cli._options import command, json_option, names
+from powertrain.cli._printing import make_folder, print_json, print_table, progress_bar
 from powertrain.cli._root import Interrupted
-from powertrain.cli._show import make_folder, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
     from powertrain.study import Settings

@@ -16,13 +16,15 @@ from typing import Any, final
 import click
 from typing_extensions import override
 
-from powertrain.errors import PowerTrainError
+from powertrain.errors import PowerTrainError, ProgramError
 
 __all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "main", "powertrain"]
 
 COMMANDS = {
     "devices": "_devices",
     "modes": "_devices",
+    "status": "_status",
+    "show": "_show",
     "profile": "_profile",
     "apply": "_hold",
     "restore": "_hold",
@@ -45,6 +47,10 @@ COMMANDS = {
 """Module of each command, in the order of `--help`; the function there is `NAME_command`, with _ for -."""
 
 
+NOBODY_READS = 128 + signal.SIGPIPE
+"""Exit code when nobody reads standard output any more, as a shell tells it of other programs."""
+
+
 class AbstractFailure(click.ClickException):
     """A failure to be shown as one line on stderr; its `exit_code` is that of the process."""
 
@@ -60,7 +66,9 @@ class AbstractFailure(click.ClickException):
 class Failure(AbstractFailure):
     """What was asked could not be done."""
 
-    exit_code = 1
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @final
@@ -111,20 +119,35 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     @override
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _quiet_when_nobody_reads():  # --help is printed here
+            return super().make_context(info_name, args, parent, **extra)
+
+    @override
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _warnings_on_stderr():
+            with _quiet_when_nobody_reads(), _warnings_on_stderr():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise Interrupted.by(error, "interrupted") from error
-        except BrokenPipeError:
-            raise  # click ends quietly: whoever reads us has seen enough
+        except ProgramError as error:
+            click.echo(error.trace, err=True, nl=False)
+            raise Failure(str(error), exit_code=error.exit_code) from error
         except _expected() as error:
             if ctx.params.get("debug"):
                 raise
-            # A plain ValueError is the library's word for an argument that is wrong in itself.
-            wrong_use = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
-            raise (WrongUse if wrong_use else Failure)(_message(error)) from error
+            raise (WrongUse if _is_wrong_use(error) else Failure)(_message(error)) from error
+
+
+@contextlib.contextmanager
+def _quiet_when_nobody_reads() -> Generator[None]:
+    """End without a word, as other programs do, once whoever reads standard output has seen enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise SystemExit(NOBODY_READS) from None
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -134,11 +157,27 @@ def _expected() -> tuple[type[Exception], ...]:
     return (PowerTrainError, OSError, sqlite3.Error, ValueError, MemoryError)
 
 
+def _is_wrong_use(error: Exception) -> bool:
+    """Tell whether an argument was wrong in itself, for which a plain ValueError is the library's word."""
+    from json import JSONDecodeError
+
+    from numpy.linalg import LinAlgError
+
+    # These are ValueErrors too, but of what a file holds or of the arithmetic.
+    return isinstance(error, ValueError) and not isinstance(
+        error, UnicodeError | JSONDecodeError | LinAlgError
+    )
+
+
 def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError):
         return "not enough memory: take fewer modes or profiles"
+    from numpy.linalg import LinAlgError
+
+    if isinstance(error, LinAlgError):
+        return f"the arithmetic failed ({error}): check the profiles for values that cannot be, or take more"
     return str(error) or type(error).__name__
 
 
@@ -158,14 +197,19 @@ class _Stderr(logging.Handler):
 
 @contextlib.contextmanager
 def _warnings_on_stderr() -> Generator[None]:
-    """Show what the library warns of as lines on stderr while a command runs."""
+    """Show what the library warns of as lines on stderr while a command runs, and nowhere else.
+
+    A program that is run meanwhile may set up a log of its own, which is not ours to write into.
+    """
     handler = _Stderr(level=logging.WARNING)
     handler.setFormatter(_OneLine())
     logger = logging.getLogger("powertrain")
     logger.addHandler(handler)
+    propagated, logger.propagate = logger.propagate, False
     try:
         yield
     finally:
+        logger.propagate = propagated
         logger.removeHandler(handler)
 
 
@@ -202,7 +246,10 @@ def powertrain(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 failure, 2 wrong use, 130 Ctrl-C, 143 SIGTERM."""
+    """Run the command line and exit.
+
+    0: success, 1: failure, 2: wrong use, 130: Ctrl-C, 141: nobody reads standard output, 143: SIGTERM.
+    """
     with _terminated_as_by_ctrl_c():
         try:
             powertrain(prog_name="powertrain")
@@ -212,6 +259,7 @@ def main() -> None:
             except BrokenPipeError:
                 # Python would complain once more when it flushes at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(NOBODY_READS)
 
 
 @contextlib.contextmanager

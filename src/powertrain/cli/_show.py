@@ -1,197 +1,124 @@
-"""Printing: tables, JSON, progress, and files that are complete or absent."""
+"""`powertrain show`."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sys
-import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING
 
 import click
 
-from powertrain.cli._root import Failure, WrongUse
-from powertrain.files import why_unwritten, write_file
+from powertrain.cli._flags import flag_table
+from powertrain.cli._options import command, json_option, stored_or_stdin
+from powertrain.cli._printing import content_of, print_json, print_table
+from powertrain.quantities import QUANTITIES, by_column
+from powertrain.wording import counted, duration
 
 if TYPE_CHECKING:
     from powertrain.report import Table
+    from powertrain.workflow import PredictorContents, ProfileContents
 
-__all__ = [
-    "json_by_line",
-    "make_folder",
-    "print_json",
-    "print_table",
-    "progress_bar",
-    "refuse_unwritable",
-    "write_text",
-]
-
-PIPED_COLUMNS = 200
-"""Width of tables that go to a file or another program, which have no screen to fit."""
+__all__ = ["show_command"]
 
 
-def print_json(value: object) -> None:
-    """Print a value as JSON on stdout; records become mappings, and NaN and infinity null."""
-    from powertrain.plain import to_plain
+@command(
+    "show",
+    short="Show what a file holds.",
+    examples=("show profiles.db", "show mobilenet.ptm", "show measured.csv"),
+)
+@click.argument("location", metavar="FILE.db|FILE.ptm|FILE.csv|URL", type=stored_or_stdin)
+@json_option
+def show_command(location: str, as_json: bool) -> None:
+    """Show what a database, a predictor or a CSV file holds; - is a CSV file on standard input.
 
-    click.echo(json.dumps(to_plain(value), indent=2, allow_nan=False, ensure_ascii=False))
-
-
-def json_by_line(value: Mapping[str, Any]) -> str:
-    """Return JSON text with an item of each list on a line of its own: for long tables, and for `grep`."""
-
-    def dumped(item: object) -> str:
-        return json.dumps(item, allow_nan=False, ensure_ascii=False)
-
-    def block(item: object) -> str:
-        if not isinstance(item, list) or not item:
-            return dumped(cast("object", item))
-        return "[\n" + ",\n".join(map(dumped, cast("list[object]", item))) + "\n]"
-
-    return "{\n" + ",\n".join(f"{dumped(key)}: {block(item)}" for key, item in value.items()) + "\n}"
-
-
-def print_table(table: Table) -> None:
-    """Print a table, its title above it and its note below."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    cells = table.cells()
-    for j, heading in enumerate(table.headings):
-        number = bool(cells) and all(row[j][:1] in "0123456789-\N{EN DASH}∞" for row in cells)
-        shown.add_column(Text(heading), justify="right" if number else "left", overflow="fold")
-    for row in cells:
-        shown.add_row(*map(Text, row))
-    console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False)
-    with console.capture() as captured:
-        console.print(shown)
-    lines = [line.rstrip() for line in captured.get().splitlines()]
-    click.secho(" ".join(table.title.split()), bold=True)
-    click.echo("\n".join(line for line in lines if line))
-    if table.note:
-        click.echo(table.note)
-    click.echo()
-
-
-@contextlib.contextmanager
-def progress_bar(*, every_s: float | None = None) -> Generator[Callable[[int, int, str], None] | None]:
-    """Give a function that moves a bar on stderr: done, total, what comes next.
-
-    Without a terminal it writes a line every `every_s` seconds [s], or there is none.
+    Of profiles: workloads, knobs, what was measured, and flags with their reasons. Of a predictor: what it
+    learned from, and its error when each of its profiles is predicted from the others, where the method has
+    that.
     """
-    if not sys.stderr.isatty():
-        yield None if every_s is None else _Lines(every_s).move
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
+    from powertrain.workflow import PredictorContents, contents_of
+
+    name, content = content_of(Path(location)) if location == "-" else (location, None)
+    found = contents_of(str(name), content=content)
+    if as_json:
+        print_json({"predictor": found} if isinstance(found, PredictorContents) else {"workloads": found})
+    elif isinstance(found, PredictorContents):
+        print_table(_predictor_table(found))
+    elif not found:
+        click.echo(f"{name} holds no profiles yet")
+    else:
+        print_table(_workloads_table(str(name), found))
+        print_table(_knobs_table(found))
+        flagged = {f"{one.workload} on {one.device}": one.flags for one in found}
+        if (table := flag_table(flagged)) is not None:
+            print_table(table)
+
+
+def _workloads_table(name: str, found: Sequence[ProfileContents]) -> Table:
+    from powertrain.report import Table
+
+    columns = [q for q in by_column().values() if any(q.column in one.ranges for one in found)]
+    total = sum(one.profiles for one in found)
+    took_s = sum(one.duration_s for one in found)
+    return Table.of(
+        f"{name}: {counted(total, 'profile')} of {counted(len(found), 'workload')}",
+        ("workload", "device", "profiles", "modes", *(f"{q.name} [{q.unit}]" for q in columns)),
+        [
+            (
+                one.workload,
+                one.device,
+                one.profiles,
+                one.flags.modes,
+                *(_range(one.ranges.get(q.column)) for q in columns),
+            )
+            for one in found
+        ],
+        note=f"Measuring them took {duration(took_s)}." if took_s else "",
     )
 
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
+
+def _knobs_table(found: Sequence[ProfileContents]) -> Table:
+    from powertrain.report import Table
+
+    rows: dict[tuple[str, str], set[float]] = {}
+    for one in found:
+        for knob, values in one.knobs.items():
+            rows.setdefault((one.device, knob), set()).update(values)
+    return Table.of(
+        "Knobs",
+        ("device", "knob", "values", "range"),
+        [(d, knob, len(values), _range((min(values), max(values)))) for (d, knob), values in rows.items()],
     )
-    # Modes take seconds to minutes each, so the speed is that of the whole run so far.
-    with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=1e9) as bar:
-        task = bar.add_task("")
-
-        def move(done: int, total: int, what: str) -> None:
-            if bar.tasks[0].total != total or done < bar.tasks[0].completed:
-                bar.reset(task, total=total)
-            bar.update(task, completed=done, total=total, description=what)
-
-        yield move
 
 
-@final
-class _Lines:
-    """Writes how far a run is now and then, for logs."""
+def _predictor_table(found: PredictorContents) -> Table:
+    from powertrain.report import Table
 
-    def __init__(self, every_s: float) -> None:
-        self._every_s = every_s
-        self._started_s = self._last_s = time.monotonic()
-        self._of = 0, 0
-
-    def move(self, done: int, total: int, what: str) -> None:
-        """Write a line if the last one was long enough ago."""
-        now_s = time.monotonic()
-        if self._of[1] != total or done < self._of[0]:
-            self._started_s = now_s
-        self._of = done, total
-        if now_s - self._last_s < self._every_s or not done:
-            return
-        self._last_s = now_s
-        left_min = (now_s - self._started_s) / done * (total - done) / 60
-        click.echo(f"{done:,} of {total:,}, about {left_min:.0f} min left: {what}", err=True)
+    learned = found.learned
+    rows = [("method", found.method), ("device", found.device), ("workload", found.workload)]
+    rows += [
+        (f"{name} learned from", f"{counted(n, 'mode')}{_left_out(name, learned.left_out_errors.get(name))}")
+        for name, n in learned.modes.items()
+    ]
+    rows += [("reference", f"{workload} on {device}") for device, workload in learned.references]
+    rows += [("knob", f"{name}{_after_colon(learned.ranges.get(name))}") for name in found.knobs]
+    rows.append(("made by", f"{found.made_by}, format version {found.format_version}"))
+    note = "" if learned.modes else f"{found.method} does not keep what it learned from."
+    return Table.of("Predictor", ("", " "), rows, note=note)
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder for results, or fail with one line before the work."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Failure(f"cannot make the folder {path}: {error.strerror}; choose another") from error
-    if not os.access(path, os.W_OK):
-        raise Failure(f"cannot write into {path}: the folder is read-only; choose another")
+def _left_out(name: str, error: float | None) -> str:
+    if error is None:
+        return ""
+    unit = "%" if QUANTITIES[name].is_log else QUANTITIES[name].unit
+    return f"; each predicted from the others is off by {error:.2g} {unit} in the mean"
 
 
-def refuse_unwritable(path: Path) -> None:
-    """Fail before the work rather than after it when a result could not be written to `path`.
-
-    Refuses, too, to write over any other file that the command was given.
-    """
-    given = click.get_current_context().params
-    named = [one.resolve() for one in (*_given_paths(given.values()), *_store_file(given.get("database")))]
-    if named.count(path.resolve()) > 1:
-        message = f"cannot write {path}: it is also an input or another output of this command; name another"
-        raise WrongUse(message)
-    folder = path.parent
-    if not folder.is_dir():
-        raise Failure(f"cannot write {path}: there is no folder {folder}; create it or choose another")
-    if path.is_dir():
-        raise Failure(f"cannot write {path}: that is a folder; add a file name")
-    if not os.access(folder, os.W_OK):
-        raise Failure(f"cannot write {path}: the folder {folder} is read-only; choose another")
+def _after_colon(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f": {_range(ends)}"
 
 
-def _given_paths(values: Iterable[object]) -> Generator[Path]:
-    """Yield every file among the values of a command's parameters."""
-    for value in values:
-        if isinstance(value, Path):
-            yield value
-        elif isinstance(value, tuple):
-            yield from _given_paths(cast("tuple[object, ...]", value))
-        elif isinstance(value, str) and value.startswith("replay:"):
-            yield Path(value.removeprefix("replay:").partition("#")[0])
-
-
-def _store_file(location: str | None) -> Generator[Path]:
-    """Yield the file of the profile store that a command was given, if it is one."""
-    from powertrain.dataset import store_file
-
-    file = store_file(location) if location is not None else None
-    if file is not None:
-        yield file
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is either complete or not there; through a link, and straight into a device."""
-    try:
-        write_file(path, text)
-    except OSError as error:
-        raise Failure(f"cannot write {path}: {why_unwritten(path, error)}") from error
+def _range(ends: tuple[float, float] | None) -> str | None:
+    if ends is None:
+        return None
+    least, greatest = (f"{end:.6g}" if abs(end) < 1e6 else f"{end:,.0f}" for end in ends)
+    return least if least == greatest else f"{least} to {greatest}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from powertrain.dataset._base import AbstractStore as AbstractStore
 from powertrain.dataset._csv import CsvFile as CsvFile
+from powertrain.dataset._csv import csv_text as csv_text
 from powertrain.dataset._csv import read_csv as read_csv
 from powertrain.dataset._csv import write_csv as write_csv
 from powertrain.dataset._memory import MemoryStore as MemoryStore
@@ -16,6 +17,7 @@ __all__ = [
     "CsvFile",
     "MemoryStore",
     "SqliteStore",
+    "csv_text",
     "open_store",
     "read_csv",
     "store_file",

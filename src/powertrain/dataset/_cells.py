@@ -35,6 +35,8 @@ class Place:
     """The file, for messages."""
 
     path: Path
+    content: bytes | None = None
+    """What it holds, where that was read already."""
 
     def error(self, message: str, line: int | None = None) -> CsvError:
         """Return the error that says where (in which line, counted from 1) and what."""
@@ -43,8 +45,9 @@ class Place:
 
 def text_of(place: Place) -> str:
     """Return the text of a UTF-8 file, without its byte-order mark; a blank file is refused."""
+    content = place.content
     try:
-        content = read_file(place.path, most_bytes=_LARGEST_BYTES)
+        content = read_file(place.path, most_bytes=_LARGEST_BYTES) if content is None else content
     except OSError as error:
         raise CsvError(f"cannot read {place.path}: {error.strerror}") from error
     except ValueError as error:

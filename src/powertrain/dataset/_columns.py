@@ -105,20 +105,19 @@ def columns_of(header: Sequence[str], knobs: Sequence[str] | None) -> list[Colum
     return columns
 
 
-def header_of(name: str, role: Role, *, taken: Sequence[str] = ()) -> str:
+def header_of(name: str, role: Role) -> str:
     """Return the header under which `name` reads back as a knob or an extra column.
 
-    Extras stand behind the measurements; `taken` are headers that they may not repeat.
+    An extra always says that it is one, so that reading it leaves nothing to remark on.
     """
-    extra = role is Role.EXTRA
+    if role is Role.EXTRA:
+        return f"{EXTRA_PREFIX}{name}"
     try:
-        read = _read_name(name, after=extra)
+        read = _read_name(name, after=False)
     except CsvError:
         read = None
-    roles = (Role.EXTRA,) if extra else (Role.KNOB, Role.OPEN)
-    if read is not None and read.role in roles and read.name == name and name not in taken:
-        return name
-    return f"{EXTRA_PREFIX if extra else KNOB_PREFIX}{name}"
+    is_clear = read is not None and read.role in (Role.KNOB, Role.OPEN) and read.name == name
+    return name if is_clear else f"{KNOB_PREFIX}{name}"
 
 
 def _read_name(name: str, *, knobs: Sequence[str] | None = None, after: bool) -> Column:

@@ -21,8 +21,9 @@ from powertrain.errors import CsvError, DataError, MissingKnobError
 from powertrain.files import why_unwritten, write_file
 from powertrain.quantities import by_column, measured
 from powertrain.records import PowerMode, Profile, ProfileTable
+from powertrain.wording import counted
 
-__all__ = ["CsvFile", "read_csv", "write_csv"]
+__all__ = ["CsvFile", "csv_text", "read_csv", "write_csv"]
 
 NAN = float("nan")
 _BETWEEN_FLAGS = ";"
@@ -53,7 +54,9 @@ class CsvFile:
         return {owner: ProfileTable.of(group).averaged() for owner, group in groups.items()}
 
 
-def read_csv(path: Path | str, *, knobs: Sequence[str] | None = None) -> CsvFile:
+def read_csv(
+    path: Path | str, *, knobs: Sequence[str] | None = None, content: bytes | None = None
+) -> CsvFile:
     """Read profiles from a CSV file: UTF-8 with or without a byte-order mark, any line ends.
 
     Knobs are the known ones (`powertrain.space.KNOWN_KNOBS`) anywhere, any other column of numbers before the
@@ -65,11 +68,17 @@ def read_csv(path: Path | str, *, knobs: Sequence[str] | None = None) -> CsvFile
     neither knobs nor fields of a profile go to `Profile.extra` as text. Rows with neither time nor power are
     skipped, unless a flag says why. `warnings` tells of all this and of repeated modes, which are kept.
 
+    Args:
+        path: The file.
+        knobs: The columns that are knobs; guessed if None.
+        content: What the file holds, if it was read already (from a pipe); `path` then only names it in
+            messages.
+
     Raises:
         CsvError: the file cannot be read or breaks the form; the message has the line and what to do.
         MissingKnobError: one of `knobs` is no column of the file.
     """
-    place = Place(Path(path))
+    place = Place(Path(path), content)
     rows, lines = split_rows(text_of(place), place)
     try:
         columns = columns_of(rows[0], knobs)
@@ -170,12 +179,15 @@ def _column_warnings(sheet: Sheet) -> Iterable[str]:
 def _row_warnings(rows: Sequence[Sequence[str]], profiles: Sequence[Profile]) -> Iterable[str]:
     skipped = len(rows) - len(profiles)
     if skipped:
-        yield f"{skipped} of {len(rows)} rows have neither time nor power and were skipped"
+        have, were = ("has", "was") if skipped == 1 else ("have", "were")
+        yield f"{skipped} of {counted(len(rows), 'row')} {have} neither time nor power and {were} skipped"
     repeats = len(profiles) - len({(p.device, p.workload, p.mode) for p in profiles})
     if repeats:
         identical = len(rows) - len(set(map(tuple, rows)))
-        copies = f", {identical} of them as exact copies" if identical else ""
-        yield f"{repeats} of {len(rows)} rows repeat a mode{copies}: all are kept, and averaged for fits"
+        copies = f", {identical} of them as {'an exact copy' if identical == 1 else 'exact copies'}"
+        repeat = "repeats" if repeats == 1 else "repeat"
+        told = f"{repeats} of {counted(len(rows), 'row')} {repeat} a mode{copies if identical else ''}"
+        yield f"{told}: all are kept, and averaged for fits"
 
 
 def _listed(owners: Sequence[Owner]) -> str:
@@ -187,29 +199,39 @@ def write_csv(profiles: Iterable[Profile], path: Path | str) -> int:
     """Write profiles to a CSV file, which is replaced only once the new one is complete; return how many.
 
     `read_csv` of the file gives the same profiles: floats by `repr`, an empty cell for what was not measured.
-    A knob or extra column whose name would be read as something else is written as `knob:NAME` or
-    `extra:NAME`. Extras that are empty text are left out.
+    Extras are written as `extra:NAME`, and a knob whose name would be read as something else as `knob:NAME`.
+    Extras that are empty text are left out.
 
     Raises:
         DataError: there is no profile, modes of one workload have different knobs, or CSV cannot keep a name.
         CsvError: the file cannot be written; what was there before is still there.
     """
-    listed = list(profiles)
-    if not listed:
-        raise DataError(f"there are no profiles to write to {path}")
-    _refuse_unwritable(listed)
-    text = _formatted(listed)
-    try:
-        content = text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        bad = text[error.start : error.end]
-        raise DataError(f"{bad!r} in a name or an extra cannot be written as UTF-8: rename it") from None
-    path = Path(path)
+    listed, path = list(profiles), Path(path)
+    content = csv_text(listed).encode("utf-8")
     try:
         write_file(path, content)
     except OSError as error:
         raise CsvError(f"cannot write {path}: {why_unwritten(path, error)}") from error
     return len(listed)
+
+
+def csv_text(profiles: Iterable[Profile]) -> str:
+    """Return the text that `write_csv` writes.
+
+    Raises:
+        DataError: there is no profile, modes of one workload have different knobs, or CSV cannot keep a name.
+    """
+    listed = list(profiles)
+    if not listed:
+        raise DataError("there are no profiles to write")
+    _refuse_unwritable(listed)
+    text = _formatted(listed)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        bad = text[error.start : error.end]
+        raise DataError(f"{bad!r} in a name or an extra cannot be written as UTF-8: rename it") from None
+    return text
 
 
 def _refuse_unwritable(profiles: Sequence[Profile]) -> None:
@@ -253,7 +275,7 @@ def _formatted(profiles: Sequence[Profile]) -> str:
     numbers = _numbers(profiles)
     flags = any(p.flags for p in profiles)
     header = ["device", "workload", *(header_of(name, Role.KNOB) for name in knobs), *numbers.keys()]
-    header += ["flags"] * flags + [header_of(name, Role.EXTRA, taken=knobs) for name in extras]
+    header += ["flags"] * flags + [header_of(name, Role.EXTRA) for name in extras]
     rows = [header]
     for i, p in enumerate(profiles):
         row = [p.device, p.workload]

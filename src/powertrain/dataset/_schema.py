@@ -33,6 +33,7 @@ Migration = Callable[[sqlite3.Connection], None]
 _AFTER_KNOBS = (
     "time_ms",
     "power_w",
+    # SQL cannot call units.energy_j: milliseconds times watts.
     "time_ms * power_w / 1000.0 AS energy_j",
     "time_rel_se",
     "power_rel_se",

@@ -17,7 +17,7 @@ from powertrain.devices._base import (
 from powertrain.devices._clock import Clock, MonotonicClock, VirtualClock
 from powertrain.devices._hold import Holder, Settings, Terminated
 from powertrain.devices._journal import Journal
-from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening
+from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening, ServiceNeeds
 from powertrain.devices._live import live
 from powertrain.devices._reasons import Reason, Why
 
@@ -35,6 +35,7 @@ __all__ = [
     "Opening",
     "PowerReading",
     "Reason",
+    "ServiceNeeds",
     "Settings",
     "Terminated",
     "VirtualClock",

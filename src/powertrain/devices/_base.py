@@ -108,6 +108,7 @@ class AbstractDevice(ABC):
         A knob that the device would silently ignore is a setting that the user believes to be in force.
         """
         own = self.space.names
+        # Both are compared: a knob that is given twice makes the sets equal and the lengths differ.
         if set(modes.knobs) != set(own) or len(modes.knobs) != len(own):
             raise MissingKnobError(
                 f"the modes have the knobs {', '.join(modes.knobs) or 'none'}; "
@@ -186,7 +187,7 @@ class AbstractLiveDevice(AbstractDevice):
     def hold(self, mode: PowerMode) -> AbstractContextManager[None]:
         """Put the device into a mode while the context lasts; the state before comes back on every way out.
 
-        Ctrl-C, SIGTERM and SIGHUP are such ways. What SIGKILL leaves behind is given back when the device is
+        Ctrl-C, SIGTERM and SIGHUP are such ways. What SIGKILL leaves behind is restored when the device is
         held the next time, or by `restore`.
 
         Raises:
@@ -198,20 +199,39 @@ class AbstractLiveDevice(AbstractDevice):
         return self._holder.hold(mode)
 
     @final
+    def hold_some(self, knobs: PowerMode) -> AbstractContextManager[None]:
+        """Set some knobs while the context lasts and leave the others as they are; else as `hold`.
+
+        Raises:
+            MissingKnobError: The device lacks a knob, or can set one only together with others, which the
+                message names.
+        """
+        return self._holder.hold(knobs, some=True)
+
+    @final
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        """Return the least and the greatest value that each knob is set to now, equal where it is held.
+
+        A clock that nobody holds moves between the two. A knob of which that cannot be read is not there,
+        such as a locked clock of NVML; a knob that this user may not set can be.
+        """
+        return self._holder.settings.in_force()
+
+    @final
     def reserved(self) -> AbstractContextManager[None]:
         """Keep other processes from holding the device while the context lasts."""
         return self._holder.reserve()
 
     @final
     def restore(self) -> bool:
-        """Give back what a dead process left behind; return whether there was anything."""
+        """Restore what a dead process left behind; return whether there was anything."""
         return self._holder.restore()
 
     @final
     def still_holds(self) -> str:
         """Return why the mode that is held is no longer in force, empty if it is as far as can be told.
 
-        Something else may have set the device meanwhile, or a signal may have given it back.
+        Something else may have set the device meanwhile, or a signal may have restored it.
         """
         return self._holder.lost()
 
@@ -250,19 +270,20 @@ class AbstractLiveDevice(AbstractDevice):
         """Return what a profile should say of the machine: driver, release of the board's software."""
 
 
-def check_mode(mode: PowerMode, space: ModeSpace, device: str) -> None:
-    """Refuse a mode that a device lacks, with the nearest value.
+def check_mode(mode: PowerMode, space: ModeSpace, device: str, *, some: bool = False) -> None:
+    """Refuse a mode that a device lacks, with the nearest value; with `some` it may lack knobs.
 
     Raises:
         MissingKnobError: The knobs are not the device's.
         DeviceError: A value is none of its knob's.
     """
-    if set(mode) != set(space.names):
+    if set(mode) != set(space.names) and not (some and set(mode) < set(space.names)):
+        which = "some of these" if some else "exactly these"
         raise MissingKnobError(
-            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: give "
-            "exactly these"
+            f"the mode has the knobs {', '.join(mode)}; {device} has {', '.join(space.names)}: give {which}"
         )
-    for knob in space.knobs:
+    for knob in (knob for knob in space.knobs if knob.name in mode):
+        # `index` forgives the last digits of a number that went through a file, and nothing else.
         try:
             knob.index(mode[knob.name])
         except ValueError as error:

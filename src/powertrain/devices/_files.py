@@ -42,6 +42,7 @@ class Files:
         try:
             self.sysfs.write(path, text)
         except OSError as error:
+            # What this user may not and what the kernel will not are two things: root helps with the first.
             if error.errno in FORBIDDEN:
                 raise DevicePermissionError(f"this user may not write {path}: {BECOME_ROOT}") from error
             raise DeviceError(
@@ -116,6 +117,7 @@ def do_all(steps: Iterable[Callable[[], None]]) -> None:
     Raises:
         DeviceError: A step failed both times; the first such.
     """
+    # The second round is for what refused because of the first: a clock, say, of a processor that was off.
     steps = list(steps)
     for last in (False, True):
         failed: list[DeviceError] = []

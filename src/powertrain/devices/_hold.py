@@ -1,8 +1,8 @@
-"""Holding a device in a mode, and giving it back on every way out.
+"""Holding a device in a mode, and restoring it on every way out.
 
 The ways out: the end of the block, an exception, Ctrl-C, SIGTERM and SIGHUP, at any moment, also while the
-device is being given back. The signals' handlers give the device back themselves before they raise, so that
-no line of Python between the block and its end has to run for it. SIGKILL is the journal's.
+device is being restored. The signals' handlers restore the device themselves before they raise, so that no
+line of Python between the block and its end has to run for it. SIGKILL is the journal's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP came; a device that was held has been given back."""
+    """SIGTERM or SIGHUP came; a device that was held has been restored."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -46,6 +46,21 @@ class Settings(ABC):
     @abstractmethod
     def check(self, mode: PowerMode) -> None:
         """Refuse a mode that the device lacks, or may not be put into, without writing anything."""
+
+    def check_some(self, mode: PowerMode) -> None:
+        """Refuse some knobs' values in the same way; `write` and `lost` then concern these knobs alone.
+
+        Raises:
+            MissingKnobError: Some of the knobs can only be set together with others, which the message names.
+        """
+        self.check(mode)
+
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        """Return the least and the greatest value that each knob is set to now, equal where it is held.
+
+        A knob of which that cannot be read is not there.
+        """
+        return {}
 
     @abstractmethod
     def save(self) -> Mapping[str, Any]:
@@ -115,14 +130,14 @@ class Holder:
         if self.journal is not None:
             self.journal.keep(self.key, spec=self.spec, device=self.name, saved=saved)
 
-    def hold(self, mode: PowerMode) -> Held:
-        """Return the context in which the device is in a mode."""
-        return Held(self, mode)
+    def hold(self, mode: PowerMode, *, some: bool = False) -> Held:
+        """Return the context in which the device is in a mode, or in which `some` of its knobs are set."""
+        return Held(self, mode, check=self.settings.check_some if some else self.settings.check)
 
     def lost(self) -> str:
         """Return why the mode that is held is no longer in force, empty if it is."""
         if self.mode is None or not self.busy:
-            return "it was given back meanwhile"
+            return "it was restored meanwhile"
         return self.settings.lost(self.mode)
 
     @contextmanager
@@ -142,7 +157,7 @@ class Holder:
                 self.reserved = False
 
     def restore(self) -> bool:
-        """Give back what a dead process left behind; return whether there was anything.
+        """Restore what a dead process left behind; return whether there was anything.
 
         Raises:
             DeviceBusyError: It is not dead.
@@ -159,7 +174,7 @@ class Holder:
             return False
         self.settings.put_back(entry.saved)
         journal.forget(self.key)
-        logger.warning("%s was left as process %d had set it: it is given back now", self.name, entry.pid)
+        logger.warning("%s was left as process %d had set it: it is restored now", self.name, entry.pid)
         return True
 
 
@@ -167,8 +182,8 @@ class Holder:
 class Held(AbstractContextManager[None]):
     """One holding of a mode."""
 
-    def __init__(self, holder: Holder, mode: PowerMode) -> None:
-        self._holder, self._mode = holder, mode
+    def __init__(self, holder: Holder, mode: PowerMode, *, check: Callable[[PowerMode], None]) -> None:
+        self._holder, self._mode, self._check = holder, mode, check
         self._saved: Mapping[str, Any] | None = None
         self._lock = ExitStack()
         self._handlers: dict[int, Any] = {}
@@ -180,12 +195,12 @@ class Held(AbstractContextManager[None]):
         holder = self._holder
         if holder.busy:
             raise DeviceError(f"{holder.name} holds a mode already: leave that before holding {self._mode}")
-        holder.settings.check(self._mode)
+        self._check(self._mode)
         self._catch_signals()
         try:
             self._take()
         except BaseException:
-            self._give_back()
+            self._restore()
             self._deliver()
             raise
         self._working = False
@@ -196,11 +211,12 @@ class Held(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._working = True
-        self._give_back()
+        self._restore()
         self._deliver()
 
     def _take(self) -> None:
         holder, journal = self._holder, self._holder.journal
+        # The order is the promise: lock, restore what a dead process left, save, keep, and only then write.
         if journal is not None:
             self._lock.enter_context(holder.reserve())
             holder.restore_locked(journal)
@@ -210,11 +226,12 @@ class Held(AbstractContextManager[None]):
         holder.mode = self._mode
         holder.settings.write(self._mode)
 
-    def _give_back(self) -> None:
+    def _restore(self) -> None:
         """Bring the saved state back, once; then let others have the device."""
         holder, saved = self._holder, self._saved
         try:
             if saved is not None:
+                # A failure keeps the journal, so that the next process can restore what this one could not.
                 holder.settings.put_back(saved)
                 self._saved = None
                 if holder.journal is not None:
@@ -229,6 +246,7 @@ class Held(AbstractContextManager[None]):
         if threading.current_thread() is not threading.main_thread():
             return  # signals are the main thread's
         for number in SIGNALS:
+            # Who ignores a signal, as nohup does with SIGHUP, is not to die of it here either.
             before = signal.getsignal(number)
             if before is not signal.SIG_IGN and before is not None:
                 self._handlers[number] = before
@@ -236,6 +254,7 @@ class Held(AbstractContextManager[None]):
 
     def _release_signals(self) -> None:
         for number, before in self._handlers.items():
+            # Somebody may have installed a handler of his own meanwhile, which stays.
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, before)
 
@@ -244,7 +263,7 @@ class Held(AbstractContextManager[None]):
             self._pending = number  # delivered once the device is in a whole state
             return
         self._working = True
-        self._give_back()
+        self._restore()
         self._raise(number, frame)
 
     def _deliver(self) -> None:
@@ -253,7 +272,7 @@ class Held(AbstractContextManager[None]):
         if number is None:
             return
         self._working = True
-        self._give_back()
+        self._restore()
         self._raise(number, None)
 
     def _raise(self, number: int, frame: FrameType | None) -> None:

@@ -16,7 +16,7 @@ from powertrain.devices._base import AbstractDevice
 from powertrain.errors import UnknownNameError
 from powertrain.records import ProfileTable
 
-__all__ = ["DeviceKind", "DeviceSpec", "Opening", "TableReader"]
+__all__ = ["DeviceKind", "DeviceSpec", "Opening", "ServiceNeeds", "TableReader"]
 
 TableReader = Callable[[Path], Iterable[ProfileTable]]
 
@@ -80,6 +80,19 @@ class Opening:
     """
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class ServiceNeeds:
+    """What root's helper must be let do to hold a device, where systemd forbids it all else."""
+
+    writable: tuple[str, ...] = ()
+    """Files and folders that it writes; one that begins with a hyphen may be missing."""
+    capabilities: tuple[str, ...] = ()
+    """Capabilities of the kernel that it needs besides owning its files, as in `CAP_SYS_ADMIN`."""
+    devices: str = ""
+    """Nodes in /dev that it opens, as `DeviceAllow=` of systemd.resource-control(5) has them."""
+
+
 def _nothing_found() -> tuple[str, ...]:
     return ()
 
@@ -97,3 +110,8 @@ class DeviceKind:
     """Opens one; raises `UnknownNameError` or `DeviceError` if there is no such device."""
     find: Callable[[], tuple[str, ...]] = _nothing_found
     """Return the specs of those that this machine has; a stand-in for hardware is never found."""
+    service: Callable[[DeviceSpec, Path], ServiceNeeds] | None = None
+    """Return what a helper needs to hold one; the second argument is the root of the machine's files.
+
+    Raises `DeviceError` where the machine has none such. None: a helper has no use for this kind.
+    """

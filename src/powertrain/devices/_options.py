@@ -55,6 +55,7 @@ class KnobOptions:
             DeviceError: A knob is missing for another reason, or a value is none of the hardware knob's.
         """
         refuse_missing(self._values, missing, offered=hardware, device=device)
+        # Hardware comes first, in the device's order; the training's own knobs follow as they were asked for.
         knobs = {name: Knob(name=name, values=values) for name, values in hardware.items()}
         for name, values in self._values.items():
             if name in knobs:
@@ -73,6 +74,7 @@ def _value(knob: str, text: str) -> float:
         value = float(text)
     except ValueError:
         raise DeviceError(f"{knob}={text}: give a number{_names(knob)}") from None
+    # Hardware's values are checked against its tables; these knobs have none.
     least = {"batch_size": 1, "loader_workers": 0, "precision": 0, "compile": 0}.get(knob)
     if least is not None and (value < least or not value.is_integer()):
         raise DeviceError(f"{knob}={text}: give a whole number of at least {least}{_names(knob)}")

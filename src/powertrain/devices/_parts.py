@@ -14,7 +14,7 @@ from powertrain.devices._base import check_mode
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Settings
 from powertrain.devices._reasons import Reason, error_of, refuse_missing
-from powertrain.errors import DeviceError, UnreachableModeError
+from powertrain.errors import DeviceError, MissingKnobError, UnreachableModeError
 from powertrain.records import PowerMode
 from powertrain.space import ModeSpace
 
@@ -46,9 +46,16 @@ class Part(ABC):
     A processor that is off line, for example, has no clock to be saved.
     """
 
+    sets_together: bool = False
+    """Whether all of its knobs have to be set at once."""
+
     def check(self, mode: PowerMode) -> None:
         """Refuse a mode that its knobs' values do not make together; most parts take any."""
         del mode
+
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        """Return the least and the greatest value that each knob is set to now, as far as can be read."""
+        return {}
 
     @abstractmethod
     def save(self) -> Mapping[str, Any]:
@@ -68,7 +75,10 @@ class Part(ABC):
 
     @abstractmethod
     def write(self, mode: PowerMode) -> None:
-        """Set its knobs and read them back; `UnreachableModeError` where they are others."""
+        """Set its knobs and read them back; `UnreachableModeError` where they are others.
+
+        A mode may lack some of the knobs, but not all; those stay as they are.
+        """
 
     @abstractmethod
     def lost(self, mode: PowerMode) -> str:
@@ -139,14 +149,33 @@ class PartedSettings(Settings):
             part.check(mode)
 
     @override
+    def check_some(self, mode: PowerMode) -> None:
+        offered = {knob.name: knob for knob in self._space.knobs}
+        refuse_missing(mode, self._missing, offered=offered, device=self._device)
+        check_mode(mode, self._space, self._device, some=True)
+        for part in self._concerned(mode):
+            lacking = [name for name in part.knobs if name not in mode]
+            if part.sets_together and lacking:
+                raise MissingKnobError(
+                    f"{part.name} sets {', '.join(part.knobs)} together: give {' and '.join(lacking)} as well"
+                )
+            part.check(mode)
+
+    @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        return {name: ends for part in self._all for name, ends in part.in_force().items()}
+
+    @override
     def save(self) -> Mapping[str, Any]:
         self._saved = {part.name: dict(part.save()) for part in self._set}
         return self._saved
 
     @override
     def write(self, mode: PowerMode) -> None:
-        first = [part for part in self._set if part.comes_first]
-        others = [part for part in self._set if not part.comes_first]
+        concerned = self._concerned(mode)
+        first = [part for part in concerned if part.comes_first]
+        others = [part for part in concerned if not part.comes_first]
+        # Processors on line, then the GPU's power: only then do their clocks show what is to be restored.
         for part in first:
             part.write(mode)
         for part in others:
@@ -162,7 +191,7 @@ class PartedSettings(Settings):
 
     @override
     def lost(self, mode: PowerMode) -> str:
-        return "; ".join(filter(None, (part.lost(mode) for part in self._set)))
+        return "; ".join(filter(None, (part.lost(mode) for part in self._concerned(mode))))
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
@@ -175,6 +204,10 @@ class PartedSettings(Settings):
             for part in self._set:
                 stack.enter_context(part.reserved())
             yield
+
+    def _concerned(self, mode: PowerMode) -> list[Part]:
+        """Return the parts of which a mode names a knob."""
+        return [part for part in self._set if not part.knobs.keys().isdisjoint(mode)]
 
     def _read_back(self, mode: PowerMode) -> None:
         if lost := self.lost(mode):

@@ -58,6 +58,7 @@ class Sysfs(ABC):
     @final
     def glob(self, pattern: str) -> list[str]:
         """Return the paths that match, sorted; `*` stands for part of one name."""
+        # One folder at a time: a `**` or a `glob` of the machine's own would not work on an emulated board.
         found = ["/"]
         for part in pattern.strip("/").split("/"):
             if "*" not in part:
@@ -111,6 +112,7 @@ class RealSysfs(Sysfs):
             except OSError as error:
                 told.append(error)
 
+        # A thread that waits in the kernel cannot be ended, so there is one for a path at most.
         before = self._waiting.get(path)
         if before is None or not before.is_alive():
             thread = threading.Thread(target=read, name="powertrain-read", daemon=True)

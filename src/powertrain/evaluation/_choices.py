@@ -17,6 +17,7 @@ from powertrain.records import FloatArray, ModeTable, Prediction, ProfileTable
 __all__ = ["MAXIMUM", "OBSERVED", "Chooser", "by_maximum", "by_observed", "by_prediction", "score_choices"]
 
 OBSERVED, MAXIMUM = "observed", "maximum"
+"""Baselines: the best of the modes that were profiled, and the mode with every knob at its largest."""
 
 Chooser = Callable[[float], "int | None"]
 """Takes a power limit [W] and returns the row of the chosen mode, None where no mode is found."""
@@ -35,7 +36,7 @@ def by_prediction(prediction: Prediction, modes: ModeTable, *, risk: float) -> C
 
 
 def by_observed(truth: ProfileTable, profiled: npt.NDArray[np.int64]) -> Chooser:
-    """Choose the fastest of the profiled modes that was measured to keep the limit; ties to the lower row."""
+    """Choose the fastest of the profiled modes that was measured to keep the limit; of equals, the first."""
     rows = np.sort(profiled)
     time_ms, power_w = truth.time_ms[rows], truth.power_w[rows]
 
@@ -51,8 +52,10 @@ def by_observed(truth: ProfileTable, profiled: npt.NDArray[np.int64]) -> Chooser
 def by_maximum(modes: ModeTable) -> Chooser:
     """Choose the mode with every knob at its largest, whatever the limit.
 
-    Where that mode is not among them, the one whose knobs rank highest in sum; ties to the lower row.
+    If that mode is not in the table, take the one whose knobs have the highest sum of ranks; of equals, the
+    first.
     """
+    # Ranks and not values: a gigahertz more of a clock must not outweigh a core.
     ranks = np.zeros(len(modes))
     for column in modes.values.T:
         levels, rank = np.unique(column, return_inverse=True)

@@ -13,6 +13,7 @@ import numpy as np
 from powertrain.errors import DataError, MissingKnobError, PowerTrainError, UnknownNameError
 from powertrain.planning import Sampling
 from powertrain.records import FloatArray, ProfileTable
+from powertrain.wording import counted
 
 __all__ = ["ALL", "NONE", "OTHERS", "SAME", "EvaluationPlan", "LimitSweep", "Tables", "Target", "resolve"]
 
@@ -28,7 +29,9 @@ NONE = "none"
 """As the only reference: no reference (unless a workload has this name)."""
 
 AUTO_LIMITS = 30
+"""Limits of a sweep for which none are given; each counts for about 3 % of a share of them."""
 MOST_LIMITS = 10_000
+"""A longer sweep is taken for a mistyped step."""
 
 Tables = Mapping[tuple[str, str], ProfileTable]
 """Profiles by `(device, workload)`."""
@@ -68,6 +71,7 @@ class LimitSweep:
         low, high, step = numbers
         if not (0 < low <= high and step > 0):
             raise ValueError(f"{text!r}: LOW and STEP are above 0, and HIGH is at least LOW")
+        # 17:50:0.1 ends at 50, although 0.1 has no exact binary form.
         steps = math.floor((high - low) / step + 1e-9)
         if steps >= MOST_LIMITS:
             raise ValueError(f"{text!r} is more than {MOST_LIMITS} limits: take a larger STEP")
@@ -77,6 +81,7 @@ class LimitSweep:
         """Return the limits [W] as given, or from the 5th percentile of true powers `(n,)` to the largest."""
         if self.values_w:
             return np.array(self.values_w)
+        # Below the fifth percentile so few modes are left that the choice is hardly one.
         low, high = float(np.percentile(power_w, 5)), float(power_w.max())
         return np.linspace(low, high, self.count)
 
@@ -204,6 +209,7 @@ def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple
     if not plan.references or _none_is_wanted(plan, tables):
         return []
     own = (plan.device, target)
+    # A workload that is called "others" or "same" means itself: whoever named it so wants it found.
     devices = plan.reference_devices or (plan.device,)
     keywords = {OTHERS, SAME} - {workload for _, workload in tables}
     _refuse_unknown_references(plan, devices, keywords, tables)
@@ -232,7 +238,7 @@ def _none_is_wanted(plan: EvaluationPlan, tables: Tables) -> bool:
 def _refuse_unknown_references(
     plan: EvaluationPlan, devices: Sequence[str], keywords: set[str], tables: Tables
 ) -> None:
-    """Refuse a reference that is no keyword and exists on none of `devices`."""
+    """Refuse a reference that is not a keyword and does not exist on any of `devices`."""
     known = {workload for device, workload in tables if device in devices} | keywords
     unknown = next((name for name in plan.references if name not in known), None)
     if unknown is not None:
@@ -261,9 +267,11 @@ def _no_reference(
 
 def _refuse_too_many_profiles(plan: EvaluationPlan, table: ProfileTable) -> None:
     most = max(plan.profiles)
+    # Errors are over the modes that were not profiled, so at least one has to be left.
     if most >= len(table):
         raise DataError(
-            f"{most} profiles asked, but {table.workload} on {table.device} has {len(table)} modes, and the "
+            f"{counted(most, 'profile')} asked, but {table.workload} on {table.device} has "
+            f"{counted(len(table), 'mode')}, and the "
             f"errors are over those not profiled: ask for at most {len(table) - 1}"
         )
 
@@ -292,6 +300,7 @@ def _limits_w(plan: EvaluationPlan, table: ProfileTable) -> FloatArray:
         return np.empty(0)
     power_w = table.power_w[measured]
     limits_w = plan.limits.limits_w(power_w)
+    # A limit that no mode keeps has no best mode to compare a choice with.
     kept = limits_w >= power_w.min()
     if not kept.any():
         raise DataError(

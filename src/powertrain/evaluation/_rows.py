@@ -79,7 +79,7 @@ class ChoiceRow:
     power_w: float = NAN
     """True power of the chosen mode [W]."""
     best_time_ms: float = NAN
-    """True time of the best mode that keeps the limit [ms]; known without a choice, too."""
+    """True time of the best mode that keeps the limit [ms]; also known where nothing was chosen."""
     time_penalty_pct: float = NAN
     """How much slower the chosen mode is than the best [%]; negative if faster by breaking the limit."""
     excess_w: float = NAN

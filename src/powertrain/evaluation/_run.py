@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, final
@@ -26,17 +26,16 @@ from powertrain.evaluation._summary import Summary, summarise
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.plain import to_plain
 from powertrain.planning import plan_modes
+from powertrain.progress import Progress as Progress
 from powertrain.quantities import POWER, TIME
 from powertrain.records import Prediction, ProfileTable
 from powertrain.space import ModeSpace
+from powertrain.wording import counted
 
 __all__ = ["Evaluation", "EvaluationInterruptedError", "Progress", "evaluate"]
 
 LOOKED_AT = 500
 """Modes over which the trust in references is averaged."""
-
-Progress = Callable[[int, int, str], None]
-"""Called before each step with how many are done, how many there are, and what comes next."""
 
 
 @final
@@ -149,7 +148,7 @@ class _Run:
             trial = _Trial(target=target, profiled=profiled, case=case, risks=self.plan.risks)
             for method, predictor in classes.items():
                 references = self._fitted(method, predictor, target) if predictor.uses_references else []
-                self._tell(f"{method}: {case.target}, {count} profiles, seed {seed}")
+                self._tell(f"{method}: {case.target}, {counted(count, 'profile')}, seed {seed}")
                 row, choices = trial.score(predictor, references)
                 self.rows.append(row)
                 self.choices += choices
@@ -169,7 +168,9 @@ class _Run:
         for table in target.references:
             key = (method, table.device, table.workload)
             if key not in self.references:
-                self._tell(f"{method}: reference {table.workload} ({len(table):,} modes)", step=False)
+                self._tell(
+                    f"{method}: reference {table.workload} ({counted(len(table), 'mode')})", step=False
+                )
                 started_s = time.perf_counter()
                 self.references[key] = predictor.fit(table, seed=0)
                 self.reference_fits.append(
@@ -232,6 +233,7 @@ class _Trial:
 
     def _errors(self, method: str, prediction: Prediction, *, fit_s: float, predict_s: float) -> ErrorRow:
         table = self.target.table
+        # A mode that was profiled says nothing of how well others are predicted.
         unseen = np.ones(len(table), dtype=bool)
         unseen[self.profiled] = False
         truth, guess = table.take(unseen), prediction.take(unseen)
@@ -273,6 +275,7 @@ class _Trial:
         limits_w = self.target.limits_w
         if not len(limits_w):
             return []
+        # Rows of the target become rows of its part whose time and power are both known.
         place = np.cumsum(both) - 1
         profiled = place[self.profiled[both[self.profiled]]]
         choosers = {OBSERVED: by_observed(truth, profiled), MAXIMUM: by_maximum(truth.modes)}

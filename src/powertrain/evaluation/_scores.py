@@ -28,6 +28,7 @@ def absolute_percentage_errors(true: FloatArray, predicted: FloatArray) -> Float
     return 100.0 * np.abs(predicted[known] / true[known] - 1.0)
 
 
+# A method that leaves out hard modes must not look better for it: one missing prediction makes a score NaN.
 def mape(true: FloatArray, predicted: FloatArray) -> float:
     """Return the mean absolute percentage error; NaN where no truth is known or a prediction is missing."""
     errors = absolute_percentage_errors(true, predicted)
@@ -57,6 +58,7 @@ def coverage90(true: FloatArray, predicted: FloatArray, sd: FloatArray, *, is_lo
     known = np.isfinite(true)
     if not known.any() or not np.isfinite(sd[known]).all() or not np.isfinite(predicted[known]).all():
         return float("nan")
+    # The interval is symmetric on the quantity's own scale, so its two ends are one comparison.
     off = np.log(true[known] / predicted[known]) if is_log else true[known] - predicted[known]
     return percentage(np.abs(off) <= Z90 * sd[known])
 
@@ -64,7 +66,7 @@ def coverage90(true: FloatArray, predicted: FloatArray, sd: FloatArray, *, is_lo
 def time_penalty(*, time_ms: float, best_time_ms: float) -> float:
     """Return by how much the chosen mode is slower than the true optimum.
 
-    Negative where the choice broke the limit that the optimum keeps, and is faster for it.
+    It is negative where the choice broke the limit that the optimum keeps, and is faster for that reason.
     """
     return 100.0 * (time_ms / best_time_ms - 1.0)
 

@@ -87,6 +87,7 @@ class Summary:
 def summarise(rows: Sequence[ErrorRow], choices: Sequence[ChoiceRow]) -> Summary:
     """Reduce the rows to one line per method and number of profiles (and risk)."""
     errors = _grouped(rows, lambda row: (row.method, row.case.profiles))
+    # The risk of the baselines is NaN, which does not equal itself; its text does.
     decided = _grouped(choices, lambda row: (row.method, row.case.profiles, repr(row.risk)))
     return Summary(errors=tuple(map(_errors, errors)), choices=tuple(map(_choices, decided)))
 
@@ -117,6 +118,7 @@ def _errors(rows: list[ErrorRow]) -> ErrorSummary:
 
 def _choices(rows: list[ChoiceRow]) -> ChoiceSummary:
     found = [row for row in rows if row.feasible]
+    # Where no mode was found there is no time to compare; `no_mode_pct` tells how often that was so.
     penalties = _known(row.time_penalty_pct for row in found)
     return ChoiceSummary(
         method=rows[0].method,
@@ -137,6 +139,7 @@ def _spread(rows: list[ErrorRow], name: str) -> Spread:
     values = _known(getattr(row, name) for row in rows)
     if not values.size:
         return Spread(mean=math.nan, median=math.nan, sd=math.nan, sd_over_seeds=math.nan)
+    # How far another draw of the profiled modes would move the mean: what a difference has to exceed.
     by_seed = [_known(getattr(row, name) for row in group) for group in _grouped(rows, lambda r: r.case.seed)]
     means = [group.mean() for group in by_seed if group.size]
     return Spread(

@@ -57,6 +57,7 @@ class Audit:
             self.write(what, **details)
 
     def _append(self, path: Path, line: str) -> None:
+        # Opened anew each time: a log that an administrator has moved away is not written to any more.
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         # A link here would be somebody's who may write where only root should: it is not followed.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -16,20 +16,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, final
 
-from powertrain.devices._sysfs import RealSysfs
-from powertrain.devices.jetson import jetson_here
+from powertrain.devices import DeviceSpec, ServiceNeeds
 from powertrain.devices.remote._client import HelperClient
 from powertrain.devices.remote._protocol import DEFAULT_GROUP, DEFAULT_SOCKET
 from powertrain.errors import DeviceError, DevicePermissionError, PowerTrainError
 from powertrain.files import read_file, write_file
 from powertrain.helper._trust import changeable, code_of
-from powertrain.virtual.emulated import is_tree
+from powertrain.opening import kind_of
 
 __all__ = ["HelperMachine", "HelperStep", "set_up_helper"]
 
 SERVICE, SOCKET = "powertrain-helper.service", "powertrain-helper.socket"
 UNITS = Path("etc/systemd/system")
-RECORD = Path("var/lib/powertrain/setup-helper.note")
+SETUP_NOTE = Path("var/lib/powertrain/setup-helper.note")
 """What was made that may have been there before: the group, and who was added to it, as JSON.
 
 Journals in the same folder end with .json, and this is none.
@@ -41,10 +40,8 @@ HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome= of systemd.exec(5) hides."""
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 """What PrivateTmp= hides."""
-WRITABLE = "/sys/devices -/sys/kernel/debug -/sys/kernel/nvpmodel_emc_cap -/sys/kernel/nvpmodel_clk_cap"
-"""Where a Jetson's clocks are set; the hyphen: if it is there."""
 ANSWER_S = 30.0
-"""For a helper that was just set up to look at its board."""
+"""For a helper that was just set up to look at its device."""
 
 Run = Callable[[Sequence[str]], None]
 
@@ -127,7 +124,7 @@ def set_up_helper(
 
     Args:
         machine: Where.
-        device: What it is to hold: this Jetson, or an emulated one in a folder, `emulated:FOLDER`.
+        device: The spec of what it is to hold, such as `jetson`, `cpu` or `nvml:0`.
         group: Whose members may use it.
         uninstall: Whether to remove it.
         dry_run: Whether to return the steps without doing them; also somebody who is not root may.
@@ -136,7 +133,8 @@ def set_up_helper(
         ValueError: The group has no such name.
         DevicePermissionError: This process is not root's, or others could change what root would run; nothing
             was done.
-        DeviceError: systemd does not run here, this is no Jetson, or a step failed.
+        UnknownNameError: There is no such kind of device.
+        DeviceError: systemd does not run here, the machine has no such device, or a step failed.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", group):
         raise ValueError(f"{group!r} is no name of a group: take small letters, digits, - and _")
@@ -145,12 +143,17 @@ def set_up_helper(
     if uninstall:
         steps, problems = _uninstall_steps(machine), _damaged_note(machine)
         return steps, problems if dry_run else [*problems, *_carry_out(machine, steps)]
-    weak, missing = _weak_code(machine), _no_such_device(machine, device)
-    steps = _install_steps(machine, device, group)
+    weak = _weak_code(machine)
+    problems = [weak] if weak else list[str]()
+    try:
+        needs = _needs(machine, device)
+    except DeviceError as error:
+        if not dry_run:
+            raise
+        needs, problems = ServiceNeeds(), [str(error), *problems]
+    steps = _install_steps(machine, device, needs, group)
     if dry_run:
-        return steps, [problem for problem in (missing, weak) if problem]
-    if missing:
-        raise DeviceError(missing)
+        return steps, problems
     if weak:
         raise DevicePermissionError(weak)
     problems = _carry_out(machine, steps)
@@ -161,7 +164,8 @@ def set_up_helper(
     return steps, problems
 
 
-def _install_steps(machine: HelperMachine, device: str, group: str) -> list[HelperStep]:
+def _install_steps(machine: HelperMachine, device: str, needs: ServiceNeeds, group: str) -> list[HelperStep]:
+    # What is there already is not ours to remove later: only what this makes is noted, also over two runs.
     made = not _group_exists(machine, group)
     user = machine.user
     added = user if user is not None and (made or user not in _members(machine, group)) else None
@@ -174,7 +178,7 @@ def _install_steps(machine: HelperMachine, device: str, group: str) -> list[Help
     steps = _leave_group_steps(before) if before.get("group") not in (None, group) else []
     if made:
         steps.append(HelperStep(what=f"make the group {group}", command=("groupadd", "--system", group)))
-    steps.append(_file(machine, RECORD, f"{json.dumps(record)}\n", "note what was made"))
+    steps.append(_file(machine, SETUP_NOTE, f"{json.dumps(record)}\n", "note what was made"))
     if added is not None:
         steps.append(HelperStep(what=f"let {added} use the helper", command=("usermod", "-aG", group, added)))
     values = {
@@ -182,7 +186,10 @@ def _install_steps(machine: HelperMachine, device: str, group: str) -> list[Help
         "group": group,
         "device": _word(device),
         "socket": str(DEFAULT_SOCKET),
-        "writable": WRITABLE if device == "jetson" else _word(_folder_of(device)),
+        "writable": " ".join(map(_word, needs.writable)),
+        "capabilities": " ".join(needs.capabilities),
+        "devices": needs.devices,
+        "hidden_devices": "no" if needs.devices else "yes",
         # The code itself must be seen, wherever it is.
         "home": "read-only" if _is_below(HOMES, _code(machine)) else "yes",
         "tmp": "no" if _is_below(TEMPORARY, _code(machine)) else "yes",
@@ -212,8 +219,8 @@ def _uninstall_steps(machine: HelperMachine) -> list[HelperStep]:
             HelperStep(what="have systemd read it", command=("systemctl", "daemon-reload")),
         ]
     steps += _leave_group_steps(record)
-    if (machine.root / RECORD).exists():
-        steps.append(HelperStep(what="forget what was made", file=machine.root / RECORD))
+    if (machine.root / SETUP_NOTE).exists():
+        steps.append(HelperStep(what="forget what was made", file=machine.root / SETUP_NOTE))
     return steps
 
 
@@ -231,7 +238,7 @@ def _leave_group_steps(record: Mapping[str, Any]) -> list[HelperStep]:
 
 def _damaged_note(machine: HelperMachine) -> list[str]:
     """Return what cannot be undone, since nobody knows any more what was made."""
-    path = machine.root / RECORD
+    path = machine.root / SETUP_NOTE
     if not path.exists() or _record(machine):
         return []
     return [f"{path} cannot be read, so the group and its members stay: see getent group and groupdel"]
@@ -250,6 +257,7 @@ def _refuse_elsewhere(machine: HelperMachine) -> None:
 def _carry_out(machine: HelperMachine, steps: Sequence[HelperStep]) -> list[str]:
     """Do the steps; return what went wrong with those that are not needed."""
     problems: list[str] = []
+    # Installing stops at a failure; removing goes on, since half of it would be worse.
     for step in steps:
         try:
             _do(machine, step)
@@ -295,7 +303,7 @@ def _word(value: object) -> str:
 
 def _record(machine: HelperMachine) -> dict[str, Any]:
     try:
-        return dict(json.loads(read_file(machine.root / RECORD, most_bytes=LARGEST_RECORD_BYTES)))
+        return dict(json.loads(read_file(machine.root / SETUP_NOTE, most_bytes=LARGEST_RECORD_BYTES)))
     except (OSError, ValueError, TypeError):
         return {}
 
@@ -330,18 +338,21 @@ def _is_below(folders: Sequence[Path], paths: Sequence[Path]) -> bool:
     return any(path.is_relative_to(folder) for path in paths for folder in folders)
 
 
-def _folder_of(device: str) -> str:
-    return device.partition(":")[2]
+def _needs(machine: HelperMachine, device: str) -> ServiceNeeds:
+    """Return what a helper must be let do to hold a device.
 
-
-def _no_such_device(machine: HelperMachine, device: str) -> str:
-    """Return why the helper could not hold a device."""
-    if device == "jetson":
-        here = jetson_here(RealSysfs(machine.root))
-        return "" if here else "this is no Jetson, and the helper holds no other device of a machine's"
-    if device.startswith("emulated:/") and is_tree(Path(_folder_of(device))):
-        return ""
-    return f"the helper holds a Jetson, or an emulated one that a process keeps in a folder, not {device!r}"
+    Raises:
+        UnknownNameError: There is no such kind of device.
+        DeviceError: The machine has no such device, or nobody needs a helper for it.
+    """
+    spec = DeviceSpec(device)
+    kind = kind_of(spec)
+    if kind.service is None:
+        raise DeviceError(
+            f"{spec.name} is not held through a helper, as no device of the kind {kind.name!r} is: "
+            "powertrain devices lists what is here"
+        )
+    return kind.service(spec, machine.root)
 
 
 def _weak_code(machine: HelperMachine) -> str:
@@ -355,6 +366,6 @@ def _weak_code(machine: HelperMachine) -> str:
     python = shutil.which("python3", path="/usr/bin:/bin") or "python3"
     return (
         f"{weak} can be changed by others than root, and root would run it: install PowerTrain for root, "
-        f"as in sudo {python} -m venv /opt/powertrain && sudo /opt/powertrain/bin/pip install powertrain, "
+        f"as in sudo {python} -m venv /opt/powertrain && sudo /opt/powertrain/bin/pip install CHECKOUT, "
         "then sudo /opt/powertrain/bin/powertrain setup-helper"
     )

@@ -35,6 +35,7 @@ def inherited(environment: Mapping[str, str], *, pid: int | None = None) -> sock
             "systemd passed not one socket: install the units anew, sudo powertrain setup-helper"
         )
     try:
+        # systemd passes it on to children by default, which would keep the socket open after our end.
         os.set_inheritable(FIRST_DESCRIPTOR, False)
         passed = socket.socket(fileno=FIRST_DESCRIPTOR)
         listens = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)

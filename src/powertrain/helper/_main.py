@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s", level=logging.INFO)
     try:
         return _run(given)
-    except KeyboardInterrupt:  # stopped while it tried the board's clocks, which have been given back
+    except KeyboardInterrupt:  # stopped while it tried the board's clocks, which have been restored
         return 0
     except (PowerTrainError, OSError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="powertrain-helper",
-        description="Hold power modes for the members of a group, and give the device back when they go. "
+        description="Hold power modes for the members of a group, and restore the device when they go. "
         "systemd starts it: sudo powertrain setup-helper.",
     )
     parser.add_argument("--device", default="jetson", metavar="SPEC", help="what it holds (%(default)s)")
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--foreground", action="store_true", help="make the socket itself and stay until stopped"
     )
-    parser.add_argument("--restore", action="store_true", help="give back what was left behind, and end")
+    parser.add_argument("--restore", action="store_true", help="restore what was left behind, and end")
     return parser
 
 
@@ -88,11 +88,13 @@ def _seconds(text: str) -> float:
 
 
 def _run(given: argparse.Namespace) -> int:
+    # In this order: systemd's socket is in the environment, which has to be gone before anything is opened.
     os.umask(0o027)
     passed = inherited(os.environ)
     _forget_environment(given.state)
     device = _device(given.device)
     service = Service(device, audit=Audit(given.audit), lease_s=given.lease)
+    # Before anything else is served: a helper that was killed may have left the device in a mode.
     well = service.restore()
     if given.restore:
         return 0 if well else 1
@@ -133,7 +135,7 @@ def _serve(listener: socket.socket, service: Service, group: int, *, idle_s: flo
 
 @contextmanager
 def _stopped_by_signals(server: Server) -> Generator[None]:
-    """End in order on SIGTERM, SIGINT and SIGHUP; what is held then, `Held` has given back before."""
+    """End in order on SIGTERM, SIGINT and SIGHUP; what is held then, `Held` has restored before."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -139,6 +139,7 @@ class Server:
 
     def _wait_s(self) -> float | None:
         """Return how long nothing can be due."""
+        # Nothing here wakes up without a reason: an idle helper costs no power.
         due_s = [self._service.due_s()]
         if self._connections:
             due_s.append(1.0)  # their bounds are coarse
@@ -156,6 +157,8 @@ class Server:
             return  # it has gone again
         own.setblocking(False)
         self._count += 1
+        # The kernel tells who connected; the process is watched from here on, so that its death is noticed
+        # even while a child of it keeps the socket open.
         try:
             peer = peer_of(own, number=self._count)
             process = _process(peer.pid)
@@ -216,6 +219,7 @@ class Server:
     def _answer(self, connection: _Connection) -> None:
         """Answer as many requests as are whole and allowed, one at a time."""
         while connection.whole and not connection.unsent and connection.allowed(self._now_s()):
+            # One answer at a time, and none before the last was taken: a client cannot make us remember many.
             line, _, rest = bytes(connection.received).partition(b"\n")
             connection.received[:] = rest
             connection.unsent = self._service.handle(connection.peer, line)

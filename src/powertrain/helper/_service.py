@@ -1,4 +1,4 @@
-"""What the helper does: answers requests, and gives the device back when its holder is no longer there.
+"""What the helper does: answers requests, and restores the device when its holder is no longer there.
 
 No sockets here: a request is a line, a client is a `Peer`, and time is an argument.
 """
@@ -21,12 +21,15 @@ from powertrain.records import PowerMode
 
 __all__ = ["DEFAULT_LEASE_S", "Service"]
 
+RESTORED, NOT_RESTORED = "given back", "not given back"
+"""Outcomes in the log. Its files outlive an upgrade, so their words stay those of version 0.3."""
+
 logger = logging.getLogger(__name__)
 
 DEFAULT_LEASE_S = 30.0
 """Without a sign of life for so long a client loses the device; training may keep Python busy for a while."""
 RETRY_S, LONGEST_RETRY_S = 5.0, 320.0
-"""After it could not be given back; doubled each time."""
+"""After it could not be restored; doubled each time."""
 
 
 @final
@@ -88,7 +91,7 @@ class Service:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is held and nothing is left to be given back."""
+        """Whether nothing is held and nothing is left to be restored."""
         return self._claim is None and self._retry_s is None
 
     def has(self, peer: Peer) -> bool:
@@ -102,7 +105,7 @@ class Service:
             answer = self._answers[request.do](peer, request)
         except (PowerTrainError, OSError) as error:
             answer = error_reply(error)
-        except Exception as error:  # the boundary: a fault in a device must not end what gives it back
+        except Exception as error:  # the boundary: a fault in a device must not end what restores it
             logger.exception("a request of %s failed", peer)
             answer = error_reply(DeviceError(f"the helper failed ({type(error).__name__}): see its log"))
         if self._claim is not None and self._claim.peer == peer:
@@ -110,14 +113,14 @@ class Service:
         return answer
 
     def lose(self, peer: Peer, why: str) -> None:
-        """Note that a client has gone; what it held is given back."""
+        """Note that a client has gone; what it held is restored."""
         if self._claim is not None and self._claim.peer == peer:
             self._end(why)
         if self._ended is not None and self._ended[0] == peer:
             self._ended = None
 
     def tend(self) -> None:
-        """Do what the time has come for: end a hold without signs of life, try again to give back."""
+        """Do what the time has come for: end a hold without signs of life, try again to restore."""
         now_s, claim = self._now_s(), self._claim
         if claim is not None and now_s >= claim.heard_s + self._lease_s:
             self._end(f"no sign of life for {self._lease_s:g} s")
@@ -131,18 +134,18 @@ class Service:
         return max(0.0, min(known_s) - self._now_s()) if known_s else None
 
     def restore(self) -> bool:
-        """Give back what a dead helper, or this one before, could not; return whether all is well now."""
+        """Restore what a dead helper, or this one before, could not; return whether all is well now."""
         self._retry_s = None
-        if self._claim is not None:  # its next hold gives back first, and its end comes here again
+        if self._claim is not None:  # its next hold restores first, and its end comes here again
             self._retry_s = self._now_s() + RETRY_S
             return False
         try:
             if self._device.restore():
-                self._audit.try_to_write("restore", outcome="given back")
-        except DeviceBusyError as error:  # somebody else holds it, who gives it back
+                self._audit.try_to_write("restore", outcome=RESTORED)
+        except DeviceBusyError as error:  # somebody else holds it, who restores it
             logger.warning("nothing restored: %s", error)
         except Exception as error:  # a boundary, as in handle
-            self._not_given_back("restore", error)
+            self._not_restored("restore", error)
         return self._retry_s is None
 
     def close(self, why: str) -> bool:
@@ -206,6 +209,7 @@ class Service:
         return ok_reply()
 
     def _hold(self, peer: Peer, request: Request) -> bytes:
+        # Checked, claimed, logged, and only then written: whatever refuses, nothing has been changed.
         mode = self._known(request.mode)
         claim = self._claim_for(peer)
         if claim.held is not None:
@@ -225,7 +229,7 @@ class Service:
             self._retry_s = self._now_s()  # in case the state before could not be brought back either
             raise
         claim.held, claim.mode, self._claim = held, mode, claim
-        self._retry_s, self._retry_wait_s = None, RETRY_S  # what was left behind was given back first
+        self._retry_s, self._retry_wait_s = None, RETRY_S  # what was left behind was restored first
         self._audit.try_to_write("hold", **noted, outcome="held")
         return ok_reply()
 
@@ -236,17 +240,17 @@ class Service:
             self._end("released")
         else:
             self._end_mode(claim, "released")
-        return self._given_back()
+        return self._restored()
 
     def _free(self, peer: Peer, request: Request) -> bytes:
         del request
         self._own(peer)
         self._end("freed")
-        return self._given_back()
+        return self._restored()
 
-    def _given_back(self) -> bytes:
+    def _restored(self) -> bytes:
         if self._retry_s is not None:
-            raise DeviceError(f"{self._device.name} could not be given back; the helper keeps trying")
+            raise DeviceError(f"{self._device.name} could not be restored; the helper keeps trying")
         return ok_reply()
 
     def _own(self, peer: Peer) -> _Claim:
@@ -255,7 +259,7 @@ class Service:
             return self._claim
         if self._ended is not None and self._ended[0] == peer:
             why = self._ended[1]
-            raise DeviceError(f"you hold nothing any more: {why}, so {self._device.name} was given back")
+            raise DeviceError(f"you hold nothing any more: {why}, so {self._device.name} was restored")
         raise DeviceError("you hold nothing")
 
     def _claim_for(self, peer: Peer) -> _Claim:
@@ -302,24 +306,26 @@ class Service:
         held, mode = claim.held, claim.mode
         if held is None or mode is None:
             return
+        # Given up before it is tried: if restoring fails, `tend` tries again, not the next request.
         claim.held = claim.mode = None
         noted = {"pid": claim.peer.pid, "uid": claim.peer.uid, "mode": dict(mode), "why": why}
         try:
             held.__exit__(None, None, None)
         except Exception as error:  # a boundary, as in handle
-            self._not_given_back("release", error, **noted)
+            self._not_restored("release", error, **noted)
         else:
-            self._audit.try_to_write("release", **noted, outcome="given back")
+            self._audit.try_to_write("release", **noted, outcome=RESTORED)
 
-    def _not_given_back(self, what: str, error: BaseException, **noted: Any) -> None:
-        self._audit.try_to_write(what, **noted, outcome=f"not given back: {error}")
-        logger.error("%s is not given back: %s", self._device.name, error)
+    def _not_restored(self, what: str, error: BaseException, **noted: Any) -> None:
+        self._audit.try_to_write(what, **noted, outcome=f"{NOT_RESTORED}: {error}")
+        logger.error("%s is not restored: %s", self._device.name, error)
         self._retry_s = self._now_s() + self._retry_wait_s
         self._retry_wait_s = min(2 * self._retry_wait_s, LONGEST_RETRY_S)
 
 
 def _modes_of(device: AbstractLiveDevice) -> frozenset[tuple[float, ...]] | None:
     """Return the modes of a device that lacks some of its space's, None where it has all."""
+    # Boards have all modes of their grid, tens of thousands; only a device with holes is listed in full.
     modes = device.modes()
     if len(modes) == len(device.space):
         return None

@@ -2,53 +2,60 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
-from powertrain.errors import CheckpointError, UnknownNameError
-from powertrain.models._base import AbstractPredictor
+from powertrain.errors import CheckpointError, PowerTrainError
+from powertrain.models._base import AbstractPredictor, Learned
 from powertrain.models._bundle import BUNDLE, load_references, save_bundle
-from powertrain.models._checkpoint import peek_method
+from powertrain.models._checkpoint import Checkpoint as Checkpoint
+from powertrain.models._checkpoint import shortened
+from powertrain.models._container import peek_method, peek_origin
+from powertrain.registry import Registry
 
 __all__ = [
     "METHODS",
+    "PREDICTORS",
     "AbstractPredictor",
+    "Checkpoint",
+    "Learned",
     "load_predictor",
     "load_references",
+    "peek_origin",
     "predictor_class",
     "save_bundle",
 ]
 
 METHODS: tuple[str, ...] = (
-    "gp",
-    "gp-alone",
-    "nearest",
-    "ridge",
-    "factors",
-    "paper",
-    "paper-scratch",
-    "linear",
+    *("gp", "gp-alone", "nearest", "ridge", "factors"),
+    *("paper", "paper-scratch", "linear"),
 )
-"""The methods by name, the default first."""
+"""The methods that PowerTrain brings, the default first."""
 
-_CLASSES = {
-    "gp": ("powertrain.models.gp", "GaussianProcessPredictor"),
-    "gp-alone": ("powertrain.models.gp", "GaussianProcessAlonePredictor"),
-    "nearest": ("powertrain.models._nearest", "NearestPredictor"),
-    "ridge": ("powertrain.models._ridge", "RidgePredictor"),
-    "factors": ("powertrain.models._factors", "FactorsPredictor"),
-    "paper": ("powertrain.models.paper", "PaperPredictor"),
-    "paper-scratch": ("powertrain.models.paper", "PaperScratchPredictor"),
-    "linear": ("powertrain.models._linear", "LinearPredictor"),
-}
+PREDICTORS = Registry(
+    kind="method",
+    group="powertrain.predictors",
+    built_in={
+        "gp": "powertrain.models.gp:GaussianProcessPredictor",
+        "gp-alone": "powertrain.models.gp:GaussianProcessAlonePredictor",
+        "nearest": "powertrain.models._nearest:NearestPredictor",
+        "ridge": "powertrain.models._ridge:RidgePredictor",
+        "factors": "powertrain.models._factors:FactorsPredictor",
+        "paper": "powertrain.models.paper:PaperPredictor",
+        "paper-scratch": "powertrain.models.paper:PaperScratchPredictor",
+        "linear": "powertrain.models._linear:LinearPredictor",
+    },
+)
+"""The class of each method, those of installed packages included."""
 
 
 def predictor_class(method: str) -> type[AbstractPredictor]:
     """Return the class of a method, loading its module only now; `UnknownNameError` lists the nearest."""
-    if method not in _CLASSES:
-        raise UnknownNameError.of("method", method, METHODS)
-    module, name = _CLASSES[method]
-    found: type[AbstractPredictor] = getattr(import_module(module), name)
+    found = PREDICTORS.load(method)
+    if not (isinstance(found, type) and issubclass(found, AbstractPredictor) and found.method == method):
+        raise PowerTrainError(
+            f"the method {method!r} of an installed package is no AbstractPredictor of that name: update or "
+            "uninstall that package"
+        )
     return found
 
 
@@ -59,9 +66,9 @@ def load_predictor(path: Path | str) -> AbstractPredictor:
         raise CheckpointError(
             f"{path} is a bundle of many references, not one predictor: give it as --reference of transfer"
         )
-    if method not in METHODS:
+    if method not in PREDICTORS:
         raise CheckpointError(
-            f"{path} was made by the method {method!r}, which this version does not have "
-            f"({', '.join(METHODS)}): use the version that wrote it"
+            f"{path} was made by the method {shortened(method)}, which is not installed here "
+            f"({', '.join(PREDICTORS.names())}): install the package or the version that wrote it"
         )
     return predictor_class(method).load(path)

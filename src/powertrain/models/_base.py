@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, final
 
 from typing_extensions import Self
 
 from powertrain.errors import CheckpointError
-from powertrain.models._checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from powertrain.models._checkpoint import Checkpoint, restoring
+from powertrain.models._container import read_checkpoint, write_checkpoint
 from powertrain.quantities import Quantity, by_column
 from powertrain.records import ModeTable, Prediction, ProfileTable
 
-__all__ = ["AbstractPredictor", "known_quantity"]
+__all__ = ["AbstractPredictor", "Learned", "known_quantity"]
 
 
 def known_quantity(column: str, *, source: object) -> Quantity:
@@ -30,6 +32,22 @@ def known_quantity(column: str, *, source: object) -> Quantity:
             "fit it again"
         )
     return known[column]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a predictor was learned from, and how well it does there, as far as its method tells."""
+
+    modes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By quantity, how many modes it was measured in."""
+    references: tuple[tuple[str, str], ...] = ()
+    """Device and workload of each reference that lent something."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """By knob, the least and the greatest value that it knows; beyond, predictions are guesses."""
+    left_out_errors: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By quantity, the mean error of predicting each profile from all others: in per cent, or in the unit of
+    a quantity with absolute errors."""
 
 
 class AbstractPredictor(ABC):
@@ -90,6 +108,10 @@ class AbstractPredictor(ABC):
         del modes
         return {}
 
+    def learned(self) -> Learned:
+        """Return what it was learned from; empty where the method does not keep that."""
+        return Learned()
+
     @abstractmethod
     def _state(self) -> Checkpoint:
         """Return everything that `_restore` needs."""
@@ -97,7 +119,11 @@ class AbstractPredictor(ABC):
     @classmethod
     @abstractmethod
     def _restore(cls, checkpoint: Checkpoint) -> Self:
-        """Rebuild a predictor from what `_state` returned."""
+        """Rebuild a predictor from what `_state` returned, or from what damage has made of it.
+
+        Whatever is raised becomes a `CheckpointError`. What would only do harm later must be refused here:
+        numbers that are not finite, shapes that do not fit, sizes that take more memory than the file.
+        """
 
     @final
     def state(self) -> Checkpoint:
@@ -108,7 +134,8 @@ class AbstractPredictor(ABC):
     @classmethod
     def restored(cls, checkpoint: Checkpoint) -> Self:
         """Rebuild a predictor from its state; a damaged one raises `CheckpointError`."""
-        return cls._restore(checkpoint)
+        with restoring(checkpoint):
+            return cls._restore(checkpoint)
 
     @final
     def save(self, path: Path | str) -> None:
@@ -118,5 +145,9 @@ class AbstractPredictor(ABC):
     @final
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read a predictor that `save` of the same class wrote."""
-        return cls._restore(read_checkpoint(Path(path), method=cls.method))
+        """Read a predictor that `save` of the same class wrote.
+
+        Raises:
+            CheckpointError: The file is anything but a complete predictor of this method.
+        """
+        return cls.restored(read_checkpoint(Path(path), method=cls.method))

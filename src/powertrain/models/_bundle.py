@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from powertrain.errors import CheckpointError
 from powertrain.models._base import AbstractPredictor
-from powertrain.models._checkpoint import Checkpoint, peek_method, read_checkpoint, write_checkpoint
+from powertrain.models._checkpoint import Checkpoint
+from powertrain.models._container import peek_method, read_checkpoint, write_checkpoint
 
 __all__ = ["BUNDLE", "load_references", "save_bundle"]
 

@@ -19,12 +19,15 @@ from powertrain.models._base import AbstractPredictor, known_quantity
 from powertrain.models._checkpoint import Checkpoint
 from powertrain.models._coordinates import Coordinates
 from powertrain.models._surfaces import (
+    LARGEST_LOG,
+    LARGEST_SCALED,
     Arrays,
     GridSurface,
     Surface,
     SurfaceStack,
     build_grid,
     check_knobs,
+    coordinates_restored,
     fits_on_grid,
     grid_restored,
     grid_state,
@@ -35,6 +38,10 @@ from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, Prof
 __all__ = ["AbstractCombination", "Combination", "noise_variance"]
 
 LEAST_MODES = 2
+LOG_RANGE = 200.0
+"""How far from 0 a predicted logarithm may go: far beyond any clock's reach, within what a float holds."""
+MOST_REFERENCES = 10_000
+"""References that a file may hold."""
 NEIGHBOURS = 30
 """Measured modes from which one that was not measured is filled in."""
 FEW_NOISE, FEW_NOISE_WEIGHT = 0.02, 1.0
@@ -60,7 +67,8 @@ class Combination:
         about = surfaces - self.centre
         features = np.column_stack([np.ones(len(about)), about])
         variance = np.sum((features @ self.root) ** 2, axis=1) + self.residual_sd**2
-        return self.level + about @ self.weights, np.sqrt(variance)
+        target = np.clip(self.level + about @ self.weights, -LOG_RANGE, LOG_RANGE)
+        return target, np.sqrt(variance)
 
 
 def noise_variance(squares: float, freedom: int) -> float:
@@ -228,26 +236,22 @@ class AbstractCombination(AbstractPredictor):
     @classmethod
     def _restore(cls, checkpoint: Checkpoint) -> Self:
         device = checkpoint.text("device")
-        coordinates = Coordinates.from_header(checkpoint.value("coordinates"))
+        coordinates = coordinates_restored(checkpoint.section("coordinates"))
         stacks: dict[str, SurfaceStack] = {}
         combinations: dict[str, Combination] = {}
-        headers: dict[str, list[dict[str, Any]]] = checkpoint.value("quantities")
-        for quantity, surfaces in headers.items():
-            known_quantity(quantity, source=checkpoint.source)
-            stack = [
-                _surface_restored(s, f"{quantity}.reference{i}", checkpoint) for i, s in enumerate(surfaces)
-            ]
-            count = len(stack)
-            weights, centre = checkpoint.array(f"{quantity}.weights", shape=(2, count))
-            level, residual_sd = checkpoint.array(f"{quantity}.numbers", shape=(2,))
-            stacks[quantity] = SurfaceStack(coordinates, device, stack)
-            combinations[quantity] = Combination(
-                level=float(level),
-                weights=weights,
-                centre=centre,
-                root=checkpoint.array(f"{quantity}.root", shape=(1 + count, None)),
-                residual_sd=float(residual_sd),
+        headers = checkpoint.section("quantities")
+        for column in headers.header:
+            largest = (
+                LARGEST_LOG if known_quantity(column, source=checkpoint.source).is_log else LARGEST_SCALED
             )
+            surfaces = [
+                _surface_restored(section, f"{column}.reference{i}", largest=largest)
+                for i, section in enumerate(headers.sections(column, most=MOST_REFERENCES))
+            ]
+            stacks[column] = SurfaceStack(coordinates, device, surfaces)
+            combinations[column] = _combination_restored(checkpoint, column, len(surfaces))
+        if not combinations:
+            raise checkpoint.unfit("it predicts nothing")
         return cls(
             device=device,
             workload=checkpoint.text("workload"),
@@ -284,15 +288,33 @@ def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, A
     return {"kind": "scattered", **header, "coordinates": surface.coordinates.header()}
 
 
-def _surface_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoint) -> Surface:
-    if header["kind"] == "grid":
-        return grid_restored(header, prefix, checkpoint)
+def _combination_restored(checkpoint: Checkpoint, column: str, count: int) -> Combination:
+    weights, centre = checkpoint.column(f"{column}.weights", shape=(2, count))
+    level, residual_sd = checkpoint.column(f"{column}.numbers", shape=(2,))
+    if not count or not residual_sd > 0:
+        raise checkpoint.unfit(f"its {column} has no references, or no error bar")
+    return Combination(
+        level=float(level),
+        weights=weights,
+        centre=centre,
+        root=checkpoint.column(f"{column}.root", shape=(1 + count, None)),
+        residual_sd=float(residual_sd),
+    )
+
+
+def _surface_restored(header: Checkpoint, prefix: str, *, largest: float) -> Surface:
+    if header.text("kind") == "grid":
+        return grid_restored(header, prefix, largest=largest)
+    coordinates = coordinates_restored(header.section("coordinates"))
+    places = header.column(
+        f"{prefix}.places", shape=(None, len(coordinates.names)), least=-largest, most=largest
+    )
     return _ScatteredSurface(
-        coordinates=Coordinates.from_header(header["coordinates"]),
-        device=header["device"],
-        workload=header["workload"],
-        places=checkpoint.array(f"{prefix}.places"),
-        values=checkpoint.array(f"{prefix}.values"),
+        coordinates=coordinates,
+        device=header.text("device"),
+        workload=header.text("workload"),
+        places=places,
+        values=header.column(f"{prefix}.values", shape=(len(places),), least=-largest, most=largest),
     )
 
 

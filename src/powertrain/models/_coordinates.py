@@ -93,8 +93,3 @@ class Coordinates:
     def header(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {"knobs": list(self.knobs), "low": self.low.tolist(), "high": self.high.tolist()}
-
-    @classmethod
-    def from_header(cls, header: dict[str, Any]) -> Coordinates:
-        """Read the JSON form."""
-        return cls(knobs=tuple(header["knobs"]), low=np.array(header["low"]), high=np.array(header["high"]))

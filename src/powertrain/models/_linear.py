@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, cast, final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models._base import AbstractPredictor, known_quantity
-from powertrain.models._checkpoint import Checkpoint
+from powertrain.models._base import AbstractPredictor, Learned, known_quantity
+from powertrain.models._checkpoint import LARGEST_NUMBER, Checkpoint, shortened
 from powertrain.quantities import Quantity
-from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, ProfileTable
+from powertrain.records import CENTRAL_90, Z90, Estimate, FloatArray, ModeTable, Prediction, ProfileTable
 
 __all__ = ["LinearPredictor"]
 
@@ -102,16 +103,31 @@ class _Regression:
         if self.quantity.is_log:
             value = np.exp(np.clip(value, -LOG_RANGE, LOG_RANGE))
         leverage = 1.0 / self.n + np.sum((columns @ self.root) ** 2, axis=1)
-        sd = self.residual_sd * np.sqrt(1.0 + leverage)
+        sd = self._students_factor * self.residual_sd * np.sqrt(1.0 + leverage)
         return Estimate(quantity=self.quantity, value=value, sd=sd, noise_sd=np.zeros(len(modes)))
+
+    @property
+    def _students_factor(self) -> float:
+        """Return what makes a normal distribution's central interval as wide as that of Student's t.
+
+        With few degrees of freedom the residual itself is uncertain. A prediction's error bar is one number,
+        that of a normal distribution, so it is chosen for the interval that is shown and for limits at the
+        usual risk: 3.8 times the standard error with 1 degree of freedom, 1.1 times with 10.
+        """
+        freedom = self.n - 1 - self.root.shape[1]
+        if freedom <= 0:
+            return float("nan")
+        half_width = cast("float", stdtrit(freedom, CENTRAL_90[1]))
+        return float(half_width) / Z90
 
 
 @final
 class LinearPredictor(AbstractPredictor):
     """The logarithm of each quantity as a linear function of the log-knobs, by plain least squares.
 
-    The error bar is the standard error of a new measurement (residual and coefficients), NaN where there are
-    no more profiles than coefficients.
+    The error bar is the standard error of a new measurement (residual and coefficients), widened so that the
+    central 90 % interval is that of Student's t. It is NaN where there are no more profiles than
+    coefficients.
     """
 
     method: ClassVar[str] = "linear"
@@ -178,6 +194,10 @@ class LinearPredictor(AbstractPredictor):
         own = ModeTable(knobs=self.knobs, values=modes.select(self.knobs))
         return Prediction(estimates={r.quantity.name: r.predict(own) for r in self._regressions.values()})
 
+    def learned(self) -> Learned:
+        """Return in how many modes each quantity was measured."""
+        return Learned(modes={own.quantity.name: own.n for own in self._regressions.values()})
+
     def _state(self) -> Checkpoint:
         arrays: dict[str, npt.NDArray[Any]] = {}
         for quantity, own in self._regressions.items():
@@ -197,23 +217,36 @@ class LinearPredictor(AbstractPredictor):
 
     @classmethod
     def _restore(cls, checkpoint: Checkpoint) -> LinearPredictor:
-        knobs = checkpoint.texts("knobs")
-        regressions: dict[str, _Regression] = {}
-        for quantity in checkpoint.texts("quantities"):
-            is_log, mean, sd, slopes = checkpoint.array(f"{quantity}.features", shape=(4, len(knobs)))
-            intercept, residual_sd, n = checkpoint.array(f"{quantity}.numbers", shape=(3,))
-            regressions[quantity] = _Regression(
-                quantity=known_quantity(quantity, source=checkpoint.source),
-                features=_Features(is_log=is_log > 0, mean=mean, sd=sd),
-                intercept=float(intercept),
-                slopes=slopes,
-                residual_sd=float(residual_sd),
-                root=checkpoint.array(f"{quantity}.root", shape=(len(knobs), None)),
-                n=int(n),
-            )
+        knobs, columns = checkpoint.texts("knobs"), checkpoint.texts("quantities")
+        if not knobs or not columns:
+            raise checkpoint.unfit(f"it has the knobs {shortened(knobs)} and predicts {shortened(columns)}")
         return cls(
             device=checkpoint.text("device"),
             workload=checkpoint.text("workload"),
             knobs=knobs,
-            regressions=regressions,
+            regressions={column: _regression_restored(checkpoint, column, len(knobs)) for column in columns},
         )
+
+
+def _regression_restored(checkpoint: Checkpoint, column: str, n_knobs: int) -> _Regression:
+    quantity = known_quantity(column, source=checkpoint.source)
+    is_log, mean, sd, slopes = checkpoint.array(f"{column}.features", shape=(4, n_knobs)).astype(float)
+    intercept, residual_sd, n = map(float, checkpoint.array(f"{column}.numbers", shape=(3,)))
+    root = checkpoint.column(f"{column}.root", shape=(n_knobs, None))
+    usual = np.abs([*mean, *slopes, intercept]) <= LARGEST_NUMBER  # NaN is not
+    # A constant knob has an infinite spread, and a fit without degrees of freedom no residual.
+    if not usual.all() or not (sd >= 1 / LARGEST_NUMBER).all() or not np.isin(is_log, (0, 1)).all():
+        raise checkpoint.unfit(f"its regression of {column} is not one")
+    if not (np.isnan(residual_sd) or 0 <= residual_sd <= LARGEST_NUMBER):
+        raise checkpoint.unfit(f"its error bar of {column} is {residual_sd:g}")
+    if not (n.is_integer() and LEAST_MODES <= n <= LARGEST_NUMBER) or root.shape[1] >= n:
+        raise checkpoint.unfit(f"its regression of {column} is of {n:g} profiles")
+    return _Regression(
+        quantity=quantity,
+        features=_Features(is_log=is_log > 0, mean=mean, sd=sd),
+        intercept=intercept,
+        slopes=slopes,
+        residual_sd=residual_sd,
+        root=root,
+        n=int(n),
+    )

@@ -24,12 +24,16 @@ from powertrain.models._coordinates import Coordinates, is_relative
 from powertrain.records import FloatArray, ModeTable
 
 __all__ = [
+    "LARGEST_LOG",
+    "LARGEST_SCALED",
+    "MAX_NODES",
     "Arrays",
     "GridSurface",
     "Surface",
     "SurfaceStack",
     "build_grid",
     "check_knobs",
+    "coordinates_restored",
     "fits_on_grid",
     "grid_restored",
     "grid_state",
@@ -41,6 +45,11 @@ MAX_NODES = 20_000
 """Grid nodes of a surface: all modes of an AGX Orin, with room to spare."""
 MAX_GRID_KNOBS = 6
 """Knobs of a grid: to look up one mode, a grid over `k` knobs reads 2^k nodes."""
+MOST_KNOBS = 100
+LARGEST_LOG = 3000.0
+"""Four times the logarithm of the largest float: what sums and differences of logarithms stay below."""
+LARGEST_SCALED = 1e12
+"""As much for a quantity with absolute errors, in units of its spread."""
 MOST_LOOKED_AT = 2_000
 """Nodes of a grid that stand for all of it where surfaces are compared."""
 
@@ -249,14 +258,36 @@ def grid_state(surface: GridSurface, prefix: str, arrays: Arrays) -> dict[str, A
     }
 
 
-def grid_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoint) -> GridSurface:
-    """Rebuild what `grid_state` took apart; a damaged file raises `CheckpointError`."""
-    ends = np.cumsum(header["lengths"])[:-1].astype(np.int64)
-    axes = checkpoint.array(f"{prefix}.axes")
-    return GridSurface(
-        coordinates=Coordinates.from_header(header["coordinates"]),
-        device=header["device"],
-        workload=header["workload"],
-        axes=tuple(np.split(axes, ends)) if header["lengths"] else (),
-        nodes=checkpoint.array(f"{prefix}.nodes"),
+def coordinates_restored(header: Checkpoint) -> Coordinates:
+    """Rebuild the knobs' ranges from their JSON header."""
+    knobs = header.texts("knobs")
+    if not 0 < len(knobs) <= MOST_KNOBS:
+        raise header.unfit(f"it has {len(knobs)} knobs")
+    low, high = (header.numbers(key, length=len(knobs)) for key in ("low", "high"))
+    found = Coordinates(knobs=knobs, low=low, high=high)
+    # Two values may differ and their logarithms not.
+    if (low > high).any() or not (found.span > 0).all():
+        raise header.unfit(f"a range in {header.within} ends before it begins")
+    return found
+
+
+def grid_restored(header: Checkpoint, prefix: str, *, largest: float) -> GridSurface:
+    """Rebuild what `grid_state` took apart, none of whose numbers is larger than `largest`."""
+    coordinates = coordinates_restored(header.section("coordinates"))
+    k = len(coordinates.names)
+    lengths = [int(length) for length in header.numbers("lengths", length=k, least=1, most=MAX_NODES)]
+    size = math.prod(lengths)
+    if size > MAX_NODES:
+        raise header.unfit(f"{header.within} is a grid of {size:,} nodes")
+    bounds = {"least": -largest, "most": largest}
+    axes = header.column(f"{prefix}.axes", shape=(sum(lengths),), **bounds)
+    found = GridSurface(
+        coordinates=coordinates,
+        device=header.text("device"),
+        workload=header.text("workload"),
+        axes=tuple(np.split(axes, np.cumsum(lengths)[:-1])) if lengths else (),
+        nodes=header.column(f"{prefix}.nodes", shape=(size,), **bounds),
     )
+    if any((np.diff(axis) <= 0).any() for axis in found.axes):
+        raise header.unfit(f"the places in {header.within} do not ascend")
+    return found

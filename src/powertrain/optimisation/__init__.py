@@ -6,6 +6,7 @@ from powertrain.optimisation._choose import COSTS, OBJECTIVES, Cost, Objective, 
 from powertrain.optimisation._epoch import EpochTotals, epoch_totals, epoch_totals_at
 from powertrain.optimisation._limits import feasible_mask, upper_quantile
 from powertrain.optimisation._pareto import pareto_front, pareto_mask
+from powertrain.optimisation._search import search_modes
 
 __all__ = [
     "COSTS",
@@ -20,5 +21,6 @@ __all__ = [
     "front_of",
     "pareto_front",
     "pareto_mask",
+    "search_modes",
     "upper_quantile",
 ]

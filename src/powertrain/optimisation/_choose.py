@@ -15,6 +15,7 @@ from powertrain.optimisation._limits import bounds, keeps, limited_by, value_of
 from powertrain.optimisation._pareto import pareto_front
 from powertrain.quantities import QUANTITIES, Quantity
 from powertrain.records import Choice, FloatArray, Limits, ModeTable, Prediction
+from powertrain.wording import counted
 
 __all__ = ["COSTS", "OBJECTIVES", "Cost", "Objective", "choose", "front_of"]
 
@@ -41,8 +42,8 @@ def choose(
 ) -> Choice:
     """Return the mode with the lowest predicted objective among those that keep the limits.
 
-    A limit is kept when the upper quantile of the prediction at `1 - risk` keeps it; `risk` 0.5 takes the
-    point prediction at its word. Of modes with equal objectives the one with the lower index is chosen.
+    A mode keeps a limit when the upper quantile of its prediction at `1 - risk` does; `risk` 0.5 takes the
+    point prediction at its word. If several modes have the lowest objective, the first of them is chosen.
     Modes whose objective is NaN are left out. Energy, and its limit, are of one minibatch.
 
     Args:
@@ -72,7 +73,9 @@ def choose(
     upper = bounds(prediction, limits, risk=risk)
     candidates = keeps(upper, limits, n_modes=len(modes)) & np.isfinite(value)
     if not candidates.any():
-        raise NoFeasibleModeError(_nearest_miss(upper, limits, modes, known=np.isfinite(value), risk=risk))
+        known = np.isfinite(value)
+        raise NoFeasibleModeError(_nearest_miss(upper, limits, modes, known=known, risk=risk))
+    # The second best is for whoever finds that the best does not work on the board at hand.
     best, second = _lowest_two(np.where(candidates, value, np.inf))
     kept = int(np.count_nonzero(candidates))
     return Choice(
@@ -82,7 +85,7 @@ def choose(
         objective=objective,
         limits=limits,
         risk=risk,
-        why=_why(goal, limits, kept=kept, of=len(modes), risk=risk),
+        why=_why(goal, limits, kept=kept, prediction=prediction, risk=risk),
         next_best=None if second is None else modes[second],
         extra={"modes": len(modes), "modes_within_limits": kept},
     )
@@ -100,8 +103,9 @@ def _intervals(prediction: Prediction, row: int) -> dict[str, Any]:
 def front_of(prediction: Prediction, *, costs: Sequence[Cost] = ("time", "power")) -> npt.NDArray[np.intp]:
     """Return the indices of the predicted Pareto-optimal modes, by rising first cost.
 
-    No other mode has all `costs` at most as high and one lower. Of modes with equal costs only the lowest
-    index is kept; modes with NaN in a cost are left out. Error bars play no part.
+    A mode is on the front when no other mode is at most as high in all `costs` and lower in one. If several
+    modes have equal costs, the first of them is kept. Modes with NaN in a cost are left out. Error bars
+    play no part.
 
     Raises:
         DataError: when a cost needs a quantity that the predictor never saw.
@@ -129,12 +133,16 @@ def _lowest_two(scores: FloatArray) -> tuple[int, int | None]:
     return best, second if np.isfinite(others[second]) else None
 
 
-def _why(goal: Quantity, limits: Limits, *, kept: int, of: int, risk: float) -> str:
-    best = f"the lowest predicted {goal.title if goal.powers and not goal.limitable else goal.name}"
+def _why(goal: Quantity, limits: Limits, *, kept: int, prediction: Prediction, risk: float) -> str:
+    known, noun = ("measured", "measured mode") if prediction.is_measured else ("predicted", "mode")
+    best = f"the lowest {known} {goal.title if goal.powers and not goal.limitable else goal.name}"
+    among = counted(len(prediction), noun)
     if not limits.active():
-        return f"No limit was set, and of {of:,} modes this one has {best}."
-    certainty = "by the point prediction" if risk == 0.5 else f"with probability {1 - risk:.4g}"
-    kept_by = f"{kept:,} of {of:,} modes {'keeps' if kept == 1 else 'keep'}"
+        return f"No limit was set, and of {among} this one has {best}."
+    certainty = f"by the point {'measurement' if prediction.is_measured else 'prediction'}"
+    if risk != 0.5:
+        certainty = f"with probability {1 - risk:.4g}"
+    kept_by = f"{kept:,} of {among} {'keeps' if kept == 1 else 'keep'}"
     has = "it has" if kept == 1 else "of these this one has"
     return f"{kept_by} {_asked(limits)} {certainty}, and {has} {best}."
 
@@ -148,14 +156,14 @@ def _nearest_miss(
 ) -> str:
     """Name the one of the `known` modes whose worst excess in per cent is least, and all its excesses."""
     asked = limits.active()
+    # Watts, milliseconds and joules cannot be compared, but their shares of the limits can.
     worst = np.where(known, 1.0, np.inf)
     for name, bound in upper.items():
         worst = np.maximum(worst, np.where(np.isnan(bound), np.inf, bound / asked[name]))
     nearest = int(worst.argmin())
     if not np.isfinite(worst[nearest]):
-        return (
-            f"none of {len(modes):,} modes has a finite prediction of all that was asked: profile more modes"
-        )
+        among = counted(len(modes), "mode")
+        return f"none of {among} has a finite prediction of all that was asked: profile more modes"
     misses = [
         f"{limited_by(name).name} by {_number(bound[nearest] - asked[name])} {limited_by(name).unit} "
         f"({_number(100 * (bound[nearest] / asked[name] - 1))} %)"
@@ -163,7 +171,7 @@ def _nearest_miss(
         if bound[nearest] > asked[name]
     ]
     return (
-        f"none of {len(modes):,} modes keeps {_asked(limits)} at risk {risk:.4g}: "
+        f"none of {counted(len(modes), 'mode')} keeps {_asked(limits)} at risk {risk:.4g}: "
         f"the nearest, {modes[nearest]}, misses {' and '.join(misses)}; "
         f"raise the limit{'s' if len(asked) > 1 else ''} or the risk"
     )

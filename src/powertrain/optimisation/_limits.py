@@ -43,8 +43,9 @@ def value_of(prediction: Prediction, quantity: Quantity, *, asked: str) -> Float
     missing = [name for name in quantity.needs if name not in seen]
     if missing and len(prediction):
         has = f"only {' and '.join(seen)}" if seen else "neither time nor power"
+        source = "the profiles have" if prediction.is_measured else "the predictor has"
         raise DataError(
-            f"{asked} was asked, but the predictor has {has}: profile {' and '.join(missing)}, "
+            f"{asked} was asked, but {source} {has}: profile {' and '.join(missing)}, "
             "or ask for something else"
         )
     return prediction.of(quantity).value

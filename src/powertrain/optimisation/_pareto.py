@@ -3,14 +3,16 @@
 Row p *dominates* row q when no cost of p is higher and at least one is lower. Three steps find the rows that
 nobody dominates, all on whole columns:
 
-1. **Prefilter.** Rows that dominate much of a sample (pivots) remove what they dominate of the whole; where
-   they do not pay, a staircase drawn on a coarse grid does. Of most clouds a small part is left.
-2. **Order.** The rest is sorted by the first cost, ties by the next and at last by index. Then a row can be
-   beaten only by one before it, and "no cost higher" decides alone: of equal rows the lowest index stays.
-3. **Sweep** for two costs: a row stays when its second cost is a new minimum. **Divide and conquer** for
-   more: the front of the first half filters the second half in one cost less, after H. T. Kung, F. Luccio and
-   F. P. Preparata, "On finding the maxima of a set of vectors", J. ACM 22 (1975) 469-476. Blocks of `BLOCK`
-   rows are compared through sets of bits, 64 pairs at a time.
+1. **Prefilter.** Rows that dominate much of a sample (pivots) remove all rows that they dominate. Where
+   pivots remove too little, a staircase drawn on a coarse grid does better. Both leave a small part of most
+   clouds.
+2. **Order.** The rest is sorted by the first cost, ties by the next cost and finally by index. Then a row can
+   be beaten only by one before it, and "no cost is higher" decides alone, so that the first of equal rows
+   stays.
+3. **Sweep** (two costs). A row stays when its second cost is a new minimum.
+   **Divide and conquer** (more costs). The front of the first half filters the second half in one cost less,
+   after H. T. Kung, F. Luccio and F. P. Preparata, "On finding the maxima of a set of vectors", J. ACM 22
+   (1975) 469-476. Blocks of `BLOCK` rows are compared through sets of bits, 64 pairs at a time.
 
 For n rows the worst case is O(n log n) for two costs, O(n log² n) for three and O(n (log n)^(k-1)) for k.
 """
@@ -83,6 +85,7 @@ def _table(costs: npt.ArrayLike) -> npt.NDArray[Any]:
     if table.dtype.kind not in "biuf":
         raise ValueError(f"costs are of type {table.dtype}: give real numbers")
     if table.dtype.kind == "b":
+        # False and true count as 0 and 1, which numpy can subtract only as numbers.
         return table.view(np.uint8)
     if table.dtype.kind == "f":
         return table.astype(np.result_type(table.dtype, np.float64), copy=False)
@@ -91,6 +94,7 @@ def _table(costs: npt.ArrayLike) -> npt.NDArray[Any]:
 
 def _front(table: npt.NDArray[Any]) -> IndexArray:
     """Return the indices of the front in no particular order."""
+    # Each step works on whole columns, which lie closer together in memory than the rows of a table.
     columns: Columns = list(table.T)
     rows = np.arange(len(table))
     if table.dtype.kind == "f" and (missing := np.isnan(table)).any():
@@ -130,6 +134,7 @@ def _pivots(columns: Columns) -> Iterator[list[Any]]:
     """Yield rows of a regular sample, each the one that dominates most of what the former left of it."""
     step = -(-len(columns[0]) // SAMPLE)
     sample = [column[::step] for column in columns]
+    # A row that ranks low in all costs together is likely to dominate many; ranks make costs comparable.
     best = np.argsort(sum(np.argsort(np.argsort(column)) for column in sample))[:CANDIDATES]
     beats = np.ones((len(best), len(sample[0])), dtype=np.bool_)
     for column in sample:
@@ -200,6 +205,7 @@ def _sweep(x: Column, y: Column) -> IndexArray:
     """Return the front of two costs."""
     order = np.argsort(x)
     ordered = y[order]
+    # A rough pass first: most rows go, so that the exact order of ties is worked out for few.
     order = order[ordered <= np.minimum.accumulate(ordered)]
     if _has_ties(x[order]):
         order.sort()  # lexsort is stable: the index decides last

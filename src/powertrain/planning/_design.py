@@ -12,6 +12,7 @@ from powertrain.errors import TooFewProfilesError
 from powertrain.planning._variance import MOST, least_variance
 from powertrain.records import FloatArray, ModeTable, Prediction
 from powertrain.space import ModeSpace
+from powertrain.wording import counted
 
 __all__ = ["Predicts", "Sampling", "check_request", "paper_grid", "plan_modes"]
 
@@ -83,7 +84,7 @@ def plan_modes(
 def check_request(n: int, there_are: int, sampling: str) -> None:
     """Refuse a number of modes that cannot be chosen, and an unknown way of choosing; see `plan_modes`."""
     if n < 1:
-        raise ValueError(f"{n} modes were asked for: ask for 1 or more")
+        raise ValueError(f"{counted(n, 'mode')} asked for: ask for 1 or more")
     if n > there_are:
         raise TooFewProfilesError(f"{n} modes were asked for, but there are {there_are:,}: ask for fewer")
     if sampling not in get_args(Sampling):

@@ -1,4 +1,4 @@
-"""The order in which modes are measured: few dear changes, and small steps in power."""
+"""The order in which modes are measured: few costly changes, and small steps in power."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MOST_TO_TOUR = 2_000
 def order_modes(modes: ModeTable, *, seed: int = 0) -> npt.NDArray[np.int64]:
     """Return an order to measure modes in that saves settling, `(n,)` rows of `modes`.
 
-    From a mode drawn by the seed always on to the nearest that is left: knobs that are dear to change (they
-    set up the training anew, or settle slowly) change rarely, and the others by small steps, so that power,
-    and with it temperature and what a lagging sensor remembers, changes little from one mode to the next.
-    The most that the heat of a mode can carry over is then that of a small step. A drift over the run is
-    not confounded with a knob for good: seeds start elsewhere and walk other ways.
+    The order starts at a mode drawn by the seed and always goes on to the nearest mode that is left. Knobs
+    that cost much to change, because the training is set up anew or the board settles slowly, then change
+    rarely. The others change by small steps, and so does power. Temperature and slow sensors remember the
+    mode before, and a small step leaves little to remember. Another seed starts elsewhere and takes another
+    way, so that a drift over one run cannot pass for the effect of a knob in all of them.
     """
     if len(modes) < 3:
         return np.arange(len(modes))
@@ -38,11 +38,12 @@ def order_modes(modes: ModeTable, *, seed: int = 0) -> npt.NDArray[np.int64]:
 
 
 def _places(modes: ModeTable, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Return the ranks of each knob, 0 to 1, turned about by chance, and what changing the knob costs."""
+    """Return the ranks of each knob, 0 to 1, reversed by chance, and what changing the knob costs."""
     places, costs = np.zeros(modes.values.shape), np.zeros(len(modes.knobs))
     for j, knob in enumerate(modes.knobs):
         levels, rank = np.unique(modes.values[:, j], return_inverse=True)
         places[:, j] = rank / max(len(levels) - 1, 1)
+        # A walk in rows always starts in a corner: reversed knobs are how its seeds differ.
         if rng.random() < 0.5:
             places[:, j] = 1 - places[:, j]
         costs[j] = CHANGE_COST.get(knob, 0.0)
@@ -54,6 +55,7 @@ def _nearest_first(places: FloatArray, costs: FloatArray, start: int) -> npt.NDA
     order = [start]
     left[start] = False
     while len(order) < len(places):
+        # A change of a costly knob counts by itself, and any knob by how far it moves.
         step = np.abs(places - places[order[-1]])
         distance = (step + costs * (step > 0)).sum(axis=1)
         distance[~left] = np.inf
@@ -63,7 +65,7 @@ def _nearest_first(places: FloatArray, costs: FloatArray, start: int) -> npt.NDA
 
 
 def _serpentine(places: FloatArray, costs: FloatArray) -> npt.NDArray[np.int64]:
-    """Walk a grid in rows, each backwards after the one before; dear knobs change least often."""
+    """Walk a grid in rows, each opposite to the one before, so that costly knobs change least often."""
     by_cost = np.argsort(-costs, kind="stable")
     walked: list[npt.NDArray[np.int64]] = []
     backwards = np.zeros(len(places), dtype=bool)

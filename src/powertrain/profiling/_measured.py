@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast, final
 
 from typing_extensions import override
 
-from powertrain.profiling._session import ProfilingSession, active_session
+from powertrain.profiling._reports import Session, active_session
 from powertrain.profiling._turns import Drawing
 
 __all__ = ["measured", "pause", "step"]
@@ -203,7 +203,7 @@ class _OneShot(_StandIn):
 class _Draws(Iterator[Any]):
     """One pass of a loop, of which each draw is reported: the minibatch before it has been trained."""
 
-    def __init__(self, session: ProfilingSession, batches: Iterator[Any], every: int) -> None:
+    def __init__(self, session: Session, batches: Iterator[Any], every: int) -> None:
         self.session = session
         self._batches, self._every, self._loop = batches, every, Drawing()
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypedDict, final
 
 from powertrain.planning import ModeSource, Order, as_source
 from powertrain.profiling._procedure import Procedure
+from powertrain.progress import Progress as Progress
 from powertrain.records import ModeTable, Profile
 
 __all__ = ["Progress", "RunKeywords", "RunOptions"]
-
-Progress = Callable[[int, int, str], None]
-"""Told about every step: modes done, modes in all as far as is known, what comes next."""
 
 
 class RunKeywords(TypedDict, total=False):

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from powertrain.records._choice import Choice, Interval, Limits
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode
-from powertrain.records._prediction import Z90, Estimate, Prediction, check_risk, quantile
+from powertrain.records._prediction import CENTRAL_90, Z90, Estimate, Prediction, check_risk, quantile
 from powertrain.records._profiles import Profile, ProfileTable
 
 __all__ = [
+    "CENTRAL_90",
     "Z90",
     "Choice",
     "Estimate",

@@ -14,8 +14,9 @@ from powertrain import quantities
 from powertrain.quantities import Quantity
 from powertrain.records._choice import Interval
 from powertrain.records._modes import FloatArray, row_index
+from powertrain.records._profiles import ProfileTable
 
-__all__ = ["Z90", "Estimate", "Prediction", "check_risk", "quantile"]
+__all__ = ["CENTRAL_90", "Z90", "Estimate", "Prediction", "check_risk", "quantile"]
 
 CENTRAL_90 = (0.05, 0.95)
 """The ends of a central 90 % interval, as probabilities."""
@@ -135,12 +136,15 @@ class Prediction:
     correlations: Mapping[tuple[str, str], FloatArray]
     """`(n,)` correlation of the errors of the means of two quantities, by their names in alphabetical order;
     a pair that is not there counts as independent."""
+    is_measured: bool
+    """Whether the values were measured in these very modes, so that nothing is predicted."""
 
     def __init__(
         self,
         *,
         estimates: Mapping[str, Estimate] | None = None,
         correlations: Mapping[tuple[str, str], FloatArray] | None = None,
+        is_measured: bool = False,
         **named: FloatArray,
     ) -> None:
         """Put together what is predicted.
@@ -148,6 +152,7 @@ class Prediction:
         Args:
             estimates: By name of the quantity.
             correlations: Of pairs of quantities.
+            is_measured: Whether the values were measured.
             named: The same as arrays by keyword: `time_ms=`, `time_rel_sd=`, `time_noise_rel_sd=` and so on.
 
         Raises:
@@ -169,6 +174,25 @@ class Prediction:
         every = {q.name: given.get(q.name) or Estimate.unknown(q, n) for q in quantities.measured()}
         object.__setattr__(self, "estimates", every)
         object.__setattr__(self, "correlations", dict(correlations or {}))
+        object.__setattr__(self, "is_measured", is_measured)
+
+    @classmethod
+    def measured(cls, profiles: ProfileTable) -> Prediction:
+        """Take profiles at their word: what was measured is "predicted" for the modes that were measured.
+
+        The error bars are the standard errors of the means; NaN where those are not known.
+        """
+        none = np.zeros(len(profiles))
+        estimates = {
+            quantity.name: Estimate(
+                quantity=quantity,
+                value=profiles.columns[quantity.column],
+                sd=profiles.se[quantity.column],
+                noise_sd=none,
+            )
+            for quantity in quantities.measured()
+        }
+        return cls(estimates=estimates, is_measured=True)
 
     def __len__(self) -> int:
         return len(next(iter(self.estimates.values())))
@@ -241,6 +265,7 @@ class Prediction:
         return Prediction(
             estimates={name: estimate.take(index) for name, estimate in self.estimates.items()},
             correlations={pair: rho[index] for pair, rho in self.correlations.items()},
+            is_measured=self.is_measured,
         )
 
 

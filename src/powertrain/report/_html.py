@@ -1,7 +1,7 @@
 """One self-contained HTML page from a frozen summary.
 
-The page needs nothing but itself: styles and pictures are inside, there is no script, and its content
-security policy forbids any. All text is escaped; names of workloads and devices may hold anything.
+The page needs no other file, because styles and pictures are inside it. It has no script, and its content
+security policy forbids any. All text is escaped, as names of workloads and devices may hold anything.
 """
 
 from __future__ import annotations

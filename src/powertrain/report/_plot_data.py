@@ -172,7 +172,7 @@ def front_plot(
     title: str,
     choice: Choice | None = None,
     truth: ProfileTable | None = None,
-    named: Mapping[str, PowerMode] | None = None,
+    named: Mapping[str, PowerMode | Points] | None = None,
     basis: str = "predicted",
 ) -> FrontPlot:
     """Gather what is known about the trade between time and power.
@@ -183,7 +183,8 @@ def front_plot(
         title: Workload and device, the latter with "(simulated)" when it is.
         choice: The mode chosen; its power limit is drawn.
         truth: The true time and power of any modes, where they are known.
-        named: Modes to point at by name; one that is neither in `truth` nor in `modes` is left out.
+        named: What to point at by name: a mode, or its time and power where more than its knobs decides them
+            (parts of a GPU that are off). A mode that is neither in `truth` nor in `modes` is left out.
         basis: What `prediction` holds, for the legend: "predicted", or "measured" values in that form.
 
     Raises:
@@ -223,6 +224,7 @@ def _rows_of(mode: PowerMode, modes: ModeTable) -> npt.NDArray[np.bool_]:
     if set(mode) != set(modes.knobs):
         return np.zeros(len(modes), dtype=bool)
     wanted = np.array([mode[knob] for knob in modes.knobs])
+    # Files round the last digits of a clock, so equal modes may differ by a rounding error.
     same = np.isclose(modes.values, wanted, rtol=1e-9, atol=1e-12)
     return np.asarray(same.all(axis=1), dtype=np.bool_)
 
@@ -234,7 +236,11 @@ def _true_point(mode: PowerMode, truth: ProfileTable) -> Points:
     return Points(time_ms=found.time_ms[:1], power_w=found.power_w[:1])
 
 
-def _place(mode: PowerMode, truth: ProfileTable | None, prediction: Prediction, modes: ModeTable) -> Points:
+def _place(
+    mode: PowerMode | Points, truth: ProfileTable | None, prediction: Prediction, modes: ModeTable
+) -> Points:
+    if isinstance(mode, Points):
+        return mode
     known = Points.none() if truth is None else _true_point(mode, truth)
     if len(known):
         return known
@@ -305,6 +311,7 @@ def _curves(rows: list[Mapping[str, Any]], column: str) -> tuple[Curve, ...]:
     curves: list[Curve] = []
     for method, by_count in groups.items():
         counts = sorted(by_count)
+        # Quartiles and not a standard deviation: one failed fit would stretch the band over the whole plot.
         quartiles = np.array([np.percentile(by_count[count], [25, 50, 75]) for count in counts])
         curves.append(
             Curve(

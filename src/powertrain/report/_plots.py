@@ -274,6 +274,7 @@ def _ms_and_w(time_ms: float, power_w: float) -> str:
 
 
 def _draw_curves(axes: Axes, quantity: str, curves: tuple[Curve, ...]) -> None:
+    # A method looks the same in every plot; others take what is left, again and again.
     spare = iter(SPARE_STYLES * (1 + len(curves) // len(SPARE_STYLES)))
     for curve in curves:
         color, marker = METHOD_STYLES.get(curve.method) or next(spare)
@@ -345,7 +346,7 @@ def _styled() -> Generator[None]:
     except ImportError as error:
         raise MissingExtraError.of("matplotlib", extra="report", purpose="drawing plots") from error
     with style.context(STYLE, after_reset=True), warnings.catch_warnings():
-        # A name may hold letters that the font lacks; boxes in a picture are no news for stderr.
+        # A name may hold letters that the font lacks. The picture shows boxes for them, and that is enough.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         yield
 

@@ -79,7 +79,7 @@ class Table:
 
     @property
     def numeric(self) -> tuple[bool, ...]:
-        """Whether each column holds numbers (some, and no text): those are set to the right."""
+        """Whether each column holds numbers and no text; such a column is set to the right."""
         return tuple(
             not any(isinstance(row[j], str) for row in self.rows)
             and any(row[j] is not None for row in self.rows)
@@ -122,6 +122,7 @@ def format_number(value: float, *, digits: int = 3) -> str:
 
 def to_text(table: Table) -> str:
     """Write the table in columns of plain text, ending in a line feed."""
+    # A line feed in a name would break the columns apart.
     grid = [tuple(map(_one_line, row)) for row in (table.headings, *table.cells())]
     widths = [max(len(row[j]) for row in grid) for j in range(len(table.columns))]
 
@@ -195,7 +196,7 @@ def _one_line(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Escape what would end a cell or start markup."""
+    """Escape what would end a cell or start markup; names of workloads and devices may hold anything."""
     for sign in "\\|*`[<":
         text = text.replace(sign, "\\" + sign)
     return _one_line(text)

@@ -19,11 +19,13 @@ from powertrain.units import ms_from_s
 __all__ = ["PERIOD_S", "Check", "SelfTest", "Trial", "differing", "inspect_device"]
 
 READINGS = 3
+"""Of the power: few, since a person waits, and enough to see a sensor fail."""
 PERIOD_S = 0.2
 """Between readings: public measurements have an INA3221 read in about 5 ms and averaging for far longer."""
 SLOW_READING_MS = 100.0
 """A reading that takes longer cannot be taken ten times a second."""
-WEATHER_C = (-40.0, 130.0)
+PLAUSIBLE_CHIP_C = (-40.0, 130.0)
+"""Temperatures that a chip can have while it works; beyond them its sensor is broken, or switched off."""
 
 
 @final
@@ -99,6 +101,7 @@ def inspect_device(device: AbstractDevice, *, timer: Callable[[], float] = time.
         DeviceError: The device is not live.
     """
     board = live(device)
+    # Only reads: what this finds must be the same for a user who may change nothing.
     readings, reading_s, problem = _readings(board, timer)
     reading_ms, temperature_c = ms_from_s(reading_s), board.temperature_c()
     stock = board.stock_modes()
@@ -151,6 +154,7 @@ def _readings(board: AbstractLiveDevice, timer: Callable[[], float]) -> tuple[li
         return taken, math.nan, ""
     spent_s = 0.0
     for _ in range(READINGS):
+        # The board's clock passes the time and the machine's measures the cost: the first may be virtual.
         board.clock.sleep_s(PERIOD_S)
         before_s = timer()
         try:
@@ -189,12 +193,13 @@ def _cost_check(reading_ms: float) -> Check:
 def _temperature_check(celsius: float) -> Check:
     if math.isnan(celsius):
         return Check(name="temperature", ok=True, says="It cannot be read.")
-    low, high = WEATHER_C
+    low, high = PLAUSIBLE_CHIP_C
     return Check(name="temperature", ok=low < celsius < high, says=f"{celsius:.1f} degrees C.")
 
 
 def _state_check(board: AbstractLiveDevice) -> Check:
     """See whether the settings that a mode changes can be read, and stay what they are."""
+    # A setting that moves by itself could never be compared with the one before a trial.
     try:
         first = board.state()
         board.clock.sleep_s(PERIOD_S)

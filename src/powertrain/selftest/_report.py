@@ -14,6 +14,7 @@ from typing import Any, cast
 from powertrain.plain import to_plain
 from powertrain.report import Column, Table, to_markdown
 from powertrain.selftest._look import SelfTest
+from powertrain.wording import counted
 
 __all__ = ["nameless", "selftest_json", "selftest_page", "selftest_tables"]
 
@@ -36,6 +37,7 @@ def nameless(value: Any, *, names: Sequence[str] | None = None) -> Any:
         value: Text, numbers, lists and mappings of them.
         names: Words that must not appear; those of this machine and user if None.
     """
+    # Short and common words would turn half of the report into NAME and hide nobody.
     words = _names_here() if names is None else names
     secret = [word for word in words if len(word) > 2 and word.lower() not in COMMON]
     return _nameless(
@@ -45,6 +47,7 @@ def nameless(value: Any, *, names: Sequence[str] | None = None) -> Any:
 
 def _nameless(value: Any, secret: Sequence[re.Pattern[str]]) -> Any:
     if isinstance(value, str):
+        # Shapes first: a path or a UUID that holds the user's name is then gone as a whole.
         for pattern, instead in _TELLING:
             value = pattern.sub(instead, value)
         for pattern in secret:
@@ -140,15 +143,18 @@ def selftest_tables(result: SelfTest) -> list[Table]:
 
 def _spread(values: Sequence[float]) -> str:
     ends = f"{values[0]:.10g}" if len(values) == 1 else f"{values[0]:.10g} to {values[-1]:.10g}"
-    return f"{len(values)} values, {ends}"
+    return f"{counted(len(values), 'value')}, {ends}"
 
 
 def selftest_page(result: SelfTest) -> str:
     """Return the report as one Markdown text: tables, what the device says, and everything as JSON."""
     verdict = (
-        f"{len(result.failed)} of {len(result.checks)} checks failed" if result.failed else "all checks hold"
+        f"{len(result.failed)} of {counted(len(result.checks), 'check')} failed"
+        if result.failed
+        else "all checks hold"
     )
-    tried = f"{len(result.trials)} modes were tried" if result.trials else "nothing was set"
+    were = "was" if len(result.trials) == 1 else "were"
+    tried = f"{counted(len(result.trials), 'mode')} {were} tried" if result.trials else "nothing was set"
     parts = [
         f"# PowerTrain self-test of {result.device}",
         f"{verdict[0].upper()}{verdict[1:]}; {tried}."

@@ -1,10 +1,10 @@
-"""Whether a device can be trusted, second part: whether modes hold, show in the power, and are given back."""
+"""Whether a device can be trusted, second part: whether modes hold, show in the power, and are restored."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -12,13 +12,15 @@ import numpy as np
 
 from powertrain.devices import AbstractDevice, AbstractLiveDevice, PowerReading, live
 from powertrain.errors import DeviceBusyError, DevicePermissionError, PowerTrainError
+from powertrain.progress import Progress
 from powertrain.records import ModeTable, PowerMode
 from powertrain.selftest._look import PERIOD_S, Check, SelfTest, Trial, differing
 
 __all__ = ["modes_to_try", "try_device"]
 
 HOLD_S = 1.0
-OTHERS = 5
+"""Long enough for a few readings after the sensors' averaging, short enough for a person to wait."""
+MODES_AT_RANDOM = 5
 """Modes that are tried besides the lowest, a middle and the highest."""
 LOAD_SIZE = 512
 """Rows of the matrices that are multiplied for load."""
@@ -29,12 +31,13 @@ def modes_to_try(modes: ModeTable, *, seed: int = 0) -> ModeTable:
 
     A mode is as high as its values stand in those of their knobs, on average.
     """
+    # By rank, not by value: a knob in MHz would drown one that counts cores.
     ranks = np.column_stack([np.unique(column, return_inverse=True)[1] for column in modes.values.T])
     heights = (ranks / np.maximum(ranks.max(axis=0), 1)).sum(axis=1)
     order = np.argsort(heights, kind="stable")
     named = list(dict.fromkeys(int(order[at]) for at in (0, len(order) // 2, len(order) - 1)))
     left = np.setdiff1d(np.arange(len(modes)), named)
-    others = np.random.default_rng(seed).choice(left, size=min(OTHERS, len(left)), replace=False)
+    others = np.random.default_rng(seed).choice(left, size=min(MODES_AT_RANDOM, len(left)), replace=False)
     return modes.take(np.array([*named, *others], dtype=np.int64))
 
 
@@ -43,9 +46,9 @@ def try_device(
     found: SelfTest,
     *,
     seed: int = 0,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> SelfTest:
-    """Hold some modes for a moment each, under a small load, and give the device back after each.
+    """Hold some modes for a moment each, under a small load, and restore the device after each.
 
     Args:
         device: The one that was inspected.
@@ -77,7 +80,7 @@ def try_device(
         *found.checks,
         _held_check(trials),
         *_direction_checks(trials, modes),
-        _back_check(board, before),
+        _restored_check(board, before),
         Check(name="throttling", ok=True, says=f"Clocks were cut {cuts} times meanwhile."),
     )
     return replace(found, trials=tuple(trials), checks=checks)
@@ -99,7 +102,7 @@ def _tried(board: AbstractLiveDevice, mode: PowerMode, before: Mapping[str, Any]
     except (PowerTrainError, OSError) as error:
         problem = str(error)
     if left := differing(before, board.state()):
-        problem = "; ".join(filter(None, (problem, f"it was not given back: {', '.join(left)}")))
+        problem = "; ".join(filter(None, (problem, f"it was not restored: {', '.join(left)}")))
     return Trial(
         mode=mode,
         held=not problem,
@@ -141,6 +144,7 @@ def _work(board: AbstractLiveDevice, mode: PowerMode) -> _Worked:
             while board.clock.now_s() < end_s:
                 board.clock.sleep_s(PERIOD_S / 2)
                 look()
+    # The first half still shows the mode before: sensors average, and clocks take a moment.
     late = [
         reading for reading in seen if reading.time_s >= end_s - HOLD_S / 2 and math.isfinite(reading.power_w)
     ]
@@ -179,7 +183,7 @@ class _Load:
 def _held_check(trials: list[Trial]) -> Check:
     held = sum(trial.held for trial in trials)
     problem = next((trial.problem for trial in trials if not trial.held), "")
-    says = f"{held} of {len(trials)} held and were given back."
+    says = f"{held} of {len(trials)} held and were restored."
     return Check(name="modes held", ok=held == len(trials), says=f"{says} {problem}".strip())
 
 
@@ -194,9 +198,9 @@ def _direction_checks(trials: list[Trial], modes: ModeTable) -> tuple[Check, ...
     return (Check(name="power follows the mode", ok=high > low, says=says),)
 
 
-def _back_check(board: AbstractLiveDevice, before: Mapping[str, Any]) -> Check:
+def _restored_check(board: AbstractLiveDevice, before: Mapping[str, Any]) -> Check:
     left = differing(before, board.state())
     if left:
-        return Check(name="given back", ok=False, says=f"It is not as it was: {', '.join(left)}.")
+        return Check(name="restored", ok=False, says=f"It is not as it was: {', '.join(left)}.")
     says = "It is as it was before." if before else "It tells no settings: there is nothing to compare."
-    return Check(name="given back", ok=True, says=says)
+    return Check(name="restored", ok=True, says=says)

@@ -41,9 +41,10 @@ def reference_path(folder: Path, workload: str, method: str) -> Path:
 
 
 def run_case(case: Case, settings: Settings, folder: Path) -> Rows:
-    """Compute a case; for a reference, write its predictors to `folder`, too.
+    """Compute a case, and for a reference write its predictors to `folder`.
 
-    The order and the company of cases do not matter: each has its own board and its own chance.
+    It does not matter in which order or beside which others cases are computed, because each has its own
+    board and its own seed.
     """
     board = _board(case.board, case.seed)
     return _transfers(case, board, folder) if case.trials else _reference(case, settings, board, folder)
@@ -52,14 +53,14 @@ def run_case(case: Case, settings: Settings, folder: Path) -> Rows:
 def _board(spec: str, seed: int) -> SimulatedBoard:
     board = open_device(f"{spec}?seed={seed}")
     if not isinstance(board, SimulatedBoard):
-        raise TypeError(f"{spec} is no simulated board")
+        raise TypeError(f"{spec} is not a simulated board")
     return board
 
 
 def _reference(case: Case, settings: Settings, board: SimulatedBoard, folder: Path) -> Rows:
     """Profile a workload over the grid and fit it with each method that wants references."""
     grid = settings.grid(board.space).table()
-    # In an order drawn by lot, so that a slow drift does not pass for the effect of a knob.
+    # In a random order, so that a slow drift is not mistaken for the effect of a knob.
     order = np.random.default_rng(case.seed).permutation(len(grid))
     profiles = list(profile_modes(board, case.workload, grid.take(order), procedure=Procedure.paper()))
     truth = board.truth(case.workload, board.modes())
@@ -122,6 +123,7 @@ def _transferred(
     return kind.transfer(references, table, seed=seed)
 
 
+# A reference serves hundreds of cases, so each process reads it once.
 @cache
 def _loaded(path: Path) -> AbstractPredictor:
     return load_predictor(path)
@@ -230,6 +232,7 @@ class _Scorer:
         ]
         rows: list[dict[str, Any]] = []
         for limit_w, best_ms in self._limits():
+            # The fastest of the modes whose reading kept the limit.
             kept = [(time_ms, row) for time_ms, power_w, row in profiled if power_w <= limit_w]
             row = min(kept)[1] if kept else None
             observed = None if row is None else self._outcome(row)
@@ -255,7 +258,10 @@ class _Scorer:
 
 
 def _stock_choice(stock: dict[str, tuple[float, float]], limit_w: float) -> tuple[float, float] | None:
-    """Return the stock mode that one would take: the first of the most watts in its name within the limit."""
+    """Return the stock mode that people would take under a limit: the one that names the most watts below it.
+
+    Names such as `30W` are all that people have to go by. A mode without watts (`MAXN`) promises nothing.
+    """
     watts = {name: float(found[1]) for name in stock if (found := re.search(r"(\d+)W", name))}
     within = [name for name, nominal_w in watts.items() if nominal_w <= limit_w]
     return stock[max(within, key=watts.__getitem__)] if within else None

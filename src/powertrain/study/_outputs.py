@@ -68,7 +68,7 @@ def write_study(result: StudyResult, folder: Path) -> dict[str, Table]:
 
 
 def study_summary(result: StudyResult, tables: Mapping[str, Table]) -> dict[str, Any]:
-    """Return settings and tables as JSON has them."""
+    """Return settings and tables as values that JSON can hold."""
     return {
         "simulated": True,
         "settings": result.settings.fingerprint(),
@@ -88,6 +88,7 @@ def study_html(
     result: StudyResult, tables: Mapping[str, Table], figures: Mapping[str, Illustration] | None = None
 ) -> str:
     """Return the page of the study; without matplotlib it has no drawings, and says so."""
+    # `write_study` has drawn them for files of their own, and drawing is slow.
     drawn = _figures(result) if figures is None else figures
     sections = [
         Section(

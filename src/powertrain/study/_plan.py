@@ -1,4 +1,4 @@
-"""What the study computes: its settings, and the cases that it falls into."""
+"""What the study computes: its settings, and the cases that it consists of."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ BOARD, REFERENCE = "sim:orin-agx", "resnet18"
 """Board and workload that the paper profiles once, for all that follows."""
 PARTS = ("workloads", "minibatches", "boards", "references")
 """Parts of the study that take cases of their own; choices are scored within them."""
+PACKAGE = Path(__file__).parents[1]
+MAKERS = (
+    *("devices/**/*", "virtual/**/*", "workloads/**/*", "profiling/**/*"),
+    *("planning/**/*", "models/**/*", "optimisation/**/*", "evaluation/**/*", "records/**/*"),
+    *("*.py", "study/_case.py", "study/_plan.py"),
+)
+"""Patterns of the files whose code makes the numbers of a row."""
 RISK, NO_RISK = 0.05, 0.5
 """Accepted probability of exceeding a limit: ours, and that of taking a prediction at its word."""
 
@@ -27,7 +34,7 @@ RISK, NO_RISK = 0.05, 0.5
 @final
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The size of the study."""
+    """The size of the study; by default that of the tables in the documentation."""
 
     seeds: int = 10
     workloads: tuple[str, ...] = STUDY
@@ -80,16 +87,17 @@ class Settings:
         grid = paper_grid(space)
         return grid.thinned(cpu_mhz=3, gpu_mhz=2) if self.coarse else grid
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Return what rows depend on: settings, version, and the code and constants that make them."""
-        package = Path(__file__).parents[1]
+    def fingerprint(self, package: Path = PACKAGE) -> dict[str, Any]:
+        """Return what rows depend on: settings, version, and the code and constants that make them.
+
+        `package` is the folder of the code. Code that shows rows, or that guards a device, does not count.
+        """
         digest = hashlib.sha256()
-        rooms = ("devices", "workloads", "profiling", "models", "optimisation")
-        makers = [path for room in rooms for path in sorted((package / room).rglob("*"))]
-        for path in (*makers, *(package / "study" / name for name in ("_case.py", "_plan.py"))):
+        for path in sorted({path for pattern in MAKERS for path in package.glob(pattern)}):
             if path.suffix in (".py", ".csv"):
                 digest.update(path.read_bytes())
         code = digest.hexdigest()[:16]
+        # Through JSON and back, so that it equals what is read from the study's folder.
         return {"version": version("powertrain"), "code": code, **json.loads(json.dumps(asdict(self)))}
 
 
@@ -150,13 +158,14 @@ def cases(settings: Settings) -> Iterator[Case]:
 
 def _workloads(settings: Settings) -> Iterator[Case]:
     choosing = _choosing(settings)
+    # A trial that is scored twice, for its errors and for its choices, is fitted once.
     others = {(trial.method, trial.profiles): trial for trial in choosing}
     counts = sorted({*settings.counts, settings.few, settings.many})
     trials = [
         others.get((method, count), Trial(method=method, profiles=count))
         for method in ("paper", "paper-scratch", "gp")
         for count in counts
-        if method == "gp" or count != settings.few
+        if method == "gp" or count != settings.few  # so few profiles are a claim about gp alone
     ]
     for name in settings.targets:
         for seed in range(settings.seeds):
@@ -164,7 +173,8 @@ def _workloads(settings: Settings) -> Iterator[Case]:
 
 
 def _choosing(settings: Settings) -> tuple[Trial, ...]:
-    """Return the trials whose choices are scored, too."""
+    """Return the trials whose choices are scored besides their errors."""
+    # The paper has no error bars, so it can only take its predictions at their word.
     both = (NO_RISK, RISK)
     return (
         Trial(method="paper", profiles=settings.many, risks=(NO_RISK,)),
@@ -206,6 +216,7 @@ def _references(settings: Settings) -> Iterator[Case]:
     for name in settings.workloads:
         others = tuple(other for other in settings.workloads if other != name)
         alone = [trial for other in others for trial in _compared(settings, (other,))]
+        # The paper's method learns from one reference.
         together = [trial for trial in _compared(settings, others) if trial.method == "gp"]
         for seed in range(settings.seeds):
             yield Case(part="references", board=BOARD, workload=name, seed=seed, trials=(*alone, *together))

@@ -1,4 +1,4 @@
-"""Running the study: case by case, on several processes, going on where it stopped."""
+"""Running the study case by case, on several processes, and resuming it where it stopped."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from typing import Any, final
 
 from powertrain.errors import DataError
 from powertrain.files import write_file
+from powertrain.progress import Progress as Progress
 from powertrain.study._case import REFERENCE_METHODS, Rows, reference_path, run_case
 from powertrain.study._plan import Case, Settings, cases, reference_cases
 
 __all__ = ["Progress", "StudyResult", "run_study"]
 
-Progress = Callable[[int, int, str], None]
-"""Told about every case: cases done, cases in all, what was done last."""
 
 SETTINGS_FILE, CASES_FILE = "settings.json", "cases.jsonl"
 TABLES = ("errors", "choices", "costs")
@@ -48,8 +47,8 @@ def run_study(
 ) -> StudyResult:
     """Compute every case that `folder` does not hold yet, and return all rows.
 
-    A case that is finished is kept at once, so a run that was stopped goes on where it was. Rows do not
-    depend on `jobs`.
+    Each case is kept as soon as it is finished, so that a run which was stopped resumes where it was. Rows do
+    not depend on `jobs`.
 
     Args:
         folder: Where finished cases and fitted references are kept; made if missing.
@@ -68,14 +67,17 @@ def run_study(
     first, rest = reference_cases(study), list(cases(study))
     told = _Told(total=len(first) + len(rest), progress=progress)
     with (folder / CASES_FILE).open("a", encoding="utf-8") as file:
+        # All references come first: the other cases read their files.
         for stage in (first, rest):
             missing = [case for case in stage if case.key not in done or not _fitted(case, folder)]
             told.skipped(len(stage) - len(missing))
             for case, rows in _computed(missing, study, folder, jobs):
                 file.write(json.dumps({"case": case.key, "rows": _without_nan(rows)}) + "\n")
+                # A run that is killed loses only the cases that were being computed.
                 file.flush()
                 done[case.key] = rows
                 told.finished(case)
+    # Processes finish in any order; the rows come in that of the cases, so that files can be compared.
     ordered = [done[case.key] for case in (*first, *rest)]
     tables = {name: tuple(row for rows in ordered for row in rows[name]) for name in TABLES}
     return StudyResult(settings=study, **tables)
@@ -84,6 +86,8 @@ def run_study(
 @final
 @dataclass(kw_only=True)
 class _Told:
+    """Counts the cases that are done, and reports each of them."""
+
     total: int
     progress: Progress | None
     done: int = 0
@@ -108,6 +112,7 @@ def _claim(folder: Path, settings: Settings, *, restart: bool) -> None:
         (folder / CASES_FILE).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         shutil.rmtree(folder / "references", ignore_errors=True)
+    # Rows of two versions of the code in one table would be compared with each other.
     if path.exists():
         try:
             theirs = json.loads(path.read_text(encoding="utf-8"))
@@ -117,8 +122,8 @@ def _claim(folder: Path, settings: Settings, *, restart: bool) -> None:
             ) from error
         if theirs != mine:
             raise DataError(
-                f"{folder} holds a study with another {_difference(theirs, mine)}: go on as it was begun, "
-                "name another folder, or throw it away with --restart"
+                f"{folder} holds a study with another {_difference(theirs, mine)}: resume it as it was "
+                "begun, name another folder, or throw it away with --restart"
             )
     elif (folder / CASES_FILE).exists():
         raise DataError(f"{folder} holds cases but no {SETTINGS_FILE}: start over with --restart")

@@ -23,6 +23,7 @@ NEW_WORKLOADS = "paper: < 15 % time, < 6 % power"
 NEW_BOARDS = "paper: < 14.5 % and < 11 % (which is time, and on which board, is not said)"
 GRID = "paper: around 4,368 modes; a note on it: 16.3 h"
 TIME_BOUND_PCT, POWER_BOUND_PCT = 15.0, 6.0
+"""The bounds of `NEW_WORKLOADS` as numbers, to count the workloads that keep them."""
 
 ERRORS = (Column(name="time MAPE", unit="%"), Column(name="power MAPE", unit="%"))
 
@@ -40,6 +41,7 @@ def study_tables(result: StudyResult) -> dict[str, Table]:
         "g-costs": _costs,
         "targets": targets_table,
     }
+    # A study of some parts only has no rows for the tables of the others.
     tables = {name: make(result) for name, make in made.items()}
     return {name: table for name, table in tables.items() if table.rows}
 
@@ -166,6 +168,7 @@ def _methods_beside(errors: Sequence[Row], result: StudyResult, *, by: str, titl
 
 
 def _references(result: StudyResult) -> Table:
+    # All the names joined would be wider than the rest of the table.
     several = "all others together"
     errors = [
         {**row, "references": several if "+" in row["references"] else row["references"]}
@@ -187,9 +190,8 @@ def _choices(result: StudyResult) -> Table:
     for board in _distinct(result.choices, "board"):
         of_board = _where(result.choices, board=board)
         for method, profiles, risk in _methods(of_board):
-            rows.append(
-                (board, _label(method, profiles, risk), *_decided(_of(of_board, method, profiles, risk)))
-            )
+            scores = _scores_of(_chosen_by(of_board, method, profiles, risk))
+            rows.append((board, _label(method, profiles, risk), *scores))
     head = (
         *(
             "board",
@@ -211,16 +213,18 @@ def _choices(result: StudyResult) -> Table:
 
 
 def _methods(choices: Sequence[Row]) -> list[tuple[str, int, float]]:
+    # From what needs no profiles to what makes the most of them.
     order = ("maximum", "stock", "observed", "paper-scratch", "paper", "gp")
     found = {(row["method"], row["profiles"], _risk(row)) for row in choices}
     return sorted(found, key=lambda key: (order.index(key[0]), -key[1], -key[2]))
 
 
 def _risk(row: Row) -> float:
+    # NaN does not equal itself, so that rows of baselines would never be found by it.
     return -1.0 if math.isnan(row["risk"]) else row["risk"]
 
 
-def _of(choices: Sequence[Row], method: str, profiles: int, risk: float) -> list[Row]:
+def _chosen_by(choices: Sequence[Row], method: str, profiles: int, risk: float) -> list[Row]:
     return [row for row in _where(choices, method=method, profiles=profiles) if _risk(row) == risk]
 
 
@@ -230,7 +234,7 @@ def _label(method: str, profiles: int, risk: float) -> str:
     return f"{method}{count}" + (f", risk {risk:g}" if risk >= 0 else "")
 
 
-def _decided(choices: Sequence[Row]) -> tuple[float, ...]:
+def _scores_of(choices: Sequence[Row]) -> tuple[float, ...]:
     penalties = [row["time_penalty_pct"] for row in choices if row["feasible"]]
     return (
         round(float(np.median(penalties)), 2) if penalties else math.nan,
@@ -315,8 +319,8 @@ def _against_paper(result: StudyResult) -> list[Sequence[Cell]]:
 def _choice_targets(result: StudyResult) -> list[Sequence[Cell]]:
     rows: list[Sequence[Cell]] = []
     for profiles in (result.settings.many, result.settings.few):
-        chosen = _of(result.choices, "gp", profiles, RISK)
-        groups = {board: _decided(_where(chosen, board=board)) for board in _distinct(chosen, "board")}
+        chosen = _chosen_by(result.choices, "gp", profiles, RISK)
+        groups = {board: _scores_of(_where(chosen, board=board)) for board in _distinct(chosen, "board")}
         for text, column, bound in (
             ("median penalty <= 2 %", 0, 2.0),
             ("> 1 W over <= 3 % of limits", 3, 3.0),

@@ -13,6 +13,7 @@ For readable failures put `pytest.register_assert_rewrite("powertrain.testing")`
 
 from __future__ import annotations
 
+from powertrain.testing._damage import PredictorFileDamage
 from powertrain.testing._devices import DeviceSuite, LiveDeviceSuite, TabulatedDeviceSuite
 from powertrain.testing._predictors import PredictorSuite, example_table
 from powertrain.testing._stores import StoreSuite, example_profiles
@@ -20,6 +21,7 @@ from powertrain.testing._stores import StoreSuite, example_profiles
 __all__ = [
     "DeviceSuite",
     "LiveDeviceSuite",
+    "PredictorFileDamage",
     "PredictorSuite",
     "StoreSuite",
     "TabulatedDeviceSuite",

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from powertrain.workflow._choosing import (
+    MEASURED,
+    Candidates,
+    StoredWorkload,
+    candidates,
+    choose_measured,
+    device_named,
+    stored_workload,
+)
+from powertrain.workflow._contents import PredictorContents, ProfileContents, contents_of
 from powertrain.workflow._demo import Demo, DemoMethod, Outcome, paper_grid, run_demo
 from powertrain.workflow._drawings import draw_errors, draw_predicted_front
+from powertrain.workflow._flags import Flagged, flagged_modes
 from powertrain.workflow._holding import Restored, held_mode, restore_all, run_held
 from powertrain.workflow._jetson import Deployment, VendorModes, deployment, parsed_mode, vendor_modes
 from powertrain.workflow._joins import (
@@ -11,56 +22,93 @@ from powertrain.workflow._joins import (
     Imported,
     add_new,
     choose,
+    device_in,
+    device_name,
     export_csv,
     fit,
     front,
     import_csv,
     modes_of_device,
+    modes_to_choose_from,
     open_device,
     plan,
     read_tables,
+    stored_profiles,
     transfer,
 )
 from powertrain.workflow._modes import modes_csv, read_modes
-from powertrain.workflow._pages import StoreSummary, demo_html, demo_tables, store_html, summarise_store
-from powertrain.workflow._profiling import Profiled, measuring, profile, workload
+from powertrain.workflow._pages import (
+    StoreSummary,
+    demo_fronts,
+    demo_html,
+    demo_tables,
+    store_html,
+    summarise_store,
+)
+from powertrain.workflow._profiling import Profiled, Record, measuring, open_session, profile, workload
+from powertrain.workflow._program import Program
+from powertrain.workflow._ranks import rank_here
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
-from powertrain.workflow._script import profile_script
+from powertrain.workflow._script import follow_script, profile_script
+from powertrain.workflow._status import DeviceStatus, Hold, device_status
 
 __all__ = [
+    "MEASURED",
+    "Candidates",
     "Demo",
     "DemoMethod",
     "Deployment",
+    "DeviceStatus",
+    "Flagged",
     "Front",
+    "Hold",
     "Imported",
     "Outcome",
     "PredictedMode",
+    "PredictorContents",
+    "ProfileContents",
     "Profiled",
+    "Program",
+    "Record",
     "Restored",
     "StoreSummary",
+    "StoredWorkload",
     "VendorModes",
     "add_new",
+    "candidates",
     "choose",
+    "choose_measured",
+    "contents_of",
+    "demo_fronts",
     "demo_html",
     "demo_tables",
     "deployment",
+    "device_in",
+    "device_name",
+    "device_named",
+    "device_status",
     "draw_errors",
     "draw_predicted_front",
     "export_csv",
     "fit",
+    "flagged_modes",
+    "follow_script",
     "front",
     "held_mode",
     "import_csv",
     "measuring",
     "modes_csv",
     "modes_of_device",
+    "modes_to_choose_from",
     "open_device",
+    "open_session",
     "paper_grid",
     "parsed_mode",
     "plan",
     "predicted_modes",
     "profile",
     "profile_script",
+    "rank_here",
     "read_modes",
     "read_tables",
     "restore_all",
@@ -68,6 +116,8 @@ __all__ = [
     "run_held",
     "shown_quantities",
     "store_html",
+    "stored_profiles",
+    "stored_workload",
     "summarise_store",
     "transfer",
     "vendor_modes",

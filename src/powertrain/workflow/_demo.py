@@ -19,6 +19,7 @@ from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import choose
 from powertrain.planning import Sampling, paper_grid, plan_modes
 from powertrain.profiling import profile_modes
+from powertrain.progress import Progress
 from powertrain.records import Choice, ModeTable, PowerMode, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.virtual import BOARDS, SimulatedBoard
@@ -32,8 +33,6 @@ PREDICTOR_FILE, REFERENCE_FILE, DATABASE = f"{TARGET}.ptm", f"{REFERENCE}.ptm", 
 
 Step = Callable[[str], None]
 """Told in a few words what has just been done."""
-Progress = Callable[[int, int, str], None]
-"""Told about every profiled mode: modes done, modes in all, what comes next."""
 
 
 @final

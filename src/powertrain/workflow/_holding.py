@@ -1,4 +1,4 @@
-"""Holding a mode while a command runs, and giving back what was left behind."""
+"""Holding a mode while a command runs, and restoring what was left behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 def held_mode(device: AbstractDevice, text: str) -> PowerMode:
     """Read a mode to be held: `KNOB=VALUE ...`, or the name of one of the device's stock modes.
 
-    Knobs of the training that the device's space lacks are allowed, and those that it has may be left out.
+    Knobs of the training that the device's space lacks are allowed. Any knob may be left out.
 
     Raises:
         UnknownNameError: There is no such stock mode.
@@ -50,8 +50,12 @@ def held_mode(device: AbstractDevice, text: str) -> PowerMode:
     return PowerMode.parse(text)
 
 
-def run_held(device: AbstractDevice, mode: PowerMode, command: Sequence[str]) -> int:
+def run_held(
+    device: AbstractDevice, mode: PowerMode, command: Sequence[str], *, output: int | None = None
+) -> int:
     """Hold a mode while a command runs; return its exit code (128 + n where signal n ended it).
+
+    Knobs of the device that the mode lacks stay as they are.
 
     SIGTERM and SIGHUP are passed on to the command, and Ctrl-C reaches it from the terminal; the mode is
     held until it has ended. Knobs of the training are not the device's: the command finds them in its
@@ -61,6 +65,7 @@ def run_held(device: AbstractDevice, mode: PowerMode, command: Sequence[str]) ->
         device: A live device.
         mode: Of the device.
         command: Program and arguments.
+        output: The file descriptor to which the command's output goes; this process's if None.
 
     Raises:
         DeviceError: The device does not take the mode, or the command cannot be run.
@@ -68,9 +73,11 @@ def run_held(device: AbstractDevice, mode: PowerMode, command: Sequence[str]) ->
     board = live(device)
     software = [name for name in mode if name in SOFTWARE_KNOBS]
     environment = {f"POWERTRAIN_{name.upper()}": f"{mode[name]:.10g}" for name in software}
-    with board.hold(_whole(board, mode)):
+    whole = _whole(board, mode)
+    is_whole = set(whole) == set(board.space.names)
+    with board.hold(whole) if is_whole else board.hold_some(whole):
         try:
-            child = subprocess.Popen(command, env={**os.environ, **environment})
+            child = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output)
         except OSError as error:
             raise DeviceError(f"cannot run {command[0]}: {error.strerror}") from error
         with _passed_on(child):
@@ -131,7 +138,7 @@ class Restored:
 
 
 def restore_all(journal: Journal | None = None) -> list[Restored]:
-    """Give back every device of this machine that a dead process left as it had set it."""
+    """Restore every device of this machine that a dead process left as it had set it."""
     kept = journal or Journal()
     found: list[Restored] = []
     for key in kept.devices():
@@ -143,7 +150,7 @@ def restore_all(journal: Journal | None = None) -> list[Restored]:
         if entry is None:
             continue  # from before the last boot
         try:
-            # Nothing is tried before: that would give it back first, by itself.
+            # Nothing is tried before: that would restore it first, by itself.
             done = live(open_device(entry.spec, probe=False)).restore()
             problem = "" if done else "this user may not change it: run powertrain restore as root"
         except PowerTrainError as error:

@@ -14,30 +14,40 @@ import numpy as np
 from powertrain import opening, optimisation
 from powertrain.dataset import AbstractStore, CsvFile, read_csv, write_csv
 from powertrain.devices import AbstractDevice
-from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameError
+from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
 from powertrain.planning import Sampling, plan_modes, plan_space
-from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTable
+from powertrain.records import Choice, Limits, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 
 __all__ = [
     "Front",
     "Imported",
     "add_new",
+    "check_knobs",
     "choose",
+    "device_in",
+    "device_name",
     "export_csv",
     "fit",
     "front",
     "import_csv",
     "modes_of_device",
+    "modes_to_choose_from",
     "open_device",
     "plan",
     "read_tables",
+    "refuse_other_device",
+    "stored_profiles",
     "transfer",
 ]
 
 logger = logging.getLogger(__name__)
+
+NO_HARDWARE = ("sim:", "emulated:", "replay:")
+"""How the specs of devices begin that can be opened anywhere."""
+HARDWARE = ("auto", "cpu", "nvml", "jetson")
 
 
 def open_device(spec: str, *, probe: bool = True) -> AbstractDevice:
@@ -46,6 +56,38 @@ def open_device(spec: str, *, probe: bool = True) -> AbstractDevice:
     Without `probe` nothing of a Jetson is tried, so that its memory clock may be missing.
     """
     return opening.open_device(spec, read_tables=lambda path: _read(path).tables().values(), probe=probe)
+
+
+def device_name(text: str, known: Iterable[str], *, kind: str = "device") -> str:
+    """Return the one of the `known` names of devices that a person means by a name or a spec.
+
+    The spec of a device that is no hardware (a simulated or emulated board, a replay) stands for its name.
+
+    Raises:
+        UnknownNameError: It is none of them; the message lists the nearest.
+    """
+    names = set(known)
+    if text in names:
+        return text
+    if text.startswith(NO_HARDWARE):
+        found = open_device(text).name
+        if found in names:
+            return found
+        raise UnknownNameError(f"{text} is {found!r}, and no profiles are of it: {_listed(names)}")
+    if text.partition("?")[0].partition(":")[0] in HARDWARE:
+        raise UnknownNameError(
+            f"{text!r} is the spec of a device, and its name was asked, as profiles have it: {_listed(names)}"
+        )
+    raise UnknownNameError.of(kind, text, names)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return f"there are {', '.join(map(repr, sorted(names))) or 'none'}"
+
+
+def device_in(store: AbstractStore, text: str | None) -> str | None:
+    """Return the name that a store has for a device given by name or spec; None for None."""
+    return None if text is None else device_name(text, (device for device, _ in store.counts()))
 
 
 def plan(
@@ -70,22 +112,92 @@ def plan(
     return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed, references=own))
 
 
-def modes_of_device(device: AbstractDevice, predictor: AbstractPredictor) -> ModeTable:
-    """Return all modes of a device for a predictor to predict; remark when it was made for another one.
+def modes_of_device(
+    device: AbstractDevice, predictor: AbstractPredictor, *, same_device: bool = False
+) -> ModeTable:
+    """Return all modes of a device for a predictor to predict.
+
+    Args:
+        device: Whose modes.
+        predictor: What is going to predict them.
+        same_device: Whether a device other than the predictor's is refused; if not, that is remarked on.
 
     Raises:
         MissingKnobError: The device has a knob that the predictor does not know, and would set blindly.
+        DeviceError: The predictor was made for another device.
     """
-    if device.name != predictor.device:
+    if same_device:
+        refuse_other_device(device, predictor.device, "the predictor is")
+    elif device.name != predictor.device:
         logger.warning("the predictor is of %s, the modes are of %s", predictor.device, device.name)
+    check_knobs(device, predictor.knobs)
+    return device.modes()
+
+
+def refuse_other_device(device: AbstractDevice, made_for: str, what: str) -> None:
+    """Refuse to choose for a device what another one has taught; `what` begins the sentence.
+
+    Raises:
+        DeviceError: They are not the same.
+    """
+    if device.name != made_for:
+        raise DeviceError(
+            f"{what} of {made_for}, and {device.spec} is {device.name}: profile the workload there, or say "
+            "--other-device if they are alike"
+        )
+
+
+def check_knobs(device: AbstractDevice, known: Sequence[str]) -> None:
+    """Refuse a device with a knob that is not among those `known` to what was learned.
+
+    Raises:
+        MissingKnobError: It has one.
+    """
     varying = [knob.name for knob in device.space.knobs if len(knob.values) > 1]
-    unknown = [name for name in varying if name not in predictor.knobs]
+    unknown = [name for name in varying if name not in known]
     if unknown:
         raise MissingKnobError(
             f"{device.name} has the knob {', '.join(unknown)}, which the predictor does not know: it was "
-            f"made with {', '.join(predictor.knobs)}; give the modes to choose from in a file"
+            f"made with {', '.join(known)}; give the modes to choose from in a file"
         )
-    return device.modes()
+
+
+def modes_to_choose_from(
+    device: AbstractDevice,
+    predictor: AbstractPredictor,
+    *,
+    objective: Objective = "time",
+    limits: Limits | None = None,
+    risk: float = 0.05,
+    same_device: bool = False,
+) -> ModeTable:
+    """Return the modes of a device among which to look for the best one: all, unless it has too many.
+
+    Of a space that is too large to list, `powertrain.optimisation.search_modes` returns those that it looked
+    at, and a remark says so.
+
+    Raises:
+        MissingKnobError: As for `modes_of_device`.
+    """
+    try:
+        return modes_of_device(device, predictor, same_device=same_device)
+    except LargeSpaceError:
+        found = optimisation.search_modes(
+            predictor.predict,
+            device.space,
+            objective=objective,
+            limits=limits,
+            risk=risk,
+            exist=device.exist,
+        )
+        logger.warning(
+            "%s has %s modes, too many to predict them all: %s were looked at, drawn at random and around "
+            "the best",
+            device.name,
+            f"{device.count():,}",
+            f"{len(found):,}",
+        )
+        return found
 
 
 def fit(
@@ -152,8 +264,11 @@ def choose(
     max_time_ms: float = np.inf,
     max_energy_j: float = np.inf,
     risk: float = 0.05,
+    **more_limits: float,
 ) -> Choice:
     """Predict `modes` and choose the best one that keeps the limits; see `powertrain.optimisation.choose`.
+
+    `more_limits` are on other quantities, named as `max_COLUMN`.
 
     Raises:
         NoFeasibleModeError: No mode keeps the limits; the message names the nearest.
@@ -166,6 +281,7 @@ def choose(
         max_time_ms=max_time_ms,
         max_energy_j=max_energy_j,
         risk=risk,
+        **more_limits,
     )
 
 
@@ -220,6 +336,17 @@ def export_csv(
     store: AbstractStore, path: Path, *, device: str | None = None, workload: str | None = None
 ) -> int:
     """Write the profiles of a device and a workload (all by default) to a CSV file; return how many."""
+    return write_csv(stored_profiles(store, device=device, workload=workload), path)
+
+
+def stored_profiles(
+    store: AbstractStore, *, device: str | None = None, workload: str | None = None
+) -> list[Profile]:
+    """Return the profiles of a device and a workload, flagged ones included; all by default.
+
+    Raises:
+        UnknownNameError: The store has no such device or workload.
+    """
     owners = list(store.counts())
     if device is not None and device not in (d for d, _ in owners):
         raise UnknownNameError.of("device", device, (d for d, _ in owners))
@@ -227,18 +354,24 @@ def export_csv(
     if workload is not None and workload not in known:
         place = "workload" if device is None else f"workload of {device}"
         raise UnknownNameError.of(place, workload, known)
-    return write_csv(store.profiles(device=device, workload=workload), path)
+    return store.profiles(device=device, workload=workload)
 
 
 def read_tables(
-    paths: Iterable[Path], *, knobs: Sequence[str] | None = None
+    paths: Iterable[Path],
+    *,
+    knobs: Sequence[str] | None = None,
+    contents: Mapping[Path, bytes] | None = None,
 ) -> dict[tuple[str, str], ProfileTable]:
     """Read CSV files into tables by `(device, workload)`; what several files say of one is put together.
+
+    `contents` holds what was read already, by the path that only names it then.
 
     Raises:
         MissingKnobError: Two files have different knobs for the same workload on the same device.
     """
-    files = {path: _read(path, knobs=knobs) for path in dict.fromkeys(paths)}
+    known = contents or {}
+    files = {path: _read(path, knobs=knobs, content=known.get(path)) for path in dict.fromkeys(paths)}
     first: dict[tuple[str, str], tuple[Path, set[str]]] = {}
     for path, content in files.items():
         for owner, table in content.tables().items():
@@ -260,8 +393,8 @@ def _refuse_other_knobs(owner: tuple[str, str], by_path: Mapping[Path, set[str]]
             )
 
 
-def _read(path: Path, *, knobs: Sequence[str] | None = None) -> CsvFile:
-    content = read_csv(path, knobs=knobs)
-    for warning in content.warnings:
+def _read(path: Path, *, knobs: Sequence[str] | None = None, content: bytes | None = None) -> CsvFile:
+    found = read_csv(path, knobs=knobs, content=content)
+    for warning in found.warnings:
         logger.warning("%s", warning)
-    return content
+    return found

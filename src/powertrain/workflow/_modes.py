@@ -19,15 +19,21 @@ __all__ = ["modes_csv", "read_modes"]
 LARGEST_BYTES = 1 << 29
 
 
-def read_modes(path: Path, *, knobs: Sequence[str]) -> ModeTable:
+def read_modes(path: Path, *, knobs: Sequence[str], content: bytes | None = None) -> ModeTable:
     """Read the modes of a CSV file, `(n_rows, len(knobs))`, in order; other columns are ignored.
+
+    Args:
+        path: The file.
+        knobs: The columns to read.
+        content: What the file holds, if it was read already; `path` then only names it in messages.
 
     Raises:
         MissingKnobError: One of `knobs` is no column.
         CsvError: The file cannot be read, has no rows, or a cell is not a finite number.
     """
     try:
-        text = read_file(path, most_bytes=LARGEST_BYTES).decode("utf-8-sig")
+        raw = read_file(path, most_bytes=LARGEST_BYTES) if content is None else content
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise CsvError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

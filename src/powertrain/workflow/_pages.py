@@ -19,7 +19,9 @@ from powertrain.report import (
     Cell,
     Column,
     Fact,
+    FrontPlot,
     Illustration,
+    Points,
     ReportPage,
     Section,
     Table,
@@ -32,9 +34,10 @@ from powertrain.report import (
     render_html,
 )
 from powertrain.space import ModeSpace
+from powertrain.wording import counted
 from powertrain.workflow._demo import Demo, DemoMethod
 
-__all__ = ["StoreSummary", "demo_html", "demo_tables", "store_html", "summarise_store"]
+__all__ = ["StoreSummary", "demo_fronts", "demo_html", "demo_tables", "store_html", "summarise_store"]
 
 TRUE_COLUMNS = (
     Column(name="true time", unit="ms"),
@@ -89,6 +92,7 @@ def demo_tables(demo: Demo) -> tuple[Table, Table]:
         f"The fastest mode for {demo.limit_w:g} W, and what it takes in truth",
         ("chosen by", "mode", *TRUE_COLUMNS),
         rows,
+        note="MODE_15W and MODE_30W switch off parts of the GPU as well, which no knob shows.",
     )
     return errors, chosen
 
@@ -102,7 +106,7 @@ def demo_html(demo: Demo) -> str:
     errors, chosen = demo_tables(demo)
     first = demo.methods[0]
     try:
-        fronts = tuple(_demo_front(demo, method) for method in demo.methods)
+        fronts = tuple(map(_demo_front, demo_fronts(demo), demo.methods))
         agreements = tuple(_demo_agreement(demo, method) for method in demo.methods)
         remark: tuple[str, ...] = ()
     except MissingExtraError as error:
@@ -149,15 +153,24 @@ def _demo_lead(demo: Demo, first: DemoMethod) -> str:
     )
 
 
-def _demo_front(demo: Demo, method: DemoMethod) -> Illustration:
-    plot = front_plot(
-        method.prediction,
-        demo.truth.modes,
-        title=f"{demo.target} on {demo.device}: {method.method}, {method.profiles} profiles",
-        choice=method.choice,
-        truth=demo.truth,
-        named={outcome.name: outcome.mode for outcome in demo.stock},
+def demo_fronts(demo: Demo) -> tuple[FrontPlot, ...]:
+    """Return what is drawn of each method's front: the true one, the choice and the stock modes beside it."""
+    # A stock mode that switches parts of the GPU off is not the row of the truth that has its clocks.
+    stock = {o.name: Points(time_ms=np.array([o.time_ms]), power_w=np.array([o.power_w])) for o in demo.stock}
+    return tuple(
+        front_plot(
+            method.prediction,
+            demo.truth.modes,
+            title=f"{demo.target} on {demo.device}: {method.method}, {method.profiles} profiles",
+            choice=method.choice,
+            truth=demo.truth,
+            named=stock,
+        )
+        for method in demo.methods
     )
+
+
+def _demo_front(plot: FrontPlot, method: DemoMethod) -> Illustration:
     caption = f"Power against time as predicted by {method.method} from {method.profiles} profiles."
     return Illustration(svg=figure_svg(draw_front(plot)), caption=caption)
 
@@ -221,7 +234,8 @@ def store_html(summary: StoreSummary) -> str:
     workloads = len({table.workload for table in summary.tables})
     page = ReportPage(
         title=f"Profiles in {summary.name}",
-        lead=f"{summary.profiles:,} profiles of {workloads} workloads on {len(by_device)} devices.",
+        lead=f"{counted(summary.profiles, 'profile')} of {counted(workloads, 'workload')} on "
+        f"{counted(len(by_device), 'device')}.",
         simulated=f"The profiles of {', '.join(simulated)} come from formulas." if simulated else "",
         facts=(
             Fact(label="devices", value=f"{len(by_device):,}"),

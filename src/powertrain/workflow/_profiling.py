@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -13,12 +14,30 @@ from typing_extensions import Unpack
 
 from powertrain.dataset import AbstractStore
 from powertrain.devices import AbstractDevice, live
+from powertrain.devices.cpu import run_on
 from powertrain.planning import ModeSource
-from powertrain.profiling import Loop, ProfilingSession, RunKeywords, RunOptions, profile_modes
+from powertrain.profiling import (
+    FollowingSession,
+    Loop,
+    ProfilingSession,
+    RunKeywords,
+    RunOptions,
+    Session,
+    profile_modes,
+)
 from powertrain.records import ModeTable, Profile
-from powertrain.workloads import Job, OwnJob, evaluates, job_name, set_threads, synchronise, torch_description
+from powertrain.workflow._ranks import OrdersFile, rank_here
+from powertrain.workloads import (
+    Job,
+    OwnJob,
+    TorchThreads,
+    evaluates,
+    job_name,
+    synchronise,
+    torch_description,
+)
 
-__all__ = ["Profiled", "Record", "measuring", "open_session", "profile", "workload"]
+__all__ = ["Profiled", "Record", "following", "measuring", "open_session", "profile", "workload"]
 
 
 @final
@@ -140,6 +159,9 @@ def measuring(
 ) -> Generator[list[Profile]]:
     """Measure what loops over `powertrain.measured` do while the context lasts, into a store.
 
+    Where `torchrun` runs the training as several processes on this board, the first of them measures and the
+    others follow; all have to enter the context.
+
     ```python
     with pt.measuring(board, "mine", pt.plan(board, 15), store):
         for batch in pt.measured(loader):
@@ -170,8 +192,10 @@ def measuring(
 
 def open_session(
     device: AbstractDevice, record: Record, *, options: RunOptions, real: bool = False, stop: bool = False
-) -> ProfilingSession:
-    """Get ready to measure a training that reports its minibatches; the caller closes the session.
+) -> Session:
+    """Get ready for a training that reports its minibatches; the caller closes the session.
+
+    Of several processes that train together on this board, the first measures and the others follow.
 
     Args:
         device: A live device.
@@ -182,14 +206,59 @@ def open_session(
 
     Raises:
         DeviceError, MissingKnobError: As for `profile`.
+        WorkloadError: The training runs on several boards.
     """
+    rank = rank_here()
+    if rank.follows:
+        return following()
+    threads = TorchThreads()
     loop = Loop(
         workload=record.workload,
         synchronise=synchronise,
         evaluates=evaluates,
-        set_threads=set_threads,
+        set_threads=threads.set,
+        restore_threads=threads.restore,
         description=torch_description,
         real=real,
         stop=stop,
     )
+    if rank.leads:
+        loop = _leading(loop, threads)
     return ProfilingSession(live(device), loop, record.source, keep=record.keep, options=options)
+
+
+def following() -> FollowingSession:
+    """Return what a process reports to that trains together with the one that measures."""
+    threads, before = TorchThreads(), sorted(os.sched_getaffinity(0))
+
+    def take_to(cpus: tuple[int, ...] | None) -> None:
+        run_on(before if cpus is None else cpus)
+        if cpus is None:
+            threads.restore()
+        else:
+            threads.set(len(cpus))
+
+    return FollowingSession(OrdersFile().read, evaluates=evaluates, run_on=take_to)
+
+
+def _leading(loop: Loop, threads: TorchThreads) -> Loop:
+    """Return a loop of which the other processes of the training are told what to do."""
+    orders = OrdersFile()
+
+    def set_cores(cores: int) -> None:
+        threads.set(cores)
+        orders.give(cpus=sorted(os.sched_getaffinity(0)))
+
+    def restore() -> None:
+        threads.restore()
+        orders.give(cpus=None)
+
+    def ends_at(reports: int, every: int) -> int:
+        # Processes wait for each other once in every step of the optimiser. So nobody is a whole step ahead,
+        # and a step later all know; the rest is for draws at the ends of epochs, which bring no minibatch.
+        at = reports + 2 * every + 2
+        orders.give(ends_at=at)
+        return at
+
+    orders.give()
+    return replace(loop, set_threads=set_cores, restore_threads=restore, ends_at=ends_at)

@@ -1,85 +1,95 @@
-"""Measuring a training script while it runs."""
+"""Measuring a training program while it runs."""
 
 from __future__ import annotations
-
-import runpy
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 from typing_extensions import Unpack
 
 from powertrain.dataset import AbstractStore
 from powertrain.devices import AbstractDevice
-from powertrain.errors import PowerTrainError, UnknownNameError, WorkloadError
+from powertrain.errors import ProgramError, WorkloadError
 from powertrain.planning import ModeSource
-from powertrain.profiling import AllMeasured, RunKeywords, RunOptions
+from powertrain.profiling import RunKeywords, RunOptions
 from powertrain.records import ModeTable
-from powertrain.workflow._profiling import Profiled, Record, open_session
+from powertrain.workflow._profiling import Profiled, Record, following, open_session
+from powertrain.workflow._program import Program
+from powertrain.workflow._ranks import OrdersFile, rank_here
 
-__all__ = ["profile_script"]
+__all__ = ["follow_script", "profile_script"]
 
 
 def profile_script(
     device: AbstractDevice,
-    script: Path,
+    program: Program,
     modes: ModeTable | ModeSource,
     store: AbstractStore,
     *,
-    arguments: Sequence[str] = (),
     name: str | None = None,
     options: RunOptions | None = None,
     **changes: Unpack[RunKeywords],
 ) -> Profiled:
-    """Run a training script whose loop goes over `powertrain.measured`, until every mode has been measured.
+    """Run a training program whose loop goes over `powertrain.measured`, until every mode has been measured.
+
+    On a simulated board the program takes the time that it takes on this machine, and the profiles say so:
+    they show that everything works together, and nothing about the board.
 
     Args:
         device: A live device; none of its knobs may be one of the training's own.
-        script: Run as `python script arguments` would.
+        program: What is run.
         modes: `(n, n_knobs)` modes, or what says which comes next.
         store: Where profiles go.
-        arguments: What follows the script.
-        name: Under which profiles are kept; the file's if None.
+        name: Under which profiles are kept; the program's if None.
         options: How the run goes; the usual way if None.
         changes: Fields of `RunOptions` that differ, as keywords, as for `profile`.
 
     Raises:
-        UnknownNameError: There is no such file.
-        WorkloadError: The script failed, or has no loop over `powertrain.measured`.
+        UnknownNameError: There is no such program.
+        ProgramError: It failed; what was measured before is in the store.
+        WorkloadError: It has no loop over `powertrain.measured`, or ended too early.
     """
-    if not script.is_file():
-        raise UnknownNameError(f"there is no file {script}: give a Python script")
+    program.check()
     how = (options or RunOptions()).changed(changes)
-    record = Record(device, name or script.name, modes, store, how)
+    record = Record(device, name or program.name, modes, store, how)
     session = open_session(device, record, options=how, real=True, stop=True)
     if not record.source.left:
+        if rank_here().leads:
+            OrdersFile().give(ends_at=0)
         return record.summary()
-    before = sys.argv, list(sys.path)
-    sys.argv = [str(script), *arguments]
-    sys.path.insert(0, str(script.parent.resolve()))
     try:
         with session.active():
-            _run_script(script)
-    finally:
-        sys.argv, sys.path[:] = before
+            program.run()
+    except ProgramError as error:
+        raise error.adding(_kept(len(record.measured))) from error
     if not record.measured:
-        raise WorkloadError(
-            f"{script} ended before a mode was measured: let its loop go over powertrain.measured(...), and "
-            "train for longer"
-        )
+        raise WorkloadError(_too_early(program, started=session.reports > 0))
     return record.summary()
 
 
-def _run_script(script: Path) -> None:
-    try:
-        runpy.run_path(str(script), run_name="__main__")
-    except AllMeasured:
-        return
-    except SystemExit as error:
-        if error.code not in (None, 0):
-            raise WorkloadError(f"{script} ended with exit code {error.code}") from error
-    except PowerTrainError:
-        raise
-    except Exception as error:  # the boundary to code that is not ours
-        text = " ".join(str(error).split())[:300]
-        raise WorkloadError(f"{script} raised {type(error).__name__}: {text}") from error
+def follow_script(program: Program) -> None:
+    """Run a program as one of several processes of a training, of which another one measures.
+
+    Raises:
+        UnknownNameError: There is no such program.
+        ProgramError: It failed.
+        WorkloadError: The other process does not begin to measure.
+    """
+    program.check()
+    if OrdersFile().wait().ends_at == 0:
+        return  # there is nothing to measure
+    with following().active():
+        program.run()
+
+
+def _kept(measured: int) -> str:
+    if not measured:
+        return "no mode had been measured"
+    return f"the profiles of the {measured:,} mode{'s' * (measured > 1)} measured before are kept"
+
+
+def _too_early(program: Program, *, started: bool) -> str:
+    if started:
+        return f"{program.name} ended before a mode was measured: let it train for longer"
+    return (
+        f"{program.name} ended, and nothing in it was measured: let its loop go over "
+        "powertrain.measured(...), or call powertrain.step() after each minibatch; where a framework builds "
+        "the loader, wrap what it returns"
+    )

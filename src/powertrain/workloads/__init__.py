@@ -17,7 +17,8 @@ from powertrain.workloads._catalogue import (
 from powertrain.workloads._cost import KINDS, PHASES, Kernel, WorkloadCost, read_kernels, write_kernels
 from powertrain.workloads._job import Job
 from powertrain.workloads._open import JOB_FORMS, check_job_name, cuda_index, job_name, open_job, open_own
-from powertrain.workloads._own import OwnJob, evaluates, set_threads, synchronise, torch_description
+from powertrain.workloads._own import OwnJob, evaluates, synchronise, torch_description
+from powertrain.workloads._threads import TorchThreads
 
 __all__ = [
     "JOB_FORMS",
@@ -29,6 +30,7 @@ __all__ = [
     "Job",
     "Kernel",
     "OwnJob",
+    "TorchThreads",
     "Workload",
     "WorkloadCost",
     "build_task",
@@ -41,7 +43,6 @@ __all__ = [
     "open_job",
     "open_own",
     "read_kernels",
-    "set_threads",
     "synchronise",
     "torch_description",
     "write_kernels",

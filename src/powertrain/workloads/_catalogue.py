@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from powertrain.errors import MissingExtraError, UnknownNameError
+from powertrain.units import megacycles_from_cycles
 from powertrain.workloads._cost import Kernel, WorkloadCost, read_kernels
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class ImageFiles:
         cycles = (DECODE_CYCLES + RESIZE_CYCLES) * pixels + TENSOR_CYCLES * values + SAMPLE_CYCLES
         # Decoded once and read once as bytes; the input written and read twice as floats.
         return InputPipeline(
-            cpu_mcycles=1e-6 * cycles, dram_bytes=6 * pixels + 16 * values, storage_bytes=file_bytes
+            cpu_mcycles=megacycles_from_cycles(cycles),
+            dram_bytes=6 * pixels + 16 * values,
+            storage_bytes=file_bytes,
         )
 
     def at(self, side: int) -> tuple[float, float]:
@@ -89,7 +92,9 @@ class Text:
     def pipeline(self, tokens: int) -> InputPipeline:
         """Return what loading a piece of so many tokens takes."""
         return InputPipeline(
-            cpu_mcycles=1e-6 * SAMPLE_CYCLES / 4, dram_bytes=64.0 * tokens, storage_bytes=8.0 * tokens
+            cpu_mcycles=megacycles_from_cycles(SAMPLE_CYCLES / 4),
+            dram_bytes=64.0 * tokens,
+            storage_bytes=8.0 * tokens,
         )
 
 

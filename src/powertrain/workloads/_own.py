@@ -17,8 +17,9 @@ from powertrain.errors import UnknownNameError, WorkloadError, WorkloadMemoryErr
 from powertrain.space import SOFTWARE_KNOBS
 from powertrain.workloads._failures import is_out_of_memory
 from powertrain.workloads._job import Job
+from powertrain.workloads._threads import TorchThreads
 
-__all__ = ["OwnJob", "evaluates", "function_of", "set_threads", "synchronise", "torch_description"]
+__all__ = ["OwnJob", "evaluates", "function_of", "synchronise", "torch_description"]
 
 
 @final
@@ -41,16 +42,17 @@ class OwnJob(Job):
         usual = parameters["batch_size"].default if "batch_size" in parameters else None
         self._usual_samples = usual if isinstance(usual, int) and usual > 0 else None
         self._given: dict[str, int] | None = None
+        self._threads = TorchThreads()
         self._training: Any = None
         self._step: Callable[[], Any] | None = None
 
     @override
     def prepare(self, mode: Mapping[str, float]) -> None:
         if "cpu_cores" in mode:
-            set_threads(int(mode["cpu_cores"]))
+            self._threads.set(int(mode["cpu_cores"]))
         wanted = {name: int(mode[name]) for name in self.knobs if name in mode}
         if self._step is None or wanted != self._given or "loader_workers" in wanted:
-            self.close()
+            self._end()
             self._start(wanted)
         self.warm_up_minibatches = 1 + 2 * wanted.get("loader_workers", 0)
         if "batch_size" in wanted:
@@ -65,6 +67,10 @@ class OwnJob(Job):
 
     @override
     def close(self) -> None:
+        self._threads.restore()
+        self._end()
+
+    def _end(self) -> None:
         training, self._training, self._step = self._training, None, None
         if training is not None and hasattr(training, "close"):
             with self._explained():
@@ -127,13 +133,6 @@ def _parameters(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(make).parameters
     except (TypeError, ValueError):
         return {}
-
-
-def set_threads(cores: int) -> None:
-    """Let PyTorch, if it is in use, compute with as many threads as there are cores."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(max(cores, 1))
 
 
 def torch_description() -> Mapping[str, str]:

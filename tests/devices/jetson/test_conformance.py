@@ -1,4 +1,4 @@
-"""What holds on every emulated board under every JetPack: enumerated, held, measured, given back."""
+"""What holds on every emulated board under every JetPack: enumerated, held, measured, restored."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.devices.jetson.boards import Changed, board_of, device_on, every_board
 
+from powertrain.devices.jetson import TegrastatsReader
 from powertrain.devices.jetson._power import summed_rails
-from powertrain.devices.jetson._tegrastats import TegrastatsReader
 from powertrain.errors import DeviceError
 from powertrain.virtual.emulated import EMULATED
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.waiting import PATIENCE_S, until
 
-from powertrain.devices.jetson._tegrastats import TegrastatsReader, parse_tegrastats
+from powertrain.devices.jetson import TegrastatsReader
+from powertrain.devices.jetson._tegrastats import parse_tegrastats
 from powertrain.errors import DeviceError
 
 # Shapes as in public logs of the boards named; the numbers are of this test.

@@ -1,4 +1,4 @@
-"""Two processes and one emulated GPU: who has it, and who gives it back."""
+"""Two processes and one emulated GPU: who has it, and who restores it."""
 
 from __future__ import annotations
 

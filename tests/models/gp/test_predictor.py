@@ -61,14 +61,22 @@ def test_more_profiles_give_a_smaller_error():
 
 
 def test_intervals_hold_about_as_often_as_they_say():
-    truth = work("target", ALL, shares=(0.5, 0.2, 0.4), noise=0.01, seed=77)
-    held = []
-    for seed in range(5):
-        prediction = GP.transfer([reference()], few(20, seed, noise=0.01)).predict(ALL)
-        error = np.log(truth.power_w / prediction.power_w)
-        held.append(np.mean(np.abs(error) < 1.645 * prediction.power_rel_sd))
+    ref, held = reference(), []
+    for seed in range(40):  # one seed's share strays by 0.07 to 0.09, the mean of 40 by less than 0.015
+        truth = work("target", ALL, shares=(0.5, 0.2, 0.4), noise=0.01, seed=1000 + seed)
+        found = GP.transfer([ref], few(20, seed, noise=0.01)).predict(ALL)
+        time_error = np.abs(np.log(truth.time_ms / found.time_ms))
+        power_error = np.abs(np.log(truth.power_w / found.power_w))
+        held.append(
+            [
+                np.mean(time_error < 1.645 * found.time_rel_sd),
+                np.mean(power_error < 1.645 * found.power_rel_sd),
+            ]
+        )
 
-    assert 0.75 < np.mean(held) <= 1.0
+    for share in np.mean(held, axis=0):
+        # 0.9 is meant; what the models differ by makes it a little more.
+        assert 0.86 < share < 0.96
 
 
 def test_error_bars_grow_away_from_the_profiles():

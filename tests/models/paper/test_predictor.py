@@ -9,10 +9,11 @@ import pytest
 from tests.models.surfaces import SPACE, mape, work
 
 from powertrain.errors import CheckpointError, DataError, TooFewProfilesError
-from powertrain.models import load_predictor, predictor_class
-from powertrain.models._checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from powertrain.models import Checkpoint, load_predictor, predictor_class
+from powertrain.models._container import read_checkpoint, write_checkpoint
+from powertrain.models.paper import PaperPredictor, PaperScratchPredictor
 from powertrain.models.paper._mlp import Networks, Recipe, train
-from powertrain.models.paper._predictor import PaperConfig, PaperPredictor, PaperScratchPredictor
+from powertrain.models.paper._predictor import PaperConfig
 from powertrain.records import ModeTable
 from powertrain.testing import example_table
 

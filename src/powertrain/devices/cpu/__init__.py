@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from powertrain.devices.cpu._cores import run_on
 from powertrain.devices.cpu._device import CpuDevice
 from powertrain.devices.cpu._kind import KIND
 
-__all__ = ["KIND", "CpuDevice"]
+__all__ = ["KIND", "CpuDevice", "run_on"]

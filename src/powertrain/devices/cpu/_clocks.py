@@ -16,6 +16,7 @@ from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import UnreachableModeError
 from powertrain.records import PowerMode
 from powertrain.units import mhz_from_khz
+from powertrain.wording import counted
 
 __all__ = ["CpuClockPart"]
 
@@ -81,6 +82,16 @@ class CpuClockPart(Part):
             yield from (not_writable("cpu_mhz", path) for path in list(forbidden)[:1])
 
     @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        shown = [self._shown(policy) for policy in self._policies]
+        least_khz = [least for least, _ in shown if least is not None]
+        greatest_khz = [greatest for _, greatest in shown if greatest is not None]
+        if not least_khz or not greatest_khz:
+            return {}
+        ends_khz = min(least_khz), max(greatest_khz)
+        return {"cpu_mhz": (mhz_from_khz(float(ends_khz[0])), mhz_from_khz(float(ends_khz[1])))}
+
+    @override
     def save(self) -> Mapping[str, Any]:
         found: dict[str, Any] = {}
         for policy in self._policies:
@@ -132,8 +143,7 @@ class CpuClockPart(Part):
     def notes(self) -> tuple[str, ...]:
         if not self.knobs:
             return ()
-        count = len(self._policies)
-        return (f"cpu_mhz sets {count} cpufreq {'policies' if count > 1 else 'policy'}.",)
+        return (f"cpu_mhz sets {counted(len(self._policies), 'cpufreq policy')}.",)
 
     def _set(self, policy: _Policy, least: int, greatest: int) -> None:
         """Write both ends in an order that is legal on every kernel: the lowest clock, greatest, least.
@@ -162,6 +172,7 @@ def _find_policies(files: Files) -> list[_Policy]:
 
 def _clocks_khz(files: Files, path: str) -> tuple[int, ...]:
     """Return the clocks that a policy can be set to, ascending: those that it lists, else even steps."""
+    # Intel's and AMD's own drivers list no clocks: they take any number between two ends.
     if listed := files.numbers(f"{path}/scaling_available_frequencies"):
         return listed
     low, high = (files.number(f"{path}/cpuinfo_{end}_freq") for end in ("min", "max"))

@@ -13,7 +13,7 @@ from powertrain.devices._parts import Part
 from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.records import PowerMode
 
-__all__ = ["CoresPart"]
+__all__ = ["CoresPart", "run_on"]
 
 
 @final
@@ -38,12 +38,17 @@ class CoresPart(Part):
         self.knobs = {"cpu_cores": tuple(float(n) for n in range(1, len(self._order) + 1))}
 
     @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        cpus = float(len(os.sched_getaffinity(0)))
+        return {"cpu_cores": (cpus, cpus)}
+
+    @override
     def save(self) -> Mapping[str, Any]:
         return {"pid": os.getpid(), "cpus": sorted(os.sched_getaffinity(0))}
 
     @override
     def write(self, mode: PowerMode) -> None:
-        self._set(self._order[: int(mode["cpu_cores"])])
+        run_on(self._order[: int(mode["cpu_cores"])], self._processes)
 
     @override
     def lost(self, mode: PowerMode) -> str:
@@ -53,7 +58,7 @@ class CoresPart(Part):
     @override
     def put_back(self, saved: Any) -> None:
         if saved["pid"] == os.getpid():  # else it ended with that process
-            self._set(saved["cpus"])
+            run_on(saved["cpus"], self._processes)
 
     @override
     def notes(self) -> tuple[str, ...]:
@@ -62,14 +67,16 @@ class CoresPart(Part):
             "without any permission.",
         )
 
-    def _set(self, cpus: Iterable[int]) -> None:
-        wanted, done = set(cpus), set[int]()
-        # What is started meanwhile takes after the thread that starts it; look until none is new.
-        while new := set(_threads(self._processes, "self")) - done:
-            for task in new:
-                with contextlib.suppress(ProcessLookupError):  # it has ended
-                    os.sched_setaffinity(task, wanted)
-            done |= new
+
+def run_on(cpus: Iterable[int], processes: Sysfs | None = None) -> None:
+    """Let all threads of this process, and of what it has started, run on some processors and no others."""
+    wanted, done = set(cpus), set[int]()
+    # What is started meanwhile takes after the thread that starts it; look until none is new.
+    while new := set(_threads(processes or RealSysfs(), "self")) - done:
+        for task in new:
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(task, wanted)
+        done |= new
 
 
 def _threads(processes: Sysfs, process: str) -> Generator[int]:

@@ -127,6 +127,7 @@ class CpuDevice(AbstractLiveDevice):
             except ValueError as error:
                 raise DeviceError(f"a RAPL counter of {self.name} cannot be read: {error}") from error
             now_s, total_j = self.clock.now_s(), sum(counted_j.values())
+            # Counters tell energy; power is its mean since the last look, whoever looked.
             before_s, before_j, power_w = self._last
             if now_s - before_s >= SHORTEST_S:
                 power_w = (total_j - before_j) / (now_s - before_s)
@@ -153,6 +154,7 @@ class CpuDevice(AbstractLiveDevice):
 
 def _model(files: Files) -> str:
     """Return the processor's name, as the kernel tells it."""
+    # x86 has a "model name" for each processor; Arm kernels name the board, if anything, in one line.
     for line in files.text("/proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "Hardware") and value.strip():

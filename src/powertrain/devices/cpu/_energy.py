@@ -32,6 +32,7 @@ class _Domain:
 
     def read_j(self) -> float:
         """Return the energy since the counter was opened [J]."""
+        # One that started anew twice since the last look would be misread; it takes far longer than a mode.
         now_uj = int(self.sysfs.read(self.path))
         passed_uj = now_uj - self.last_uj
         self.total_uj += passed_uj if passed_uj >= 0 else passed_uj + self.range_uj

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening
+from pathlib import Path
+
+from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening, ServiceNeeds
+from powertrain.devices._reasons import Why, error_of
+from powertrain.devices._sysfs import RealSysfs
+from powertrain.devices.cpu._clocks import CpuClockPart
 from powertrain.devices.cpu._device import CpuDevice
 from powertrain.devices.remote import ask_helper
 
@@ -19,4 +24,13 @@ def _find() -> tuple[str, ...]:
     return ("cpu",)
 
 
-KIND = DeviceKind(name="cpu", forms=("cpu",), open=_open, find=_find)
+def _service(spec: DeviceSpec, root: Path) -> ServiceNeeds:
+    spec.refuse_which()
+    # Whether the clock may be written is no question: the helper is root.
+    missing = CpuClockPart(RealSysfs(root)).missing
+    if missing and missing[0].why is not Why.FORBIDDEN:
+        raise error_of(missing[0], device="cpu")
+    return ServiceNeeds(writable=("/sys/devices/system/cpu",))
+
+
+KIND = DeviceKind(name="cpu", forms=("cpu",), open=_open, find=_find, service=_service)

@@ -41,8 +41,10 @@ class Cores:
         self.switchable = all(files.sysfs.may_write(self.path(cpu)) for cpu in cpus if cpu)
 
     def of(self, mode: PowerMode) -> frozenset[int]:
-        """Return the processors that are on in a mode; all that are, where this user cannot switch them."""
-        return frozenset(self.order[: int(mode["cpu_cores"])]) if self.switchable else self.on_line()
+        """Return the processors that are on in a mode; all that are, where it does not switch them."""
+        if not self.switchable or "cpu_cores" not in mode:
+            return self.on_line()
+        return frozenset(self.order[: int(mode["cpu_cores"])])
 
     def on_line(self) -> frozenset[int]:
         """Return the processors that are on now."""
@@ -86,11 +88,17 @@ class CoresOnPart(FilePart):
         self.missing = () if allowed else (not_writable("cpu_cores", f"{CPU}/cpu*/online"),)
 
     @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        cpus = float(len(self._cores.on_line()))
+        return {"cpu_cores": (cpus, cpus)}
+
+    @override
     def save(self) -> dict[str, str]:
         return self._cores.saved()
 
     @override
     def write(self, mode: PowerMode) -> None:
+        # On first, off last: a mode never has fewer processors than it or the one before, not for a moment.
         wanted = self._cores.of(mode)
         for cpu in sorted(wanted):
             self._cores.switch(cpu, on=True)
@@ -144,6 +152,7 @@ class CoresOffPart(FilePart):
 
     @override
     def write(self, mode: PowerMode) -> None:
+        # Backwards, so that whatever interrupts this leaves the first processors on, which every mode has.
         wanted = self._cores.of(mode)
         for cpu in sorted(self._cores.on_line() - wanted, reverse=True):
             self._cores.switch(cpu, on=False)

@@ -16,6 +16,7 @@ from powertrain.devices.jetson._limits import UsualLimits
 from powertrain.errors import UnreachableModeError
 from powertrain.records import PowerMode
 from powertrain.units import khz_from_mhz, mhz_from_khz
+from powertrain.wording import counted
 
 __all__ = ["CpuClockPart"]
 
@@ -78,12 +79,23 @@ class CpuClockPart(FilePart):
         return next((not_writable("cpu_mhz", path) for path in forbidden), None)
 
     @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        answering = list(self._answering())
+        least_khz = [khz for policy in answering if (khz := self._files.number(policy.least))]
+        greatest_khz = [khz for policy in answering if (khz := self._files.number(policy.greatest))]
+        if not least_khz or not greatest_khz:
+            return {}
+        ends_khz = min(least_khz), max(greatest_khz)
+        return {"cpu_mhz": (mhz_from_khz(float(ends_khz[0])), mhz_from_khz(float(ends_khz[1])))}
+
+    @override
     def save(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for policy in self._answering():
             ends = self._files.number(policy.least), self._files.number(policy.greatest)
             if ends[0] is None or ends[1] is None:
                 continue
+            # What shows may be what heat leaves of it: only what somebody asked for is to be restored.
             table_mhz = [mhz_from_khz(float(khz)) for khz in self._table(policy)]
             shown_mhz = mhz_from_khz(float(ends[0])), mhz_from_khz(float(ends[1]))
             asked_mhz = self._usual.asked("cpu_mhz", table_mhz, shown_mhz=shown_mhz)
@@ -100,6 +112,7 @@ class CpuClockPart(FilePart):
     def write(self, mode: PowerMode) -> None:
         khz = self._khz[mode["cpu_mhz"]]
         for policy in self._in(mode):
+            # A cluster that was off line when the board was opened shows its table only now.
             table = self._table(policy)
             if khz not in table:
                 raise UnreachableModeError(f"{policy.path} lacks {khz} kHz: it has {table[0]} to {table[-1]}")
@@ -125,8 +138,7 @@ class CpuClockPart(FilePart):
     def notes(self) -> tuple[str, ...]:
         if not self.knobs:
             return ()
-        count = len(self._policies)
-        return (f"cpu_mhz sets {count} cpufreq {'policies' if count > 1 else 'policy'}, each once.",)
+        return (f"cpu_mhz sets {counted(len(self._policies), 'cpufreq policy')}, each once.",)
 
     def _restore(self, policy: Policy, saved: Mapping[str, str]) -> None:
         if policy.least not in saved or policy.greatest not in saved:

@@ -12,8 +12,9 @@ from powertrain.errors import DeviceError
 __all__ = ["Identity", "identify", "in_container", "jetson_here"]
 
 # /proc/device-tree is a link to the second, which a container may see where it lacks the first.
-TREES = ("/proc/device-tree", "/sys/firmware/devicetree/base")
+DEVICE_TREES = ("/proc/device-tree", "/sys/firmware/devicetree/base")
 RELEASE = "/etc/nv_tegra_release"
+"""A line such as `# R36 (release), REVISION: 4.3, ...`; containers often lack it."""
 KERNEL = "/proc/sys/kernel/osrelease"
 CONTAINERS = ("/.dockerenv", "/run/.containerenv")
 
@@ -93,9 +94,10 @@ def identify(sysfs: Sysfs) -> Identity:
     if soc is None:
         found = f"says {compatible!r}" if compatible else "is not there"
         raise DeviceError(
-            f"this is no Jetson: {TREES[0]}/compatible {found}; powertrain devices lists what is here"
+            f"this is no Jetson: {DEVICE_TREES[0]}/compatible {found}; powertrain devices lists what is here"
         )
-    # Boards of others than NVIDIA change the first half of "carrier+module", so look anywhere.
+    # Boards of others than NVIDIA change the first half of "carrier+module", so look anywhere. The longest is
+    # the most exact: p3701-0005, and not p3701, of which there are several.
     modules = sorted(MODULE.findall(compatible), key=len)
     release = re.search(r"R(\d{1,3})\b.*?REVISION:\s*(\d[\d.]*)", sysfs.read_or(RELEASE), re.ASCII)
     return Identity(
@@ -109,7 +111,7 @@ def identify(sysfs: Sysfs) -> Identity:
 
 def _tree_text(sysfs: Sysfs, name: str) -> str:
     """Return a text of the device tree; strings in it end with NUL."""
-    for tree in TREES:
+    for tree in DEVICE_TREES:
         text = sysfs.read_or(f"{tree}/{name}")
         if text:
             return " ".join(text.replace("\0", " ").split())

@@ -103,8 +103,11 @@ class JetsonDevice(AbstractLiveDevice):
         self._files = Files(self._sysfs)
         self._journal = Journal() if journal is None else journal
         self._board = BoardParts(self._files, self._identity.soc, self.clock)
+        # Who may switch processors is root, and so may try the memory clocks; nobody else could.
         if self._board.switchable:
             self._look_closer(spec, probe=probe)
+        # Root needs nobody. A user who may set some of the board has the helper set all of it: two who set
+        # one board, each with a journal of their own, would restore what the other has set.
         ask = None if self._board.switchable else helper
         self._parts, missing, self._remote = with_help(self._board.all, ask, key=spec)
         if for_others:
@@ -180,6 +183,7 @@ class JetsonDevice(AbstractLiveDevice):
         conf = self._conf()
         if conf is None or "gpu_mhz" not in self._hardware:
             return {}
+        # Against all values, then against those that the options left: a mode must not be rounded to them.
         whole = self.hardware_space
         software = {k.name: k.values[0] for k in self.space.knobs if k.name in SOFTWARE_KNOBS}
         found: dict[str, PowerMode] = {}
@@ -206,6 +210,7 @@ class JetsonDevice(AbstractLiveDevice):
     def read_power(self) -> PowerReading:
         if self._no_power is not None:
             raise error_of(self._no_power, device=self.name)
+        # Heat is seen only while somebody looks, and power is read all the time that anything is measured.
         self._counters.look()
         if self._read_others is not None:
             time_s, rails_w = self._read_others()

@@ -95,8 +95,23 @@ class EmcPart(FilePart):
             return False
         if not self._arrives(hz):
             return False
+        # A lock may let go again (see STAYS_S): look once more.
         self._clock.sleep_s(LOOK_S)
         return not self._differs(hz)
+
+    @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        emc = self._emc
+        hz = None if emc is None else self._files.number(emc.shown)
+        if emc is None or not hz:
+            return {}
+        if self._files.text(emc.lock) == "1":
+            return {"mem_mhz": (mhz_from_hz(float(hz)), mhz_from_hz(float(hz)))}
+        if not self.candidates_hz:
+            return {}
+        cap_hz = (emc.cap and self._files.number(emc.cap)) or max(self.candidates_hz)
+        least_hz = min(*self.candidates_hz, cap_hz)
+        return {"mem_mhz": (mhz_from_hz(float(least_hz)), mhz_from_hz(float(cap_hz)))}
 
     @override
     def save(self) -> dict[str, str]:
@@ -104,6 +119,7 @@ class EmcPart(FilePart):
         emc = self._emc
         if emc is None:
             return {}
+        # The rate of an unlocked clock is what the bandwidth manager chose a moment ago: nobody asked for it.
         found = self._files.saved(path for path in (emc.lock, emc.halt, emc.cap) if path)
         if found.get(emc.lock, "0") != "0" and (hz := self._files.number(emc.shown)):
             found[emc.rate] = str(hz)
@@ -121,6 +137,7 @@ class EmcPart(FilePart):
     def write(self, mode: PowerMode) -> None:
         hz, wrong = self._hz[mode["mem_mhz"]], ""
         assert self._emc is not None
+        # A lock may let go (see STAYS_S), so there is more than one try.
         for _ in range(TRIES):
             self._lock(hz)
             self._arrives(hz)

@@ -36,7 +36,7 @@ PUBLISHED_MHZ = {
 """Memory clocks that have been published, for boards that list none. Each is tried before it is believed."""
 
 RATES = (f"{BPMP}/emc/possible_rates", f"{DEBUGFS}/emc/available_rates")
-LEAST_HZ = 10**7
+LEAST_CLOCK_HZ = 10**7
 """Below it a number in such a list is kilohertz: clocks are 40.8 to 4266 MHz."""
 
 
@@ -109,7 +109,7 @@ def candidates_hz(files: Files, emc: EmcFiles, soc: str) -> tuple[int, ...]:
     listed = {round(hz_from_khz(float(khz))) for khz in names if khz is not None}
     for path in RATES:
         numbers = files.numbers(path)
-        listed |= {n if n >= LEAST_HZ else round(hz_from_khz(float(n))) for n in numbers if n}
+        listed |= {n if n >= LEAST_CLOCK_HZ else round(hz_from_khz(float(n))) for n in numbers if n}
     if not listed:
         listed = {round(hz_from_mhz(float(mhz))) for mhz in PUBLISHED_MHZ.get(soc, ())}
     for name in ("dvfs_table", "dvfs"):

@@ -19,14 +19,14 @@ from powertrain.units import hz_from_mhz, mhz_from_hz
 
 __all__ = ["GpuPart"]
 
-OF_NODES = frozenset({"gv11b", "gp10b", "ga10b", "gb10b", "gpu"})
+GPU_NAMES = frozenset({"gv11b", "gp10b", "ga10b", "gb10b", "gpu"})
 """Names of GPUs in the device tree (rbonghi/jetson_stats:jtop/core/gpu.py,
 KernelTuner/kernel_tuner:kernel_tuner/observers/tegra.py)."""
 THOR_NODE = re.compile(r"gpu-gpc-\d+", re.ASCII)
 """Thor's, which has no node in the device tree; `gpu-nvd-0` is its video engine (jetson_stats issue 885)."""
 THOR_MASK = "/opt/nvidia/l4t-gpusetup/gpu_pg_mask"
 """`gpu_pg_mask_param=512`, as it is at the next boot (anduril/jetpack-nixos:modules/nvpmodel.nix)."""
-FOLDER = re.compile(r"(?:[0-9a-f]+\.)?(?:gv11b|gp10b|ga10b|gb10b|gpu)(?:\.\d+)?", re.ASCII)
+GPU_FOLDER = re.compile(r"(?:[0-9a-f]+\.)?(?:gv11b|gp10b|ga10b|gb10b|gpu)(?:\.\d+)?", re.ASCII)
 BUSES = ("/sys/devices", "/sys/devices/platform", "/sys/devices/platform/bus@0")
 """Folders that have held the GPU's: stock nvpmodel confs up to L4T 35; `nvpmodel -q --verbose` of 36.4.3
 (TIARE006/powercap_orin_ws); joshua41057/neural-operator-jetson-benchmark:harness/preflight_clocks.sh."""
@@ -105,6 +105,15 @@ class GpuPart(FilePart):
         return ""
 
     @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        if not self.node:
+            return {}
+        ends_hz = self._files.number(self._least), self._files.number(self._greatest)
+        if ends_hz[0] is None or ends_hz[1] is None:
+            return {}
+        return {"gpu_mhz": (mhz_from_hz(float(ends_hz[0])), mhz_from_hz(float(ends_hz[1])))}
+
+    @override
     def save(self) -> dict[str, str]:
         found = self._files.saved(self._power_files())
         ends = self._files.number(self._least), self._files.number(self._greatest)
@@ -120,6 +129,7 @@ class GpuPart(FilePart):
         for path in self._power_files():
             if self._files.text(path) and self._files.sysfs.may_write(path):
                 self._files.change(path, _awake(path))
+        # Its files come back with its power, a little later.
         end_s = self._clock.now_s() + ARRIVES_S
         while not self._files.sysfs.exists(self._least) and self._clock.now_s() < end_s:
             self._clock.sleep_s(POLL_S)
@@ -156,6 +166,7 @@ class GpuPart(FilePart):
 
     @override
     def put_back(self, saved: Any) -> None:
+        # Limits first: without power their files would not answer.
         steps = [partial(self._restore_limits, saved)]
         steps += [partial(self._restore_power, saved, path) for path in self._power_files()]
         do_all(steps)
@@ -217,7 +228,7 @@ def _find_node(files: Files, folder: str) -> str:
     sysfs = files.sysfs
     for node in sysfs.glob("/sys/class/devfreq/*"):
         of_node = files.text(f"{node}/device/of_node/name").replace("\0", "").strip()
-        if of_node in OF_NODES or THOR_NODE.fullmatch(node.rpartition("/")[2]):
+        if of_node in GPU_NAMES or THOR_NODE.fullmatch(node.rpartition("/")[2]):
             return sysfs.resolve(node)
     inside = [*sysfs.glob(f"{folder}/devfreq/*"), f"{folder}/devfreq_dev"] if folder else []
     return next((sysfs.resolve(node) for node in inside if sysfs.exists(f"{node}/min_freq")), "")
@@ -239,6 +250,6 @@ def _find_folder(files: Files) -> str:
     for bus in BUSES:
         for name in files.sysfs.listdir(bus):
             switches = (f"{bus}/{name}/railgate_enable", f"{bus}/{name}/power/control")
-            if FOLDER.fullmatch(name) and any(map(files.sysfs.exists, switches)):
+            if GPU_FOLDER.fullmatch(name) and any(map(files.sysfs.exists, switches)):
                 return files.sysfs.resolve(f"{bus}/{name}")
     return ""

@@ -1,7 +1,7 @@
 """What a clock's limits were before they were changed, where the kernel shows those in force.
 
 Since PM QoS (Linux 5.3 cpufreq.c, 5.5 devfreq.c) `min` and `max` show the range that is in force, which a hot
-board narrows: a limit of the kernel's own, that must not be given back as if somebody had asked for it.
+board narrows: a limit of the kernel's own, that must not be restored as if somebody had asked for it.
 Before, cpufreq showed thermal limits as well (Linux 4.9 cpufreq.c: `scaling_max_freq` is the policy's).
 """
 
@@ -27,7 +27,7 @@ class UsualLimits:
         self._cooling = Cooling(sysfs)
 
     def asked(self, knob: str, table_mhz: Sequence[float], *, shown_mhz: tuple[float, float]) -> list[float]:
-        """Return the least and the greatest clock [MHz] that are to be given back.
+        """Return the least and the greatest clock [MHz] that are to be restored.
 
         Those shown, unless heat narrows them: then those of the nvpmodel mode in force, or the ends of the
         table where that has none. If nothing tells whether the board is hot, a greatest clock below

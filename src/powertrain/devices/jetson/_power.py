@@ -21,13 +21,13 @@ TRIES = 3
 """Of a read that says EAGAIN, as public tools do."""
 UNCONNECTED = ("NC", "")
 """Labels of channels that carry nothing (rbonghi/jetson_stats:jtop/core/power.py)."""
-TOTALS = ("VDD_IN", "POM_5V_IN", "VIN")
+WHOLE_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
 """Rails that carry the whole module; the others are parts of it and never added.
 
 VDD_IN: Orin NX and Nano, Xavier NX ("total power of module", NVIDIA forum 200883), TX2. POM_5V_IN: Nano
 (forum 73608). VIN: Thor (rbonghi/jetson_stats PR 900).
 """
-SUMS = (
+SUMMED_RAILS = (
     (("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"), ("VDDQ_VDD2_1V8AO",)),
     (("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"), ()),
 )
@@ -67,10 +67,11 @@ def summed_rails(labels: Iterable[str]) -> tuple[str, ...]:
     monitors on somebody's carrier board, are never added.
     """
     found = [label for label in labels if label not in UNCONNECTED]
-    total = next((label for label in TOTALS if label in found), None)
+    # A rail of the whole board stands alone: a sum would count its parts once more.
+    total = next((label for label in WHOLE_RAILS if label in found), None)
     if total is not None:
         return (total,)
-    for needed, optional in SUMS:
+    for needed, optional in SUMMED_RAILS:
         if set(needed) <= set(found):
             return tuple(label for label in found if label in needed or label in optional)
     return ()

@@ -41,6 +41,7 @@ class KnownClocks:
     def read(self) -> tuple[int, ...] | None:
         """Return them [Hz]; None where they are not known."""
         try:
+            # A file that anything is wrong with is a file that is not there: trying again is cheap.
             content = json.loads(read_file(self._path, most_bytes=LARGEST_BYTES))
             if content["stamp"] != self._stamp or not self._stamp[0]:
                 return None
@@ -83,6 +84,7 @@ def survey(
     to_probe = emc.can_be_probed and found is None
     if not probe or not (to_probe or gpu.sleeps):
         return
+    # Held as a mode is, so that a kill in the middle of a trial is restored as well.
     trial = _Trial(parts, gpu, emc if to_probe else None)
     try:
         with holder(trial).hold(PowerMode(mem_mhz=1.0)):  # it has no modes yet: any will do

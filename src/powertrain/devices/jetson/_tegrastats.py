@@ -61,6 +61,7 @@ class TegrastatsReading:
 
 def parse_tegrastats(line: str, *, time_s: float = math.nan) -> TegrastatsReading:
     """Read a line of tegrastats; what has none of the known shapes is passed over, whatever it is."""
+    # Of two fields with one name the first counts; NC marks a channel that is not connected.
     rails_w: dict[str, float] = {}
     for name, power_mw in _RAIL.findall(line):
         if name != "NC":
@@ -167,6 +168,7 @@ class TegrastatsReader:
         with self._arrived:
             self._arrived.wait_for(lambda: self._latest is not None or self._ended, timeout=wait_s)
             latest = self._latest
+        # An old line is worse than none: it would be taken for the power of another mode.
         if latest is not None:
             age_s = self._clock.now_s() - latest.time_s
             if age_s <= self._stale_s:
@@ -181,6 +183,7 @@ class TegrastatsReader:
 
     def close(self) -> None:
         """End it, and what it has started; a second time does nothing."""
+        # The program may be a wrapper that has started the real one, so the whole group is ended.
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._child.poll() is None:
                 os.killpg(self._child.pid, number)  # it leads a group of its own
@@ -193,6 +196,7 @@ class TegrastatsReader:
         return self._child.poll() is not None
 
     def _read(self, stream: IO[str]) -> None:
+        # Runs on a thread until the program ends, or its pipe breaks.
         with stream:
             while line := stream.readline(LONGEST_LINE):
                 reading = parse_tegrastats(line, time_s=self._clock.now_s())

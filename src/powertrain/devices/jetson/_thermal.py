@@ -13,7 +13,7 @@ from powertrain.units import celsius_from_millicelsius
 __all__ = ["Cooling", "temperature_files", "warmest_c"]
 
 ZONES = "/sys/class/thermal/thermal_zone*"
-CHIP = re.compile(r"^(?:(?:[bm])?cpu|gpu|soc\d?|aux|ao|pll|tj)-therm(?:al)?$", re.IGNORECASE | re.ASCII)
+CHIP_ZONES = re.compile(r"^(?:(?:[bm])?cpu|gpu|soc\d?|aux|ao|pll|tj)-therm(?:al)?$", re.IGNORECASE | re.ASCII)
 """Zones on the chip, by the names of all releases (rbonghi/jetson_stats' tests of tegrastats).
 
 Not the PMIC's, which always says 100 degrees, nor the estimate for the fan.
@@ -45,13 +45,14 @@ class Cooling:
         self._trips = [
             (f"{zone}/temp", path.replace("_type", "_temp"))
             for zone in sysfs.glob(ZONES)
-            if CHIP.match(sysfs.read_or(f"{zone}/type"))
+            if CHIP_ZONES.match(sysfs.read_or(f"{zone}/type"))
             for path in sysfs.glob(f"{zone}/trip_point_*_type")
             if sysfs.read_or(path) == "passive"
         ]
 
     def limiting(self, knob: str) -> bool | None:
         """Tell whether a clock may be limited for heat now; None where nothing tells."""
+        # A cooling device is a clear answer; trip points are the guess for releases that show none.
         known = [state for path in self._states[knob] if (state := self._number(path)) is not None]
         return any(known) if known else self._is_hot()
 
@@ -75,7 +76,7 @@ class Cooling:
 def temperature_files(files: Files) -> list[str]:
     """Return the files of the zones on the chip [millidegrees C]."""
     zones = files.sysfs.glob(ZONES)
-    return [f"{zone}/temp" for zone in zones if CHIP.match(files.text(f"{zone}/type"))]
+    return [f"{zone}/temp" for zone in zones if CHIP_ZONES.match(files.text(f"{zone}/type"))]
 
 
 def warmest_c(files: Files, paths: list[str]) -> float:
@@ -83,6 +84,7 @@ def warmest_c(files: Files, paths: list[str]) -> float:
 
     A zone whose part has no power gives EAGAIN, or -256 degrees.
     """
+    # The warmest part is what the kernel slows the board for.
     read: list[float] = []
     for path in paths:
         try:

@@ -45,7 +45,7 @@ NO_REASONS = Reason(
     sentence="this GPU or its driver does not tell why it slows down",
     consequence="so throttling is not noticed",
 )
-CUTS = 0x08 | 0x20 | 0x40 | 0x80
+THROTTLING = 0x08 | 0x20 | 0x40 | 0x80
 """Bits of nvmlClocksEventReasons that count as throttling: hardware slowdown, software thermal slowdown,
 hardware thermal slowdown, hardware power brake.
 
@@ -161,6 +161,7 @@ class NvmlDevice(AbstractLiveDevice):
     def read_power(self) -> PowerReading:
         if not self._sensors.power:
             raise error_of(NO_POWER, device=self.name)
+        # The clock is read after the sensors, whose reading takes a while.
         power_w, energy_j = self._sensors.power_w(), self._sensors.energy_j()
         now_s = self.clock.now_s()
         self._look_for_cuts()
@@ -169,6 +170,7 @@ class NvmlDevice(AbstractLiveDevice):
     @override
     def job(self, workload: str, *, data: Path | None = None) -> Job:
         self._check_workload(workload)
+        # CUDA counts GPUs by speed and by what is visible, NVML by the bus: only the UUID names one in both.
         known = cuda_index(self._gpu.uuid)
         index = self._index if known is None else known
         return open_job(workload, target=f"cuda:{index}", data=data, usual_workers=2)
@@ -225,7 +227,7 @@ class _Sensors:
         return float(self._read(self._temperature))
 
     def cuts(self) -> int:
-        return int(self._read(self._reasons, otherwise=0)) & CUTS
+        return int(self._read(self._reasons, otherwise=0)) & THROTTLING
 
     @property
     def missing(self) -> tuple[Reason, ...]:

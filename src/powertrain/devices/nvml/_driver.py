@@ -28,6 +28,7 @@ UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION = 1, 3, 4
 DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 9, 12, 13
 GPU_IS_LOST, RESET_REQUIRED, VERSION_MISMATCH = 15, 16, 18
 
+# What to do, by the code of the error: the library's own texts name the error and no way out.
 EXPLAINED = {
     LIBRARY_NOT_FOUND: "there is no NVIDIA driver library (libnvidia-ml.so.1): install the NVIDIA driver, or "
     "give the GPU to the container (docker run --gpus all)",
@@ -67,6 +68,7 @@ class NvmlGpu:
         """
         self.spec = f"nvml:{index}"
         self._nvml = _binding(self.spec) if nvml is None else nvml
+        # Counted by the library: whoever else in this process has initialised it is not disturbed.
         self._call("nvmlInit")
         count: int = self._call("nvmlDeviceGetCount")
         if not 0 <= index < count:
@@ -113,6 +115,7 @@ class NvmlGpu:
         return next((call for call in calls if self.look(*call, default=None) is not None), None)
 
     def _call(self, function: str, *arguments: Any) -> Any:
+        # Old bindings lack the functions of new drivers, and old drivers those of new bindings.
         found = getattr(self._nvml, function, None)
         if found is None:
             raise DeviceError(

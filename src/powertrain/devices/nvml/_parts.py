@@ -33,9 +33,9 @@ GRAPHICS, MEMORY = 0, 2
 """nvmlClockType_t: NVML_CLOCK_GRAPHICS and NVML_CLOCK_MEM."""
 VOLTA, AMPERE, UNKNOWN = 5, 7, 0xFFFFFFFF
 """nvmlDeviceArchitecture_t: graphics clocks can be locked since Volta, memory clocks since Ampere."""
-LIMITS = 10
+LIMIT_STEPS = 10
 """Power limits that are offered, besides the default one."""
-PAIR = frozenset({"gpu_mhz", "mem_mhz"})
+CLOCK_PAIR = frozenset({"gpu_mhz", "mem_mhz"})
 """Knobs whose values do not all exist with one another."""
 SETTLE_S, POLL_S = 0.2, 0.02
 """How long a setting may take to show, and between looks at it."""
@@ -97,7 +97,7 @@ class ClocksPart(_NvmlPart):
 
     def narrowed(self, space: ModeSpace) -> ModeSpace:
         """Return a space without the clocks that exist with none of the others in it."""
-        if not PAIR.issubset(space.names):
+        if not CLOCK_PAIR.issubset(space.names):
             return space
         graphics, memory = (space.knob(name).values for name in ("gpu_mhz", "mem_mhz"))
         both = [(g, m) for m in memory for g in graphics if g in self._graphics.get(m, ())]
@@ -113,7 +113,7 @@ class ClocksPart(_NvmlPart):
 
     def exist(self, modes: ModeTable) -> npt.NDArray[np.bool_]:
         """Tell which modes `(n, n_knobs)` have a graphics clock that exists with their memory clock."""
-        if not PAIR.issubset(modes.knobs):
+        if not CLOCK_PAIR.issubset(modes.knobs):
             return np.ones(len(modes), dtype=bool)
         graphics, memory = modes.select(("gpu_mhz", "mem_mhz")).T
         pairs = ((memory == m) & np.isin(graphics, clocks) for m, clocks in self._graphics.items())
@@ -122,7 +122,7 @@ class ClocksPart(_NvmlPart):
     @override
     def check(self, mode: PowerMode) -> None:
         """Refuse a graphics clock that does not exist with the memory clock; name the nearest."""
-        if not PAIR.issubset(mode):
+        if not CLOCK_PAIR.issubset(mode):
             return
         graphics, memory = round(mode["gpu_mhz"]), round(mode["mem_mhz"])
         clocks = self._graphics[memory]
@@ -144,7 +144,7 @@ class ClocksPart(_NvmlPart):
             ("mem_mhz", "nvmlDeviceSetMemoryLockedClocks", MEMORY),
             ("gpu_mhz", "nvmlDeviceSetGpuLockedClocks", GRAPHICS),
         ):
-            if knob in self.knobs:
+            if knob in self.knobs and knob in mode:
                 mhz = round(mode[knob])
                 self._change(function, mhz)
                 self._watch(knob, kind, mhz)
@@ -211,6 +211,7 @@ class PowerLimitPart(_NvmlPart):
     def __init__(self, gpu: NvmlGpu, *, forbidden: Reason | None, clock: Clock) -> None:
         """Ask which limits there are; the arguments are those of `ClocksPart`."""
         super().__init__(gpu, clock=clock)
+        # Asked once: what a board allows does not change while it is in use.
         ends_mw: Sequence[int] = gpu.look("nvmlDeviceGetPowerManagementLimitConstraints", default=())
         now_mw: int | None = gpu.look("nvmlDeviceGetPowerManagementLimit", default=None)
         default_mw: int | None = gpu.look("nvmlDeviceGetPowerManagementDefaultLimit", default=None)
@@ -221,6 +222,14 @@ class PowerLimitPart(_NvmlPart):
         reason = _why_missing("power_limit_w", values, now_mw is not None, forbidden, unit="W")
         self.knobs = {} if reason else {"power_limit_w": values}
         self.missing = () if reason is None else (reason,)
+
+    @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        limit_mw: int | None = self._gpu.look("nvmlDeviceGetPowerManagementLimit", default=None)
+        if limit_mw is None:
+            return {}
+        limit_w = watts_from_milliwatts(float(limit_mw))
+        return {"power_limit_w": (limit_w, limit_w)}
 
     @override
     def save(self) -> Any:
@@ -283,8 +292,9 @@ def _limits_w(ends_mw: Sequence[int], default_w: float) -> tuple[float, ...]:
     if not ends_mw:
         return ()
     low, high = (watts_from_milliwatts(float(mw)) for mw in ends_mw)
+    # Inwards: the driver refuses a limit that is a milliwatt beyond its ends.
     least, most = math.ceil(low), math.floor(high)
-    values = {float(round(watts)) for watts in np.linspace(least, most, LIMITS)}
+    values = {float(round(watts)) for watts in np.linspace(least, most, LIMIT_STEPS)}
     if least <= default_w <= most:
         values.add(float(round(default_w)))
     return tuple(sorted(values))

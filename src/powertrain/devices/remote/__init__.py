@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from powertrain.devices.remote._base import AskHelper, RemotePart, with_help
-from powertrain.devices.remote._client import HelperClient
+from powertrain.devices.remote._client import HelperClient, helper_here
 from powertrain.devices.remote._part import HelperPart, ask_helper
 from powertrain.devices.remote._protocol import DEFAULT_GROUP, DEFAULT_SOCKET, SOCKET_VARIABLE
+from powertrain.devices.remote._records import HelperStatus
 
 __all__ = [
     "DEFAULT_GROUP",
@@ -14,7 +15,9 @@ __all__ = [
     "AskHelper",
     "HelperClient",
     "HelperPart",
+    "HelperStatus",
     "RemotePart",
     "ask_helper",
+    "helper_here",
     "with_help",
 ]

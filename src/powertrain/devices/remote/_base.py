@@ -21,6 +21,9 @@ class RemotePart(Part):
     """What it writes is restored by whoever writes it, from a journal of its own."""
     rails: tuple[str, ...]
     """The rails whose sum is the device's power; none where it has no sensor."""
+    sets_together = True
+    readable: Sequence[Part]
+    """The parts in whose place it is: this process may still read what they are set to."""
     shown: Callable[[], Mapping[str, Any]]
     """Returns what this process can see of the settings, to compare; whoever sets them restores them."""
 
@@ -71,6 +74,7 @@ def with_help(
     kept = [part for part in parts if part not in replaced]
     # Only these show something: a part that lacks its hardware has nothing to read either.
     watched = [part for part in replaced if any(reason.what in remote.knobs for reason in part.missing)]
+    remote.readable = replaced
     remote.shown = lambda: {part.name: part.save() for part in watched}
     still_missing = tuple(reason for reason in missing if reason.what not in remote.knobs)
     return (*kept, remote), still_missing, remote

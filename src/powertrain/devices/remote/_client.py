@@ -83,10 +83,10 @@ class HelperClient:
         self._claim("hold", Request(do="hold", mode=mode))
 
     def release(self) -> None:
-        """Have it given back; without a hold this does nothing.
+        """Have it restored; without a hold this does nothing.
 
         Raises:
-            DeviceError: It was given back before, because the connection broke or the lease ran out: the mode
+            DeviceError: It was restored before, because the connection broke or the lease ran out: the mode
                 was not in force all the time.
         """
         self._unclaim("hold", Request(do="release"))
@@ -104,22 +104,27 @@ class HelperClient:
         self._refuse_forked()
         with self._lock:
             if self._lost or "hold" not in self._claims:
-                return self._lost or "it was given back meanwhile"
+                return self._lost or "it was restored meanwhile"
             try:
                 return str(self._ask(Request(do="check"))["lost"])
             except (PowerTrainError, KeyError) as error:
                 return self._lost or str(error)
 
     def close(self) -> None:
-        """Leave; what is held is given back."""
+        """Leave; what is held is restored."""
         with self._lock:
             self._claims.clear()
             self._quiet.set()
             self._disconnect()
 
+    def __del__(self) -> None:
+        # A device that nobody refers to any more; one that holds is kept alive by its thread.
+        self._disconnect()
+
     def _claim(self, what: str, request: Request) -> None:
         self._refuse_forked()
         with self._lock:
+            # The signs of life begin with the first claim and end with the last.
             lease_s = self.describe().lease_s
             if not self._claims:
                 self._lost = ""
@@ -141,6 +146,7 @@ class HelperClient:
             if self._asking:
                 self._leave()
                 return
+            # A loss is told once, by the release of the mode that it took: who measured must hear of it.
             lost, self._lost = self._lost, ""
             if lost and what == "hold":
                 raise DeviceError(lost)
@@ -183,7 +189,7 @@ class HelperClient:
             except OSError as error:
                 if self._claims:
                     self._lose(
-                        "the helper vanished: the device has been given back, or is when it starts again"
+                        "the helper vanished: the device has been restored, or is when it starts again"
                     )
                     raise DeviceError(self._lost) from error
                 if fresh:
@@ -217,16 +223,16 @@ class HelperClient:
         return bytes(received)
 
     def _leave(self) -> None:
-        """Give back from within a signal's handler that came in the middle of a request.
+        """Restore from within a signal's handler that came in the middle of a request.
 
-        Half an answer may have been read, so the connection is ended, which gives back as well. Somebody else
+        Half an answer may have been read, so the connection is ended, which restores as well. Somebody else
         on a connection of his own then sees when that is done.
         """
         self._claims.clear()
         self._quiet.set()
         self._disconnect()
         other, until_s = HelperClient(self.path, timeout_s=LEAVE_S), time.monotonic() + LEAVE_S
-        with contextlib.suppress(PowerTrainError):  # a helper that has gone gives back when it starts again
+        with contextlib.suppress(PowerTrainError):  # a helper that has gone restores when it starts again
             while other.status().pid == self._process and time.monotonic() < until_s:
                 time.sleep(0.01)
         other.close()

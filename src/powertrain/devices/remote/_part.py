@@ -30,7 +30,16 @@ class HelperPart(RemotePart):
             knob.name: knob.values for knob in self._description.space.knobs
         }
         self.rails = self._description.rails
+        self.readable = ()
         self.shown = dict[str, Any]
+
+    @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        """Return what can be read, and of the rest what the helper is holding, if it is."""
+        mode = self.client.status().mode
+        held = {} if mode is None else {name: (value, value) for name, value in mode.items()}
+        read = {name: ends for part in self.readable for name, ends in part.in_force().items()}
+        return {**held, **read}
 
     @override
     def save(self) -> Mapping[str, Any]:
@@ -76,6 +85,7 @@ class HelperPart(RemotePart):
 
     def _of_helper(self, mode: PowerMode) -> PowerMode:
         """Return what the helper is asked for: its own knobs, with its values to the last bit."""
+        # A mode that went through a file lacks the last digits, and the helper takes no other than its own.
         values: dict[str, float] = {}
         for knob in self._description.space.knobs:
             try:
@@ -98,6 +108,7 @@ def ask_helper(key: str) -> HelperPart | None:
     client = helper_here()
     if client is None:
         return None
+    # By the key: `nvml:0` is another GPU in a container that sees only some, and must not be set for it.
     try:
         held = client.describe()
         if held.key != key:

@@ -64,6 +64,7 @@ def group_id(name: str) -> int:
 
 def groups_of(uid: int, gid: int) -> set[int]:
     """Return the groups of a user in the system's database; `gid` alone for a user it does not know."""
+    # The database and not the process: who was taken out of a group keeps it in processes started before.
     try:
         return {gid, *os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)}
     except KeyError:

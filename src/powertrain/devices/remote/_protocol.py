@@ -96,6 +96,7 @@ def parse_request(line: bytes) -> Request:
         UnknownNameError: It asks for something that the helper does not do.
         MissingKnobError: It asks for a mode and names none.
     """
+    # Each known field is taken out, so that whatever is left is one that nobody knows.
     content = _object_of(line)
     version, do = content.pop("v", None), content.pop("do", None)
     if not isinstance(version, float) or version != float(VERSION):
@@ -119,6 +120,7 @@ def ok_reply(**content: Any) -> bytes:
 
 def error_reply(error: BaseException) -> bytes:
     """Return the line that refuses a request."""
+    # Only kinds that the client has as well can cross: an unknown one becomes its nearest ancestor.
     kind = next((c.__name__ for c in type(error).__mro__ if c.__name__ in ERRORS), DeviceError.__name__)
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     message = " ".join(text.split())[:LONGEST_MESSAGE] or type(error).__name__
@@ -166,6 +168,7 @@ def _object_of(line: bytes) -> dict[str, Any]:
 
 
 def _number(text: str) -> float:
+    # Numbers of thousands of digits would take long to read, so their length comes first.
     number = float(text) if len(text) <= LONGEST_NUMBER else math.inf
     if not math.isfinite(number):
         raise ValueError(f"{text[:LONGEST_NUMBER]} is no number of any device")

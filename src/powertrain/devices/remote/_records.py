@@ -30,11 +30,12 @@ class Description:
     stock: Mapping[str, PowerMode]
     rails: tuple[str, ...]
     lease_s: float
-    """Time without a sign of life after which it gives the device back."""
+    """Time without a sign of life after which it restores the device."""
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
         """Read an answer to `describe`."""
+        # Whatever a helper of another release sends, the client ends with one line that says so.
         try:
             return cls(
                 device=str(answer["device"]),

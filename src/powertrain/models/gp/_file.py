@@ -6,22 +6,38 @@ what the saved one did, bit for bit on the same machine.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, final
 
-import numpy.typing as npt
+import numpy as np
 
-from powertrain.models._checkpoint import Checkpoint
+from powertrain import quantities
+from powertrain.models._checkpoint import Checkpoint, shortened
 from powertrain.models._coordinates import Coordinates
-from powertrain.models._surfaces import Arrays, GridSurface, Surface, SurfaceStack, grid_restored, grid_state
+from powertrain.models._surfaces import (
+    LARGEST_LOG,
+    LARGEST_SCALED,
+    Arrays,
+    GridSurface,
+    Surface,
+    SurfaceStack,
+    coordinates_restored,
+    grid_restored,
+    grid_state,
+)
 from powertrain.models.gp._blend import Blend
 from powertrain.models.gp._mean import MeanInputs, MeanShape
-from powertrain.models.gp._quantity import Layout, PosteriorSurface, Quantity
+from powertrain.models.gp._quantity import KEPT_PROFILES, Layout, PosteriorSurface, Quantity
+from powertrain.models.gp._references import MAX_SURFACES
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 from powertrain.models.gp._terms import Term
+from powertrain.records import FloatArray
 
 __all__ = ["fitted_restored", "fitted_state"]
 
+MOST_TERMS = 500
+MOST_THETA = 50.0
+"""Parameters are logarithms within a few spreads of their priors' centres; `exp` of this is harmless."""
 GRID, PROCESS, OWN_PROCESS = "grid", "process", "own process"
 """Kinds of surfaces: a table of nodes, a reference's fitted process, and that of the file's own workload."""
 
@@ -36,24 +52,33 @@ def fitted_state(fitted: Quantity | Blend, prefix: str, arrays: Arrays) -> dict[
 
 
 def fitted_restored(
-    header: dict[str, Any],
+    header: Checkpoint,
     prefix: str,
-    checkpoint: Checkpoint,
+    measured: quantities.Quantity,
     coordinates: Coordinates,
     device: str,
     *,
     time: Quantity | Blend | None,
 ) -> Quantity | Blend:
-    """Rebuild what `fitted_state` took apart; a damaged file raises `CheckpointError`.
+    """Rebuild what `fitted_state` took apart.
 
-    `time` is the restored time of the same workload, if this quantity takes it as an input.
+    Args:
+        header: The quantity's own.
+        prefix: What the names of its arrays begin with.
+        measured: What it must be a quantity of.
+        coordinates: Of the predictor's device.
+        device: Its name.
+        time: The restored time of the same workload, which the quantity may take as an input.
     """
-    before = time if isinstance(time, Quantity) else None
-    whole = _quantity_restored(header, prefix, checkpoint, coordinates, device, time=before)
-    if "alone" not in header:
+    before = time.beside if isinstance(time, Blend) else time
+    whole = _quantity_restored(header, prefix, measured, coordinates, device, time=before)
+    if "alone" not in header.header:
         return whole
+    if not len(whole.layout.stack):
+        raise header.unfit(f"{header.within} has two models, and no reference")
+    section = header.section("alone")
     alone = _quantity_restored(
-        header["alone"], f"{prefix}.alone", checkpoint, coordinates, device, time=before
+        section, f"{prefix}.alone", measured, coordinates, device, time=before, most_references=0
     )
     return Blend(alone=alone, beside=whole)
 
@@ -93,64 +118,140 @@ def _quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str
 
 
 def _quantity_restored(
-    header: dict[str, Any],
+    header: Checkpoint,
     prefix: str,
-    checkpoint: Checkpoint,
+    measured: quantities.Quantity,
     coordinates: Coordinates,
     device: str,
     *,
     time: Quantity | None,
+    most_references: int = MAX_SURFACES,
 ) -> Quantity:
-    """Rebuild what `quantity_state` took apart; a damaged file raises `CheckpointError`.
+    """Rebuild what `_quantity_state` took apart.
 
-    `time` is the restored time of the same workload, if this quantity takes it as an input.
+    What the arrays and the rest of the header repeat of each other must agree, since later nothing looks.
+
+    Args:
+        header: The quantity's own.
+        prefix: What the names of its arrays begin with.
+        measured: What it must be a quantity of.
+        coordinates: Of the predictor's device.
+        device: Its name.
+        time: The restored time of the same workload, which the quantity may take as an input.
+        most_references: How many references it may have been fitted with.
     """
-
-    def array(key: str) -> npt.NDArray[Any]:
-        return checkpoint.array(f"{prefix}.{key}")
-
-    stack = [
-        _surface_restored(s, f"{prefix}.reference{i}", checkpoint) for i, s in enumerate(header["references"])
+    numbers = _Numbers(header, prefix, LARGEST_LOG if measured.is_log else LARGEST_SCALED)
+    if header.text("quantity") != measured.column:
+        raise header.unfit(f"its {measured.name} is of {shortened(header.text('quantity'))}")
+    surfaces = [
+        _surface_restored(section, f"{prefix}.reference{i}", measured)
+        for i, section in enumerate(header.sections("references", most=most_references))
     ]
-    terms = tuple(map(Term.from_header, header["terms"]))
-    layout = Layout(
-        quantity=header["quantity"],
+    layout = _layout_restored(numbers, measured, coordinates, SurfaceStack(coordinates, device, surfaces))
+    if layout.inverse_time_top is not None and time is None:
+        raise header.unfit(f"its {measured.name} needs a time, and it has none")
+    regression = _regression_restored(numbers, layout)
+    # Files of version 0.3.0 have none: there, what the fit called noise was noise.
+    told = "noise_sd" in header.header
+    noise_sd = header.number("noise_sd", least=0.0, most=LARGEST_LOG) if told else regression.noise_sd
+    fitted = Quantity(layout=layout, regression=regression, own_surface=None, noise_sd=noise_sd)
+    if not header.header.get("own_surface"):
+        return fitted
+    own = header.section("own_surface")
+    if own.header.get("kind") == OWN_PROCESS:
+        lent_time = time if layout.inverse_time_top is not None else None
+        return fitted.lending_itself(own.text("workload"), lent_time)
+    return replace(fitted, own_surface=_surface_restored(own, f"{prefix}.own", measured))
+
+
+@final
+@dataclass(frozen=True)
+class _Numbers:
+    """The numbers of a quantity in a file, none of which is larger than it can be."""
+
+    header: Checkpoint
+    prefix: str
+    most: float
+
+    def column(self, name: str, *shape: int | None) -> FloatArray:
+        return self.header.column(f"{self.prefix}.{name}", shape=shape, least=-self.most, most=self.most)
+
+    def parameters(self, name: str, length: int) -> FloatArray:
+        return self.header.column(
+            f"{self.prefix}.{name}", shape=(length,), least=-MOST_THETA, most=MOST_THETA
+        )
+
+    def number(self, key: str) -> float:
+        return self.header.number(key, least=-self.most, most=self.most)
+
+
+def _layout_restored(
+    numbers: _Numbers, measured: quantities.Quantity, coordinates: Coordinates, stack: SurfaceStack
+) -> Layout:
+    header = numbers.header
+    timed = header.value("inverse_time_top") is not None
+    terms = tuple(map(Term.from_header, header.value("terms")))
+    known = {knob for term in terms for knob in term.knobs} <= set(coordinates.names)
+    if len(terms) > MOST_TERMS or not known or not all(t.knobs and timed >= t.per_work for t in terms):
+        raise header.unfit(f"{header.within} has terms of other knobs")
+    return Layout(
+        quantity=measured.column,
         coordinates=coordinates,
         terms=terms,
-        level=header["level"],
-        stack=SurfaceStack(coordinates, device, stack),
-        surface_means=array("surface_means"),
-        surface_top=header["surface_top"],
-        inverse_time_top=header["inverse_time_top"],
-        scale=header.get("scale", 1.0),
+        level=numbers.number("level"),
+        stack=stack,
+        surface_means=numbers.column("surface_means", len(stack)),
+        surface_top=numbers.number("surface_top"),
+        inverse_time_top=header.number("inverse_time_top", least=-LARGEST_LOG, most=LARGEST_LOG)
+        if timed
+        else None,
+        # Files of version 0.3.0 have none: all of their quantities are logarithms.
+        scale=header.number("scale", least=1 / LARGEST_SCALED, most=LARGEST_SCALED)
+        if "scale" in header.header
+        else 1.0,
     )
-    shape = MeanShape(
-        n_terms=len(terms),
-        n_fixed=header["n_fixed"],
-        timed=header["timed"],
-        centre=array("centre"),
-        sd=array("sd"),
-    )
+
+
+def _regression_restored(numbers: _Numbers, layout: Layout) -> Regression:
+    header, k = numbers.header, len(layout.coordinates.names)
+    n = len(header.array(f"{numbers.prefix}.target", shape=(None,)))
+    # The posterior takes several matrices of n x n.
+    if not 0 < n <= KEPT_PROFILES:
+        raise header.unfit(f"it is of {n:,} profiles, and at most {KEPT_PROFILES} are kept")
+    shape = _shape_restored(numbers, layout)
+    weight, a, b = header.numbers("calibration", length=3, least=0.0, most=LARGEST_LOG)
     inputs = RegressionInputs(
-        unit=array("unit"),
-        surfaces=array("surfaces"),
+        unit=numbers.column("unit", n, k),
+        surfaces=numbers.column("surfaces", n, len(layout.stack)),
         mean=MeanInputs(
-            slopes=array("slopes"),
-            offsets=array("offsets"),
-            fixed=array("fixed"),
+            slopes=numbers.column("slopes", n, shape.n_terms),
+            offsets=numbers.column("offsets", n, shape.n_terms),
+            fixed=numbers.column("fixed", n, shape.n_fixed),
         ),
     )
-    weight, a, b = header["calibration"]
-    prior = KernelPrior(calibration_weight=weight, widening=(a, b))
-    regression = Regression(shape, prior, inputs, array("target"), array("theta"))
-    noise_sd = header.get("noise_sd", regression.noise_sd)
-    fitted = Quantity(layout=layout, regression=regression, own_surface=None, noise_sd=noise_sd)
-    own = header["own_surface"]
-    if not own:
-        return fitted
-    if own.get("kind") == OWN_PROCESS:
-        return fitted.lending_itself(own["workload"], time if layout.inverse_time_top is not None else None)
-    return replace(fitted, own_surface=_surface_restored(own, f"{prefix}.own", checkpoint))
+    regression = Regression(
+        shape,
+        KernelPrior(calibration_weight=weight, widening=(a, b)),
+        inputs,
+        numbers.column("target", n),
+        numbers.parameters("theta", shape.size + k + 4),
+    )
+    mean, sd = regression.predict(inputs)
+    if not (np.isfinite(mean).all() and np.isfinite(sd).all() and regression.scale > 0):
+        raise header.unfit(f"{header.within} predicts no finite numbers")
+    return regression
+
+
+def _shape_restored(numbers: _Numbers, layout: Layout) -> MeanShape:
+    header, n_terms, timed_terms = numbers.header, len(layout.terms), layout.timed_terms
+    n_fixed = int(len(layout.stack) > 0) + int(timed_terms is not None)
+    timed = [] if timed_terms is None else [*(1 + j for j in timed_terms), n_terms + n_fixed]
+    if header.value("n_fixed") != n_fixed or header.value("timed") != timed:
+        raise header.unfit(f"{header.within} counts other terms than it has")
+    size = 2 + 2 * n_terms + n_fixed
+    sd = header.column(f"{numbers.prefix}.sd", shape=(size,), least=1 / MOST_THETA, most=MOST_THETA)
+    centre = numbers.parameters("centre", size)
+    return MeanShape(n_terms=n_terms, n_fixed=n_fixed, centre=centre, sd=sd, timed=timed)
 
 
 def _own_surface_state(surface: Surface | None, prefix: str, arrays: Arrays) -> dict[str, Any] | None:
@@ -175,25 +276,37 @@ def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, A
     return {**grid_state(surface, prefix, arrays), "kind": GRID}
 
 
-def _surface_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoint) -> Surface:
+def _surface_restored(header: Checkpoint, prefix: str, measured: quantities.Quantity) -> Surface:
     # Files of version 0.3.0 do not name the kind: all of their surfaces are grids.
-    if header.get("kind", GRID) == PROCESS:
-        return _process_restored(header, prefix, checkpoint)
-    return grid_restored(header, prefix, checkpoint)
+    if header.header.get("kind", GRID) == PROCESS:
+        coordinates = coordinates_restored(header.section("coordinates"))
+        return _process_restored(header, prefix, measured, coordinates)
+    return grid_restored(header, prefix, largest=LARGEST_LOG if measured.is_log else LARGEST_SCALED)
 
 
-def _process_restored(header: dict[str, Any], prefix: str, checkpoint: Checkpoint) -> PosteriorSurface:
-    coordinates, device = Coordinates.from_header(header["coordinates"]), str(header["device"])
-    time = header["time"] and _quantity_restored(
-        header["time"], f"{prefix}.time", checkpoint, coordinates, device, time=None
-    )
+def _process_restored(
+    header: Checkpoint, prefix: str, measured: quantities.Quantity, coordinates: Coordinates
+) -> PosteriorSurface:
+    device, time = header.text("device"), None
+    # What lends its process was fitted on its own, so it has no references in turn.
+    if header.header.get("time"):
+        first = quantities.find(measured.after)
+        time = _quantity_restored(
+            header.section("time"), f"{prefix}.time", first, coordinates, device, time=None, most_references=0
+        )
     quantity = _quantity_restored(
-        header["quantity"], f"{prefix}.quantity", checkpoint, coordinates, device, time=time or None
+        header.section("quantity"),
+        f"{prefix}.quantity",
+        measured,
+        coordinates,
+        device,
+        time=time,
+        most_references=0,
     )
     return PosteriorSurface(
         coordinates=coordinates,
         device=device,
-        workload=header["workload"],
+        workload=header.text("workload"),
         quantity=quantity,
-        time=time or None,
+        time=time,
     )

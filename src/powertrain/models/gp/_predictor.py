@@ -11,14 +11,15 @@ from typing_extensions import Self
 
 from powertrain import quantities
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models._base import AbstractPredictor
-from powertrain.models._checkpoint import Checkpoint
+from powertrain.models._base import AbstractPredictor, Learned
+from powertrain.models._checkpoint import Checkpoint, shortened
 from powertrain.models._coordinates import Coordinates
-from powertrain.models._surfaces import Arrays, check_knobs
+from powertrain.models._surfaces import Arrays, check_knobs, coordinates_restored
 from powertrain.models._threads import one_thread
 from powertrain.models.gp._blend import Blend
 from powertrain.models.gp._file import fitted_restored, fitted_state
 from powertrain.models.gp._quantity import Learner, Quantity
+from powertrain.quantities import find, measured
 from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, ProfileTable
 
 __all__ = ["GaussianProcessAlonePredictor", "GaussianProcessPredictor"]
@@ -119,7 +120,8 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     def glance(self, modes: ModeTable) -> Prediction:
         """Predict as `predict` does, without a remark on modes that lie outside what was profiled."""
-        with one_thread():
+        # Far outside what was profiled a power law may overflow; what is said there is a guess anyway.
+        with one_thread(), np.errstate(over="ignore"):
             return self._predict(ModeTable(knobs=self.knobs, values=modes.select(self.knobs)))
 
     def _predict(self, own: ModeTable) -> Prediction:
@@ -150,6 +152,20 @@ class GaussianProcessPredictor(AbstractPredictor):
                     found[source] = found.get(source, 0.0) + share / len(self._quantities)
         return found
 
+    def learned(self) -> Learned:
+        """Return what it was learned from, with leave-one-out errors."""
+        parts = {
+            name: one.beside if isinstance(one, Blend) else one for name, one in self._quantities.items()
+        }
+        low, high = self._coordinates.low.tolist(), self._coordinates.high.tolist()
+        surfaces = [s for fitted in parts.values() for s in fitted.layout.stack.surfaces]
+        return Learned(
+            modes={name: len(fitted.regression.target) for name, fitted in parts.items()},
+            references=tuple(dict.fromkeys((surface.device, surface.workload) for surface in surfaces)),
+            ranges={name: (low[j], high[j]) for j, name in enumerate(self.knobs)},
+            left_out_errors={name: fitted.left_out_error for name, fitted in parts.items()},
+        )
+
     def _remark_on_modes_beyond(self, modes: ModeTable) -> None:
         low, high = self._coordinates.low, self._coordinates.high
         margin = BEYOND * np.maximum(np.abs(low), np.abs(high))
@@ -178,23 +194,21 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     @classmethod
     def _restore(cls, checkpoint: Checkpoint) -> Self:
-        device: str = checkpoint.value("device")
-        coordinates = Coordinates.from_header(checkpoint.value("coordinates"))
-        headers: dict[str, dict[str, Any]] = checkpoint.value("quantities")
+        device, workload = checkpoint.text("device"), checkpoint.text("workload")
+        coordinates = coordinates_restored(checkpoint.section("coordinates"))
+        headers = checkpoint.section("quantities")
+        if not headers.header or not set(headers.header) <= {q.name for q in measured()}:
+            raise checkpoint.unfit(f"it predicts {shortened(list(headers.header))}")
         found: dict[str, Quantity | Blend] = {}
-        # The time comes first: a power that lends its own process needs it.
+        # What others depend on comes first: a power that lends its own process needs the time.
         # One thread, as when it was fitted: the last bits of a factor depend on how the work is shared out.
         with one_thread():
-            for name in sorted(headers, reverse=True):
+            for name in sorted(headers.header, key=lambda name: find(name).after != ""):
+                quantity = find(name)
                 found[name] = fitted_restored(
-                    headers[name], name, checkpoint, coordinates, device, time=found.get("time")
+                    headers.section(name), name, quantity, coordinates, device, time=found.get(quantity.after)
                 )
-        return cls(
-            device=device,
-            workload=checkpoint.value("workload"),
-            coordinates=coordinates,
-            fitted=found,
-        )
+        return cls(device=device, workload=workload, coordinates=coordinates, fitted=found)
 
 
 @final

@@ -18,9 +18,12 @@ from powertrain.models.gp._regression import KernelPrior, Regression, Regression
 from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
 from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
+from powertrain.wording import counted
 
 __all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity", "correlation_with_time", "in_unit"]
 
+LOG_RANGE = 200.0
+"""How far from 0 a predicted logarithm may go: far beyond any clock's reach, within what a float holds."""
 TINY = 1e-12
 """Below this an error bar is rounding."""
 MIN_PROFILES = 3
@@ -111,7 +114,8 @@ def in_unit(
     """Return an estimate from logarithms (from values over `scale`, where errors are absolute)."""
     noise = np.minimum(sd, noise_sd)
     if quantity.is_log:
-        return Estimate(quantity=quantity, value=np.exp(target), sd=sd, noise_sd=noise)
+        value = np.exp(np.clip(target, -LOG_RANGE, LOG_RANGE))
+        return Estimate(quantity=quantity, value=value, sd=sd, noise_sd=noise)
     return Estimate(quantity=quantity, value=scale * target, sd=scale * sd, noise_sd=scale * noise)
 
 
@@ -144,6 +148,14 @@ class Quantity:
             knobs=self.layout.coordinates.names,
             kernel=self.regression.kernel_log_parameters,
         )
+
+    @property
+    def left_out_error(self) -> float:
+        """The mean error of predicting each profile from all others [%, or the quantity's own unit]."""
+        errors = self.regression.loo_errors
+        if self.layout.measured.is_log:
+            return float(100.0 * np.abs(np.expm1(errors)).mean())
+        return float(self.layout.scale * np.abs(errors).mean())
 
     def predict(
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
@@ -253,7 +265,7 @@ class Learner:
         distinct = len(np.unique(table.modes.values, axis=0))
         if distinct < MIN_PROFILES:
             raise TooFewProfilesError(
-                f"{table.workload!r} has {quantity.name} in {distinct} distinct mode(s): gp needs "
+                f"{table.workload!r} has {quantity.name} in {counted(distinct, 'distinct mode')}: gp needs "
                 f"{MIN_PROFILES} or more; profile more modes"
             )
         values = table.columns[quantity.column]

@@ -102,7 +102,7 @@ class Regression:
         # A symmetric root, so that the variance of the mean is a sum of squares.
         self._mean_root = _cholesky(np.asarray(np.linalg.inv(precision)))
         self._readout = self._read_out()
-        self.loo_z = self._leave_one_out(covariance, noise, residual, jacobian)
+        self.loo_z, self.loo_errors = self._leave_one_out(covariance, noise, residual, jacobian)
         self.scale = self._calibration()
 
     @classmethod
@@ -205,13 +205,17 @@ class Regression:
 
     def _leave_one_out(
         self, covariance: FloatArray, noise: float, residual: FloatArray, jacobian: FloatArray
-    ) -> FloatArray:
-        """Return the standardised leave-one-out errors `(n,)`, the mean refitted in its linear form."""
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the leave-one-out errors `(n,)`, standardised and as they are.
+
+        The mean is refitted in its linear form.
+        """
         shape = self.shape
         about_prior = residual + jacobian @ (self._mean_theta(self.theta) - shape.centre)
         whole = covariance + (jacobian * shape.sd**2) @ jacobian.T
         inverse = cho_solve((_factor(whole, noise), True), np.eye(len(residual)))
-        return (inverse @ about_prior) / np.sqrt(np.diag(inverse))
+        weighted, diagonal = inverse @ about_prior, np.diag(inverse)
+        return weighted / np.sqrt(diagonal), weighted / diagonal
 
     def _calibration(self) -> float:
         """Return the factor on error bars: the leave-one-out scale, shrunk towards 1, and the widening."""

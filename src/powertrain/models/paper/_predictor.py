@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
-from powertrain.errors import CheckpointError, DataError, MissingKnobError, TooFewProfilesError
+from powertrain.errors import DataError, MissingKnobError, TooFewProfilesError
 from powertrain.models._base import AbstractPredictor, known_quantity
-from powertrain.models._checkpoint import Checkpoint
+from powertrain.models._checkpoint import LARGEST_NUMBER, Checkpoint, shortened
 from powertrain.models._threads import one_thread
 from powertrain.models.paper._mlp import Networks, Recipe, parameter_count, train
 from powertrain.quantities import Quantity, by_column
@@ -27,6 +27,10 @@ from powertrain.records import Estimate, FloatArray, ModeTable, Prediction, Prof
 __all__ = ["PaperConfig", "PaperPredictor", "PaperScratchPredictor"]
 
 LEAST_MODES = 2
+FARTHEST = 1e6
+"""Standard deviations from the mean at which an input is cut off: there a network guesses anyway."""
+MOST_LAYERS, MOST_UNITS, LARGEST_WEIGHT = 32, 1 << 20, 1e4
+"""Of a network in a file."""
 
 
 @final
@@ -119,7 +123,7 @@ class _Scale:
 
     def standardised(self, values: FloatArray) -> npt.NDArray[np.float32]:
         divisor = np.where(self.sd > 0, self.sd, np.inf)
-        return ((values - self.mean) / divisor).astype(np.float32)
+        return np.clip((values - self.mean) / divisor, -FARTHEST, FARTHEST).astype(np.float32)
 
 
 @final
@@ -327,7 +331,8 @@ class _NetworkPredictor(AbstractPredictor):
         """Predict `modes`; a quantity that was never measured is NaN, and so are the error bars."""
         values = modes.select(self.knobs)
         nothing, no_noise = np.full(len(modes), np.nan), np.zeros(len(modes))
-        with one_thread():
+        # A network whose weights are wild may overflow; what it says is then infinite, and no crash.
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
             found = {column: network.predict(values) for column, network in self._networks.items()}
         known = {column: known_quantity(column, source="the predictor") for column in found}
         return Prediction(
@@ -357,36 +362,48 @@ class _NetworkPredictor(AbstractPredictor):
     @classmethod
     def _restore(cls, checkpoint: Checkpoint) -> Self:
         knobs = checkpoint.texts("knobs")
-        try:
-            config = PaperConfig(**checkpoint.value("config"))
-            hidden = {q: tuple(map(int, layers)) for q, layers in checkpoint.value("hidden").items()}
-            widths = {q: (len(knobs), *replace(config, hidden=h).hidden, 1) for q, h in hidden.items()}
-        except (AttributeError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{checkpoint.source} has a damaged header ({error}): fit it again"
-            ) from error
-        networks: dict[str, _QuantityNetwork] = {}
-        for quantity, layers in widths.items():
-            # Asked for before the network is made: a damaged header may name more than the memory holds.
-            parameters = checkpoint.array(f"{quantity}.parameters", shape=(parameter_count(layers),))
-            network = Networks(1, layers)
-            network.parameters[:] = parameters
-            inputs = checkpoint.array(f"{quantity}.inputs", shape=(2, len(knobs)))
-            mean, sd, least = checkpoint.array(f"{quantity}.output", shape=(3,))
-            networks[known_quantity(quantity, source=checkpoint.source).column] = _QuantityNetwork(
-                network=network,
-                knobs=knobs,
-                inputs=_Scale(mean=inputs[0], sd=inputs[1]),
-                output=_Scale(mean=np.asarray(mean), sd=np.asarray(sd)),
-                least=float(least),
-            )
+        config = PaperConfig(**checkpoint.section("config").header)
+        hidden = checkpoint.section("hidden")
+        if not knobs or not hidden.header:
+            columns = shortened(list(hidden.header))
+            raise checkpoint.unfit(f"it has the knobs {shortened(knobs)} and predicts {columns}")
         return cls(
             device=checkpoint.text("device"),
             workload=checkpoint.text("workload"),
             knobs=knobs,
             config=config,
-            networks=networks,
+            networks={c: _network_restored(checkpoint, c, knobs, hidden.value(c)) for c in hidden.header},
         )
+
+
+def _network_restored(
+    checkpoint: Checkpoint, column: str, knobs: tuple[str, ...], hidden: Sequence[object]
+) -> _QuantityNetwork:
+    quantity = known_quantity(column, source=checkpoint.source)
+    layers = [units for units in hidden if isinstance(units, int) and 0 < units <= MOST_UNITS]
+    if len(layers) != len(hidden) or len(layers) > MOST_LAYERS:
+        raise checkpoint.unfit(f"its network of {column} has the layers {shortened(hidden)}")
+    widths = (len(knobs), *layers, 1)
+    # Asked for before the network is made: a damaged header may name more than the memory holds.
+    parameters = checkpoint.column(
+        f"{column}.parameters", shape=(parameter_count(widths),), least=-LARGEST_WEIGHT, most=LARGEST_WEIGHT
+    )
+    network = Networks(1, widths)
+    network.parameters[:] = parameters
+    means, sds = checkpoint.column(f"{column}.inputs", shape=(2, len(knobs)))
+    mean, sd, least = map(float, checkpoint.array(f"{column}.output", shape=(3,)))
+    usual = abs(mean) <= LARGEST_NUMBER and 0 <= sd <= LARGEST_NUMBER and least <= LARGEST_NUMBER
+    if not ((sds == 0) | (sds >= 1 / LARGEST_NUMBER)).all() or not usual:
+        raise checkpoint.unfit(f"its scales of {column} are none")
+    if quantity.is_log and not least > 0:
+        raise checkpoint.unfit(f"its least {column} is {least:g}")
+    return _QuantityNetwork(
+        network=network,
+        knobs=knobs,
+        inputs=_Scale(mean=means, sd=sds),
+        output=_Scale(mean=np.asarray(mean), sd=np.asarray(sd)),
+        least=least,
+    )
 
 
 @final

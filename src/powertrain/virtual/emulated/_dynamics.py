@@ -9,6 +9,7 @@ from typing import final
 
 from powertrain.devices._clock import Clock
 from powertrain.records import ModeTable, PowerMode
+from powertrain.units import s_from_ms
 from powertrain.virtual.emulated._boards import EMULATED
 from powertrain.virtual.simulated._disturbances import Chance, Disturbances
 from powertrain.virtual.simulated._mechanism import Mechanism, OperatingPoints, settled_power_w
@@ -52,6 +53,7 @@ class Dynamics:
         seed: int,
     ) -> None:
         """Start at rest and warm; `clocks` tells what the board runs at, when busy or at rest."""
+        # A kernel's clocks need not be in any table, so rows are numbered as pairs of clocks turn up.
         board = EMULATED[name].physics
         self._mechanism, self._heat, self._clocks = Mechanism(board), board.heat, clocks
         self._pairs: list[tuple[Clocks, Clocks]] = []
@@ -74,6 +76,7 @@ class Dynamics:
 
     def refresh(self) -> None:
         """Take the clocks as they are asked for now; they are in force after a moment."""
+        # Only a real change starts a transition: files are read far more often than clocks move.
         row = self._place()
         if row != self._row:
             self._row = row
@@ -106,6 +109,7 @@ class Dynamics:
 
     def _point_at(self, workload: str | None, setting: Setting) -> Point:
         clocks = self._pairs[setting.row][workload is not None]
+        # Kept, because every minibatch and every reading of a sensor asks for it.
         key = workload, clocks
         if key not in self._points:
             modes = clocks.table()
@@ -120,7 +124,7 @@ class Dynamics:
     def _point(self, points: OperatingPoints) -> Point:
         settled_w, settled_c = settled_power_w(points, self._heat)
         return Point(
-            time_s=float(points.time_ms[0]) / 1e3,
+            time_s=s_from_ms(float(points.time_ms[0])),
             dynamic_w=points.dynamic_w[0],
             leakage_w=points.leakage_w[0],
             settled_w=settled_w[0],

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from powertrain.devices import Journal, VirtualClock
-from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening
+from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening, ServiceNeeds
 from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.jetson import JetsonDevice
 from powertrain.devices.remote import ask_helper
@@ -42,12 +42,7 @@ def _open_board(spec: DeviceSpec, how: Opening) -> JetsonDevice:
 
 def _open_tree(spec: DeviceSpec, how: Opening) -> JetsonDevice:
     """Open the real device on a tree of files, so that other processes see it, too."""
-    root = Path(spec.which).expanduser().absolute()
-    if not is_tree(root):
-        raise DeviceError(
-            f"{root} holds no emulated board: keep one there with python -m powertrain.virtual.emulated "
-            f"{root} orin-agx"
-        )
+    root = _tree(spec)
     return JetsonDevice(
         spec.options,
         sysfs=RealSysfs(root),
@@ -60,4 +55,21 @@ def _open_tree(spec: DeviceSpec, how: Opening) -> JetsonDevice:
     )
 
 
-KIND = DeviceKind(name="emulated", forms=("emulated:orin-agx@jp6",), open=_open)
+def _tree(spec: DeviceSpec) -> Path:
+    root = Path(spec.which).expanduser().absolute()
+    if not is_tree(root):
+        raise DeviceError(
+            f"{root} holds no emulated board: keep one there with python -m powertrain.virtual.emulated "
+            f"{root} orin-agx"
+        )
+    return root
+
+
+def _service(spec: DeviceSpec, root: Path) -> ServiceNeeds:
+    del root  # the tree stands for a board of its own
+    if "/" not in spec.which:
+        raise DeviceError(f"{spec.name} ends with the process that opens it: give emulated:FOLDER")
+    return ServiceNeeds(writable=(str(_tree(spec)),))
+
+
+KIND = DeviceKind(name="emulated", forms=("emulated:orin-agx@jp6",), open=_open, service=_service)

@@ -12,7 +12,7 @@ from powertrain.virtual.simulated._records import Board
 
 __all__ = ["physics_of"]
 
-SISTERS = {
+SIMULATED_TWINS = {
     "orin-agx@jp5": "sim:orin-agx",
     "orin-agx@jp6": "sim:orin-agx-r36",
     "orin-agx@jp7": "sim:orin-agx-r36",
@@ -23,9 +23,9 @@ SISTERS = {
     "orin-nano-super@jp6": "sim:orin-nano-super",
     "orin-nano-super@jp7": "sim:orin-nano-super",
 }
-"""Boards that are simulated: the emulated one draws and lasts the same."""
+"""Emulated boards that are simulated as well, with the simulated one: they take the same time and power."""
 
-RELATIVES = {
+SCALED_FROM = {
     "orin-agx-32gb": ("sim:orin-agx-r36", 1.0, 7),
     "orin-nx-16gb": ("sim:orin-nano-super", 1.2, 4),
     "orin-nx-8gb": ("sim:orin-nano-super", 1.1, 4),
@@ -34,16 +34,16 @@ RELATIVES = {
     "nano": ("sim:xavier-agx", 0.35, 1),
     "thor": ("sim:orin-agx-r36", 1.6, 10),
 }
-"""The others: their relative, the factor on all its powers, and GPU clusters of its kind. All assumed."""
+"""The others: which board they are scaled from, the factor on its powers, and their GPU clusters. Assumed."""
 
 
 def physics_of(
     name: str, *, cores: int, cpu_khz: Sequence[int], gpu_hz: Sequence[int], emc_hz: Sequence[int]
 ) -> Board:
-    """Return the formulas of a board: its sister's, or its relative's over its own tables, scaled."""
-    if name in SISTERS:
-        return BOARDS[SISTERS[name]]
-    relative, factor, tpcs = RELATIVES[name.partition("@")[0]]
+    """Return the formulas of a board: its twin's, or those of the board that it is scaled from."""
+    if name in SIMULATED_TWINS:
+        return BOARDS[SIMULATED_TWINS[name]]
+    original, factor, tpcs = SCALED_FROM[name.partition("@")[0]]
     space = ModeSpace.of(
         {
             "cpu_cores": range(1, cores + 1),
@@ -52,11 +52,12 @@ def physics_of(
             "mem_mhz": [mhz_from_hz(float(hz)) for hz in emc_hz],
         }
     )
-    return _scaled(BOARDS[relative], space, factor, tpcs)
+    return _scaled(BOARDS[original], space, factor, tpcs)
 
 
 def _scaled(board: Board, space: ModeSpace, factor: float, tpcs: int) -> Board:
     cpu, gpu, memory, rest = board.cpu, board.gpu, board.memory, board.rest
+    # Times follow from the tables of clocks and the count of clusters; only powers need a factor.
     share = tpcs / gpu.tpcs
     refresh_w, memory_w = memory.rest_w
     return replace(

@@ -6,7 +6,13 @@ import errno
 from collections.abc import Callable, Mapping
 from typing import final
 
-from powertrain.units import microwatts_from_watts, millicelsius_from_celsius
+from powertrain.units import (
+    microohms_from_milliohms,
+    microwatts_from_watts,
+    millicelsius_from_celsius,
+    millivolts_from_microvolts,
+    milliwatts_from_microwatts,
+)
 from powertrain.virtual.emulated._dynamics import Dynamics
 from powertrain.virtual.emulated._nodes import Node, number_of, refuse
 from powertrain.virtual.emulated._records import Channel, EmulatedBoard, Faults
@@ -78,6 +84,7 @@ class Sensors:
 
     def _add_hwmon(self, folder: str) -> str:
         """Give a chip its number; return its files' folder."""
+        # Numbers of hwmon are an accident of the boot; whoever relies on them is to fail here.
         number = (len(self._hwmon) + self._board.release.jetpack) % 7
         path = f"{folder}/hwmon{number}"
         self._hwmon[path] = f"{HWMON}/hwmon{number}"
@@ -101,11 +108,12 @@ class Sensors:
             files[f"in{n}_input"] = self._sensor(channel, lambda c=channel: str(_bus_mv(c)))
             files[f"curr{n}_input"] = self._sensor(channel, lambda c=channel: str(self._current_ma(c)))
             files[f"in{n + 3}_input"] = self._sensor(
-                channel, lambda c=channel: str(round(self._current_ma(c) * c.shunt_mohm / 1e3))
+                channel,
+                lambda c=channel: str(round(millivolts_from_microvolts(self._current_ma(c) * c.shunt_mohm))),
             )
             files[f"curr{n}_max"] = _setting("32760")
             files[f"curr{n}_crit"] = _setting("32760")
-            files[f"shunt{n}_resistor"] = Node.text(str(round(channel.shunt_mohm * 1e3)))
+            files[f"shunt{n}_resistor"] = Node.text(str(round(microohms_from_milliohms(channel.shunt_mohm))))
         return {f"{base}/{name}": node for name, node in files.items()}
 
     def _ina238(self, chip: str, channel: Channel) -> dict[str, Node]:
@@ -132,7 +140,8 @@ class Sensors:
             files[f"in_voltage{k}_input"] = self._sensor(channel, lambda c=channel: str(_bus_mv(c)))
             files[f"in_current{k}_input"] = self._sensor(channel, lambda c=channel: str(self._current_ma(c)))
             files[f"in_power{k}_input"] = self._sensor(
-                channel, lambda c=channel: str(round(_bus_mv(c) * self._current_ma(c) / 1e3))
+                channel,
+                lambda c=channel: str(round(milliwatts_from_microwatts(_bus_mv(c) * self._current_ma(c)))),
             )
             files[f"crit_current_limit_{k}"] = _setting("32760")
         return {f"{base}/{name}": node for name, node in files.items()}
@@ -140,6 +149,7 @@ class Sensors:
     def _current_ma(self, channel: Channel) -> int:
         if not channel.components:
             return 0
+        # The chip measures the voltage over a shunt in steps, so small currents are read coarsely.
         exact_ma = microwatts_from_watts(self._dynamics.watts(channel.components)) / _bus_mv(channel)
         step_ma = SHUNT_UV / channel.shunt_mohm
         return round(step_ma * round(exact_ma / step_ma))
@@ -203,6 +213,7 @@ class Sensors:
             raise refuse(errno.EAGAIN)
         if name == "pmic-die":
             return "100000"  # a constant in every public tegrastats line of these boards
+        # While clocks are limited every zone of the chip shows the trip point, whatever the load.
         if any(limited() for limited in self._limited.values()):
             return str(round(millicelsius_from_celsius(TRIP_C)))
         warmer = {"gpu": 1.0, "tj": 1.5}.get(name.partition("-")[0], 0.0)

@@ -81,6 +81,7 @@ class EmulatedSysfs(Sysfs):
         self._boot(self.board.power_model(model_id))
 
     def _boot(self, model: PowerModel) -> None:
+        # Everything is made anew, as after a power cycle: nothing of what was set may survive by accident.
         self._model, self._passed_s = model, None
         self._processors = Processors(
             self.board,
@@ -229,6 +230,7 @@ class EmulatedSysfs(Sysfs):
     @override
     def read(self, path: str) -> str:
         with self._lock:
+            # First what was due, then the answer: a reader never sees a moment that has passed.
             self._pass()
             node = self._seen(path)
             if not self._root and not node.mode & 0o004:
@@ -248,6 +250,7 @@ class EmulatedSysfs(Sysfs):
                 number = error.errno or errno.EIO
                 raise OSError(number, error.strerror, path) from None
             finally:
+                # Refused writes are kept as well: tests want to know what was tried.
                 self.writes.append(Write(time_s=self.clock.now_s(), path=real, text=text, errno=number))
             if self.faults.undone_after_s is not None and self._undo_at_s is None:
                 self._undo_at_s = self.clock.now_s() + self.faults.undone_after_s
@@ -345,6 +348,7 @@ class EmulatedSysfs(Sysfs):
         now_s = self.clock.now_s()
         if now_s == self._passed_s:
             return  # nothing was written since, and no time has passed
+        # In the order of a board: events of the hardware, services that meddle, then the clocks.
         due = sum(self._started_s + at_s <= now_s for at_s in self.faults.overcurrent_at_s)
         self._events += max(due - self._due_events, 0)
         self._due_events = max(due, self._due_events)

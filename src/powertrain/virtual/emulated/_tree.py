@@ -109,6 +109,7 @@ class TreeKeeper:
 
     def poll(self) -> None:
         """Look once at what others wrote; now and then bring all that moves by itself up to date."""
+        # Writes of others come first: refreshing would overwrite them with what was before.
         wrote = self._take_writes()
         if wrote or self._clock.now_s() >= self._refresh_at_s:
             self._refresh_at_s = self._clock.now_s() + REFRESH_S

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import final
 
 from powertrain.files import write_file
+from powertrain.units import s_from_ns
 
 __all__ = ["Watched", "show"]
 
@@ -17,6 +18,7 @@ RECENT_NS = 100_000_000
 EMPTY_S = 0.1
 """How long a file may stay empty between being truncated and being written."""
 MOST_BYTES = 4096
+"""Of a file that are read: attributes of the kernel have a page at most."""
 LATE_S = 0.5
 """How long somebody may still write to a file that has been replaced."""
 
@@ -44,6 +46,7 @@ class Watched:
         self._now_s = now_s
         news = self._late_news()
         stat = os.fstat(self._descriptor)
+        # Two writes within one tick of the file system have one stamp, so a recent file is read all the same.
         stamp = stat.st_mtime_ns, stat.st_size
         if stamp != self._stamp or self._is_recent(stat.st_mtime_ns):
             self._stamp = stamp
@@ -66,6 +69,7 @@ class Watched:
             text = _written(content, before) if content != before else ""
             if text:
                 news = os.fstat(descriptor).st_mtime_ns, text
+            # One write to a replaced file is all that a process can still have in flight.
             if text or self._now_s > until_s:
                 os.close(descriptor)
             else:
@@ -94,7 +98,7 @@ class Watched:
 
     def _is_recent(self, at_ns: int) -> bool:
         if self._recent_ns != at_ns:
-            self._recent_ns, self._recent_until_s = at_ns, self._now_s + RECENT_NS / 1e9
+            self._recent_ns, self._recent_until_s = at_ns, self._now_s + s_from_ns(RECENT_NS)
         return self._now_s <= self._recent_until_s
 
     def _is_being_written(self) -> bool:
@@ -113,7 +117,7 @@ class Watched:
         os.fchmod(self._descriptor, self._mode)
         stat = os.fstat(self._descriptor)
         self._stamp = stat.st_mtime_ns, stat.st_size
-        self._recent_ns, self._recent_until_s = stat.st_mtime_ns, self._now_s + RECENT_NS / 1e9
+        self._recent_ns, self._recent_until_s = stat.st_mtime_ns, self._now_s + s_from_ns(RECENT_NS)
         new.replace(self._path)
         self._empty_since_s = None
 

@@ -27,6 +27,7 @@ from powertrain.errors import DeviceError
 from powertrain.files import read_file, write_file
 from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
 from powertrain.space import Knob, ModeSpace
+from powertrain.units import ms_from_s, s_from_ms
 from powertrain.virtual.simulated._disturbances import Chance, Disturbances
 from powertrain.virtual.simulated._mechanism import Mechanism, OperatingPoints, settled_power_w
 from powertrain.virtual.simulated._records import COMPONENTS, Board
@@ -103,6 +104,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
             [[c in rail.components for c in COMPONENTS] for rail in board.rails], dtype=float
         )
         self._steps_w = np.array([rail.step_w for rail in board.rails])
+        # As on a real board: one rail carries all, or the total is the sum of every rail.
         total = [rail.role == "total" for rail in board.rails]
         self._of_total = np.array(total if any(total) else [True] * len(total))
         self._points: dict[str | None, _Points] = {}
@@ -120,6 +122,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
             rail.label for rail, summed in zip(board.rails, self._of_total, strict=True) if summed
         )
         settings = _BoardSettings(self._state, self.space, self.name, state_file)
+        # Boards in memory are each their own; one in a file is the same to every process that opens it.
         key = f"{board.spec} of {state_file.resolve()}" if state_file else board.spec
         self._holder = Holder(settings, name=self.name, spec=self.spec, key=key)
 
@@ -219,13 +222,14 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
             device=self.name,
             workload=workload,
             modes=own,
-            time_ms=1e3 * points.time_s[row],
+            time_ms=ms_from_s(points.time_s[row]),
             power_w=points.settled_w[row].sum(axis=1),
             ends=self.space.ends(),
         )
 
     def stock_truth(self, workload: str) -> dict[str, tuple[float, float]]:
         """Return true time [ms] and power [W] of each stock mode, parts of the GPU gated as it prescribes."""
+        # Stock modes switch clusters of the GPU off, which no knob does, so they are computed one by one.
         job = self._workload(workload)
         found: dict[str, tuple[float, float]] = {}
         for name, stock in self._board.stock.items():
@@ -277,7 +281,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
     def _settled(self, points: OperatingPoints) -> _Points:
         settled_w, settled_c = settled_power_w(points, self._board.heat)
         return _Points(
-            time_s=points.time_ms / 1e3,
+            time_s=s_from_ms(points.time_ms),
             dynamic_w=points.dynamic_w,
             leakage_w=points.leakage_w,
             settled_w=settled_w,
@@ -343,18 +347,32 @@ class _BoardSettings(Settings):
         check_mode(mode, self._space, self._name)
 
     @override
+    def check_some(self, mode: PowerMode) -> None:
+        check_mode(mode, self._space, self._name, some=True)
+
+    @override
+    def in_force(self) -> Mapping[str, tuple[float, float]]:
+        present = self._space[self._state.setting.row]
+        return {name: (value, value) for name, value in present.items()}
+
+    @override
     def save(self) -> Mapping[str, Any]:
         setting = self._state.setting
         return {"row": setting.row, "tpcs": setting.tpcs}
 
     @override
     def write(self, mode: PowerMode) -> None:
-        self._change(Setting(row=self._space.index(mode), held=True))
+        self._change(Setting(row=self._space.index(self._completed(mode)), held=True))
 
     @override
     def lost(self, mode: PowerMode) -> str:
         row = self._state.setting.row
-        return "" if row == self._space.index(mode) else f"the board is in {self._space[row]}"
+        kept = row == self._space.index(self._completed(mode))
+        return "" if kept else f"the board is in {self._space[row]}"
+
+    def _completed(self, mode: PowerMode) -> PowerMode:
+        """Return a mode with the knobs that it lacks as they are now."""
+        return self._space[self._state.setting.row].replace(**mode)
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:

@@ -80,6 +80,7 @@ DISTURBANCES: tuple[str, ...] = tuple(_OFF)
 """Names of what can be switched off."""
 
 BLOCK = 4096
+"""Numbers that are drawn at once: one at a time would cost more than the minibatch that it is for."""
 DRIFT_PERIODS_H = (0.7, 2.0, 6.0)
 """Slow waves whose sum is the drift. Assumed."""
 
@@ -149,6 +150,7 @@ class Chance:
 
         None below half of the greatest power, the full rate from 80 % on.
         """
+        # Exposure to an event of an exponential law: the moment does not depend on how often one looks.
         weight = min(max((power_share - 0.5) / 0.3, 0.0), 1.0)
         self._exposure_left -= busy_s * weight * self.given.throttles_per_h / 3600
         if self._exposure_left > 0:

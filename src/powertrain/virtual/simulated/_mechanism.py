@@ -25,7 +25,14 @@ import numpy as np
 import numpy.typing as npt
 
 from powertrain.records import FloatArray, ModeTable
-from powertrain.units import ms_from_s
+from powertrain.units import (
+    bytes_from_megabytes,
+    cycles_from_megacycles,
+    hz_from_mhz,
+    joules_from_picojoules,
+    ms_from_s,
+    s_from_ns,
+)
 from powertrain.virtual.simulated._records import COMPONENTS, Board, Heat
 from powertrain.workloads import Workload, WorkloadCost
 
@@ -130,7 +137,7 @@ class _Clocks:
     def stall_s(self) -> FloatArray:
         """Time of one cache miss of the CPU."""
         fixed_ns, memory_ns = self.board.cpu.stall_ns
-        return 1e-9 * (fixed_ns + memory_ns * self.board.top("mem_mhz") / self.mem_mhz)
+        return s_from_ns(fixed_ns + memory_ns * self.board.top("mem_mhz") / self.mem_mhz)
 
     @cached_property
     def cpu_fv2(self) -> FloatArray:
@@ -243,7 +250,7 @@ class _Work:
             stream_cycles=cost.traffic_bytes / (gpu.stream_bytes_per_cycle * tpcs * fill),
             dram_bytes=cost.traffic_bytes * (1.0 - spared),
             launch_cycles=launches * board.cpu.cycles_factor,
-            loader_cycles=1e6 * pipeline.cpu_mcycles * samples * board.cpu.cycles_factor,
+            loader_cycles=cycles_from_megacycles(pipeline.cpu_mcycles) * samples * board.cpu.cycles_factor,
             loader_bytes=pipeline.dram_bytes * samples,
             storage_bytes=pipeline.storage_bytes * samples,
         )
@@ -251,15 +258,17 @@ class _Work:
     def minibatch_s(self, at: _Clocks) -> FloatArray:
         """Return the time of one minibatch in steady state [s], `(n,)`."""
         # Seconds of one CPU cycle of the training process, stalls on memory included.
-        cycle_s = 1e-6 / at.cpu_mhz + MISSES_PER_CYCLE * at.stall_s
+        cycle_s = 1.0 / hz_from_mhz(at.cpu_mhz) + MISSES_PER_CYCLE * at.stall_s
         step_s = self._step_s(at, cycle_s)
-        loader_s = 1e-6 * self.loader_cycles / at.cpu_mhz
+        loader_s = self.loader_cycles / hz_from_mhz(at.cpu_mhz)
         loader_s = loader_s + self.loader_bytes * LOADER_MISSES_PER_BYTE * at.stall_s
         main_s = self._main_cycles * cycle_s
         loading_s = loader_s / np.minimum(LOADER_WORKERS, at.cores)
         # Loader and training process share the cores: with few of them, the sum of their work counts.
         shared_s = (loader_s + main_s) / at.cores
-        storage_s = np.full_like(step_s, self.storage_bytes / (1e6 * self.board.rest.storage_mb_per_s))
+        storage_s = np.full_like(
+            step_s, self.storage_bytes / bytes_from_megabytes(self.board.rest.storage_mb_per_s)
+        )
         return _slowest(step_s, loading_s, shared_s, storage_s)
 
     @property
@@ -286,7 +295,7 @@ class _Work:
 
     def _kernels_s(self, pairs: FloatArray) -> FloatArray:
         """Return the time of each kernel alone, `(n_pairs, n_kernels)`, at pairs of GPU and memory clock."""
-        gpu_hz, mem_hz = 1e6 * pairs[:, :1], 1e6 * pairs[:, 1:]
+        gpu_hz, mem_hz = hz_from_mhz(pairs[:, :1]), hz_from_mhz(pairs[:, 1:])
         bytes_per_s = MEMORY_SHARE * self.board.memory.bytes_per_cycle * mem_hz
         math_s = self.math_cycles / gpu_hz
         traffic_s = np.maximum(self.stream_cycles / gpu_hz, self.dram_bytes / bytes_per_s)
@@ -296,20 +305,20 @@ class _Work:
     def energy_j(self, at: _Clocks) -> FloatArray:
         """Return the energy that one minibatch switches [J], `(n, 6)`."""
         cpu, gpu, memory = self.board.cpu, self.board.gpu, self.board.memory
-        cpu_j = cpu.busy_w * self.loader_cycles / (1e6 * self.board.top("cpu_mhz"))
+        cpu_j = cpu.busy_w * self.loader_cycles / hz_from_mhz(self.board.top("cpu_mhz"))
         tensor = self.cost.of_kind("conv") & bool(gpu.tensor_flops_per_core)
         flop_pj = np.where(tensor, gpu.tensor_pj_per_flop, gpu.fp32_pj_per_flop)
         switched_pj = flop_pj * self.cost.operations + gpu.byte_pj * self.cost.traffic_bytes
         # Cycles in which the GPU has work; stalls on memory are clock-gated, so they do not count.
         cycles = np.maximum(self.math_cycles, self.stream_cycles) + LATENCY_GPU_CYCLES * self.cost.launches
-        active_j = gpu.active_w * at.gpu_share * float(cycles.sum()) / (1e6 * self.board.top("gpu_mhz"))
-        moved_gb = 1e-9 * (float(self.dram_bytes.sum()) + self.loader_bytes + self.storage_bytes)
+        active_j = gpu.active_w * at.gpu_share * float(cycles.sum()) / hz_from_mhz(self.board.top("gpu_mhz"))
+        moved_bytes = float(self.dram_bytes.sum()) + self.loader_bytes + self.storage_bytes
         return _columns(
             len(at.cores),
             cpu=cpu_j * at.cpu_v2,
-            gpu=(1e-12 * float(switched_pj.sum()) + active_j) * at.gpu_v2,
-            soc=1e-3 * memory.soc_pj_per_byte * moved_gb,
-            memory=1e-3 * memory.dram_pj_per_byte * moved_gb,
+            gpu=(joules_from_picojoules(float(switched_pj.sum())) + active_j) * at.gpu_v2,
+            soc=joules_from_picojoules(memory.soc_pj_per_byte * moved_bytes),
+            memory=joules_from_picojoules(memory.dram_pj_per_byte * moved_bytes),
         )
 
 

@@ -78,6 +78,7 @@ class State:
     def change(self, setting: Setting) -> None:
         """Ask for other clocks; they are in force after a delay."""
         self._catch_up()
+        # A second change before the first took effect starts from whatever is in force then.
         self._before = self._in_force()
         self.setting, self._in_force_s = setting, self._at_s + self._given.mode_change_s
         self._trained = None
@@ -132,6 +133,7 @@ class State:
         now_s = self._clock.now_s()
         while self._at_s < now_s:
             stop_s = min(now_s, self._at_s + LONGEST_STRIDE_S)
+            # A stride ends where the clocks change, so that power is constant within each.
             if self._at_s < self._in_force_s < stop_s:
                 stop_s = self._in_force_s
             self._pass(stop_s - self._at_s)
@@ -140,6 +142,7 @@ class State:
     def _pass(self, duration_s: float) -> None:
         power_w = self._power_w()
         total_w = float(power_w.sum())
+        # One heat capacity and one resistance: the temperature goes exponentially to where it would settle.
         aim_c = self._heat.ambient_c + self._heat.k_per_w * total_w
         self._celsius = aim_c + (self._celsius - aim_c) * math.exp(-duration_s / self._heat.time_constant_s)
         lag_s = self._given.sensor_lag_s
@@ -155,5 +158,6 @@ class State:
         factor = self._visit[1] * self._chance.drift_factors(self._at_s)[1]
         if not self._given.heat:
             return point.settled_w * factor
+        # Dynamic power is that of the present clocks, leakage that of the present temperature.
         share = THROTTLED_POWER if self._doing and self._throttled() else 1.0
         return (share * point.dynamic_w + leakage_factor(self._celsius) * point.leakage_w) * factor

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from powertrain.errors import MissingExtraError, UnknownNameError
+from powertrain.units import gflop_from_flop
 from powertrain.workloads._catalogue import ImageFiles, Workload
 from powertrain.workloads.nets._task import (
     Images,
@@ -48,7 +49,7 @@ def built_in_recipe(workload: Workload, *, data: Path | None, seed: int) -> Reci
         task=workload.build,
         source=partial(_source, files=files, data=data, seed=seed),
         minibatch=workload.minibatch,
-        description={"gflop_per_minibatch": f"{dense / 1e9:.4g}"},
+        description={"gflop_per_minibatch": f"{gflop_from_flop(float(dense)):.4g}"},
     )
 
 

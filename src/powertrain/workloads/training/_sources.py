@@ -17,6 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from powertrain.errors import DataError, MissingExtraError
+from powertrain.units import kilobytes_from_bytes, megabytes_from_bytes
 from powertrain.workloads._catalogue import ImageFiles
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def made_up_images(kind: ImageFiles, side: int, seed: int) -> Source:
     rng = np.random.default_rng(seed)
     grain = _grain_for(file_bytes, width, height, rng)
     files = [_encoded(_scene(width, height, grain, rng)) for _ in range(FILES)]
-    mean_kb = sum(map(len, files)) / len(files) / 1e3
+    mean_kb = kilobytes_from_bytes(sum(map(len, files)) / len(files))
     return _Images(files, side, f"made up: JPEG of {width} x {height}, {mean_kb:.0f} kB")
 
 
@@ -181,4 +182,4 @@ def text_file(path: Path, length: int, vocabulary: int) -> Source:
     words = sum(1 for _ in zip(_WORD.finditer(text), range(length), strict=False))
     if words < length:
         raise DataError(f"{path} has {words} words, and one sample takes {length}: give a longer text")
-    return _Words(text, length, vocabulary, f"{path.name}, {len(text) / 1e6:.1f} MB")
+    return _Words(text, length, vocabulary, f"{path.name}, {megabytes_from_bytes(float(len(text))):.1f} MB")

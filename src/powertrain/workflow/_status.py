@@ -1,0 +1,133 @@
+"""What a device is doing now: who holds it, what is in force, what its sensors show."""
+
+from __future__ import annotations
+
+import math
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+from powertrain.devices import AbstractDevice, AbstractLiveDevice, Journal, live
+from powertrain.devices.remote import HelperStatus, helper_here
+from powertrain.errors import PowerTrainError
+
+__all__ = ["DeviceStatus", "Hold", "device_status"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Who holds a device."""
+
+    by: str
+    """The process, and through what, as far as is known."""
+    pid: int
+    since_s: float = math.nan
+    """Seconds since 1970; NaN where that is not known."""
+    left_behind: bool = False
+    """Whether that process has died and left the device as it had set it."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DeviceStatus:
+    """What a device shows now, without being changed."""
+
+    device: str
+    spec: str
+    simulated: bool
+    hold: Hold | None
+    """None where nobody holds it, as far as this user can see."""
+    in_force: Mapping[str, tuple[float, float]]
+    """By knob, the least and the greatest value that is set, equal where it is held."""
+    limits: Mapping[str, tuple[float, float]]
+    """By knob, the least and the greatest value that it can be set to here."""
+    stock_mode: str
+    """Name of the vendor's mode that is in force, as far as that can be told; else empty."""
+    power_w: float
+    rails_w: Mapping[str, float]
+    temperature_c: float
+    throttle_count: int
+    problems: tuple[str, ...] = field(default=())
+    """What could not be read."""
+
+
+def device_status(device: AbstractDevice) -> DeviceStatus:
+    """Look at a live device; nothing is changed.
+
+    Raises:
+        DeviceError: The device is not live.
+    """
+    board = live(device)
+    problems: list[str] = []
+    hold = _hold_of(board, problems)
+    in_force: Mapping[str, tuple[float, float]] = {}
+    power_w, rails_w = math.nan, dict[str, float]()
+    try:
+        in_force = board.in_force()
+    except (PowerTrainError, OSError) as error:
+        problems.append(str(error))
+    if board.rails:
+        try:
+            reading = board.read_power()
+            power_w, rails_w = reading.power_w, dict(reading.rails_w)
+        except (PowerTrainError, OSError) as error:
+            problems.append(str(error))
+    return DeviceStatus(
+        device=board.name,
+        spec=board.spec,
+        simulated=board.simulated,
+        hold=hold,
+        in_force=in_force,
+        limits={knob.name: (knob.values[0], knob.values[-1]) for knob in board.space.knobs},
+        stock_mode=_stock_mode(board, in_force),
+        power_w=power_w,
+        rails_w=rails_w,
+        temperature_c=board.temperature_c(),
+        throttle_count=board.throttle_count(),
+        problems=tuple(problems),
+    )
+
+
+def _hold_of(board: AbstractLiveDevice, problems: list[str]) -> Hold | None:
+    """Return who holds a device: through this machine's helper, or by a journal that this user can see."""
+    try:
+        helper = helper_here()
+        if helper is not None:
+            known = helper.describe().key == board.key
+            status = helper.status() if known else HelperStatus(held=False)
+            helper.close()
+            if status.held:
+                by = f"process {status.pid} of {_user(status.uid)}, through powertrain-helper"
+                return Hold(by=by, pid=status.pid, since_s=status.since_s)
+        journal = Journal()
+        lock = journal.holder(board.key)
+        if lock is not None:
+            return Hold(by=f"process {lock.pid}", pid=lock.pid, since_s=lock.since_s)
+        entry = journal.left_behind(board.key)
+    except PowerTrainError as error:
+        problems.append(str(error))
+        return None
+    if entry is None:
+        return None
+    return Hold(by=f"process {entry.pid}, which has died", pid=entry.pid, left_behind=True)
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _stock_mode(board: AbstractLiveDevice, in_force: Mapping[str, tuple[float, float]]) -> str:
+    """Return the vendor's mode whose caps are in force; a mode of the board's own words comes first."""
+    told = board.environment().get("nvpmodel_mode", "")
+    if told:
+        return told
+    caps = {name: greatest for name, (_, greatest) in in_force.items()}
+    for name, mode in board.stock_modes().items():
+        if caps and all(math.isclose(caps.get(knob, math.nan), value) for knob, value in mode.items()):
+            return name
+    return ""

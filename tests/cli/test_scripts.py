@@ -1,0 +1,213 @@
+"""Training programs of one's own under `powertrain profile`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from powertrain.dataset import open_store
+
+QUICK = """
+import logging, os, sys, time
+import powertrain as pt
+
+def steps(n):
+    for batch in pt.measured(range(n)):
+        time.sleep(0.001)
+"""
+ONE_CORE = ("--device", "cpu?cpu_cores=1", "--modes", "grid", "--precision", "50")
+TWO_MODES = ("--device", "sim:orin-nano", "--modes", "2", "--precision", "50", "--order", "given")
+
+
+@pytest.fixture
+def script(tmp_path):
+    def write(text: str, name: str = "train.py"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(QUICK + textwrap.dedent(text))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def db(tmp_path):
+    return tmp_path / "p.db"
+
+
+def profiles(path):
+    with open_store(path) as store:
+        return store.profiles()
+
+
+def powertrain(*arguments, folder):
+    """Run the command in a process of its own, as from a shell."""
+    command = [sys.executable, "-m", "powertrain", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
+
+
+def test_a_script_is_trained_until_all_is_measured(done, script, db):
+    path = script("steps(int(sys.argv[1]))\nprint('never reached')")
+    before = os.sched_getaffinity(0)
+    shown = done("profile", path, *ONE_CORE, "--db", db, "--name", "mine", "--", "1000000").out
+    assert shown.startswith("1 mode of mine on ")
+    assert "never reached" not in shown
+    assert os.sched_getaffinity(0) == before
+    (profile,) = profiles(db)
+    assert profile.workload == "mine"
+    assert "worth" not in profile.extra
+    options = ("--name", "mine", "--args", "1000000", "--json")
+    again = done("profile", path, *ONE_CORE, "--db", db, *options).json["runs"][0]
+    assert (again["measured"], again["kept"]) == (0, 1)
+
+
+def test_what_follows_two_dashes_is_the_scripts_whatever_it_looks_like(done, script, db):
+    path = script(
+        "assert sys.argv == [__file__, '--modes', '7', '--json', '--', '-x'], sys.argv\nsteps(10**6)"
+    )
+    ran = done("profile", path, *ONE_CORE, "--db", db, "--", "--modes", 7, "--json", "--", "-x")
+    assert ran.out.startswith("1 mode of train.py")
+
+
+def test_a_module_of_a_package_is_run_with_its_relative_imports(done, script, db, tmp_path, monkeypatch):
+    script("", "package/__init__.py")
+    script("STEPS = 10**6", "package/settings.py")
+    script("from .settings import STEPS\nassert sys.argv[1:] == ['--fast']\nsteps(STEPS)", "package/train.py")
+    monkeypatch.chdir(tmp_path)
+    ran = done("profile", "-m", "package.train", *ONE_CORE, "--db", db, "--", "--fast")
+    assert ran.out.startswith("1 mode of package.train on ")
+    assert {profile.workload for profile in profiles(db)} == {"package.train"}
+
+
+def test_what_stands_beside_a_script_is_imported_by_it(done, script, db):
+    script("STEPS = 10**6", "beside_the_script.py")
+    path = script("from beside_the_script import STEPS\nsteps(STEPS)")
+    done("profile", path, *ONE_CORE, "--db", db)
+
+
+def test_a_crash_keeps_its_traceback_without_our_frames_and_the_profiles_so_far(script, db, tmp_path):
+    script(
+        """
+        def train(batch):
+            time.sleep(0.001)
+            if batch == 4000:
+                raise RuntimeError("the loss is nan")
+
+        for batch in pt.measured(range(10**6)):
+            train(batch)
+        """
+    )
+    options = ("--device", "sim:orin-nano", "--modes", "grid", "--precision", "50", "--order", "given")
+    ran = powertrain("profile", "train.py", *options, "--db", db, folder=tmp_path)
+    assert ran.returncode == 1
+    assert 'train.py", line 15, in <module>' in ran.stderr
+    assert 'train.py", line 12, in train' in ran.stderr
+    assert "RuntimeError: the loss is nan" in ran.stderr
+    assert "runpy" not in ran.stderr
+    assert "workflow" not in ran.stderr
+    last = ran.stderr.splitlines()[-1]
+    kept = len(profiles(db))
+    assert kept >= 1
+    assert last.startswith("error: train.py raised RuntimeError at train.py:12: the loss is nan; ")
+    assert f"the profiles of the {kept} mode" in last
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "remark"),
+    [
+        ("print('no loop')", 1, "nothing in it was measured"),
+        ("steps(3)", 1, "ended before a mode was measured: let it train for longer"),
+        ("1 / 0", 1, "raised ZeroDivisionError at train.py:8: division by zero; no mode had been measured"),
+        ("def f(:", 1, "SyntaxError"),
+        ("sys.exit(3)", 3, "ended with exit code 3"),
+        ("sys.exit('no data here')", 1, "ended: no data here"),
+        ("sys.exit(0)", 1, "nothing in it was measured"),
+        ("import nowhere_to_be_found", 1, "raised ModuleNotFoundError"),
+    ],
+)
+def test_a_failed_script_leaves_its_exit_code_and_no_empty_database(run, script, db, text, code, remark):
+    ran = run("profile", script(text), *ONE_CORE, "--db", db)
+    assert ran.code == code
+    assert remark in ran.err.splitlines()[-1]
+    assert not db.exists()
+
+
+def test_a_database_that_was_there_is_kept_whatever_fails(run, done, script, db):
+    done("profile", "lstm", "--device", "sim:orin-nano", "--modes", 1, "--db", db)
+    assert run("profile", script("1 / 0"), *ONE_CORE, "--db", db).code == 1
+    assert len(profiles(db)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "remark"),
+    [
+        (("none.py", "--modes", "50"), 1, "there is no file none.py"),
+        (("-m", "package.none"), 1, "there is no module package.none"),
+        (("-m", "json", "lstm"), 2, "one by one"),
+        ((), 2, "nothing to train"),
+        (("lstm", "--", "--epochs", "3"), 2, "lstm is none"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_first(run, db, arguments, code, remark):
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    ran = run("profile", *arguments[:at], "--device", "cpu", "--db", db, *arguments[at:])
+    assert ran.code == code
+    assert remark in ran.error_line
+    assert not db.exists()
+
+
+def test_json_is_all_that_is_on_stdout(script, db, tmp_path):
+    script("print('printed')\nos.system('echo from another process')\nsteps(10**6)")
+    ran = powertrain("profile", "train.py", *ONE_CORE, "--db", db, "--json", folder=tmp_path)
+    assert json.loads(ran.stdout)["runs"][0]["measured"] == 1
+    assert "printed" in ran.stderr
+    assert "from another process" in ran.stderr
+
+
+def test_a_scripts_own_log_holds_nothing_of_ours(script, db, tmp_path):
+    script(
+        """
+        logging.basicConfig(level=logging.DEBUG, filename="own.log")
+        logging.getLogger("mine").info("started")
+        steps(10**6)
+        """
+    )
+    options = ("--device", "emulated:orin-agx@jp6", "--modes", "2", "--precision", "50")
+    ran = powertrain("profile", "train.py", *options, "--db", db, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "own.log").read_text() == "INFO:mine:started\n"
+    assert "INFO" not in ran.stderr
+
+
+def test_the_log_is_as_before_when_a_command_has_ended(done):
+    done("devices")
+    assert logging.getLogger("powertrain").propagate
+
+
+@pytest.mark.parametrize("device", ["sim:orin-nano", "emulated:orin-agx@jp6", "sim:orin-nano?clock=real"])
+def test_a_real_script_on_a_board_that_is_not_takes_its_own_time_and_its_profiles_say_so(
+    script, db, tmp_path, device
+):
+    script("steps(10**6)")
+    started_s = time.monotonic()
+    options = ("--device", device, "--modes", 2, "--precision", 50)
+    ran = powertrain("profile", "train.py", *options, "--db", db, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert time.monotonic() - started_s < 60
+    warnings = [line for line in ran.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert "a real program on a simulated board" in warnings[0]
+    found = profiles(db)
+    assert len(found) == 2
+    for profile in found:
+        assert profile.device.endswith("(simulated)")
+        assert profile.extra["worth"].startswith("a real program on a simulated board")
+        assert 1 <= profile.time_ms < 10
+        assert profile.power_w > 0

@@ -1,0 +1,84 @@
+"""A training that runs as several processes on one board."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from powertrain.dataset import open_store
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.timeout(400)  # each starts PyTorch four to six times
+
+SCRIPT = """
+import os, sys
+import torch
+import torch.distributed as dist
+from torch import nn
+import powertrain as pt
+
+dist.init_process_group("gloo")
+torch.manual_seed(0)
+torch.set_num_threads(1)
+model = nn.parallel.DistributedDataParallel(nn.Linear(64, 2))
+optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+every = int(sys.argv[2])
+losses = []
+batches = pt.measured([torch.full((8, 64), 0.01 * i) for i in range(50)], every=every)
+try:
+    for epoch in range(int(sys.argv[1])):
+        for i, batch in enumerate(batches):
+            with model.no_sync() if (i + 1) % every else torch.enable_grad():
+                loss = nn.functional.cross_entropy(model(batch), torch.zeros(8, dtype=torch.long))
+                loss.backward()
+            losses.append(loss.item())
+            if (i + 1) % every == 0:
+                optimiser.step()
+                optimiser.zero_grad()
+finally:
+    with open(f"losses{os.environ['RANK']}", "w") as file:
+        file.write(repr(losses))
+dist.destroy_process_group()
+"""
+
+
+def torchrun(folder, *arguments):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ran = subprocess.run(
+        [*command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=180,
+        check=False,
+    )
+    return ran, [(folder / f"losses{rank}").read_text() for rank in range(2)]
+
+
+def profiled(folder, *, every: int):
+    (folder / "train.py").write_text(SCRIPT)
+    options = ("--device", "cpu", "--db", "p.db", "--modes", "grid", "--precision", "50", "--json")
+    ran, losses = torchrun(folder, "-m", "powertrain", "profile", "train.py", *options, "--", 10**6, every)
+    assert ran.returncode == 0, ran.stderr
+    with open_store(folder / "p.db") as store:
+        assert store.profiles()
+    assert ran.stdout.count('"measured"') == 1  # one of them says what was done
+    first, second = (ast.literal_eval(text) for text in losses)
+    assert len(first) == len(second)
+    return first, second
+
+
+def test_one_process_measures_and_all_end_together_with_the_losses_that_they_have_without(tmp_path):
+    measured = profiled(tmp_path, every=1)
+    steps = min(len(measured[0]), 100)
+    assert steps >= 20
+    ran, plain = torchrun(tmp_path, "train.py", 2, 1)
+    assert ran.returncode == 0, ran.stderr
+    assert [ast.literal_eval(text)[:steps] for text in plain] == [found[:steps] for found in measured]
+
+
+def test_all_end_together_where_gradients_are_accumulated(tmp_path):
+    profiled(tmp_path, every=5)
