@@ -114,10 +114,9 @@ VARIANTS: dict[str, Callable[[], Any]] = {
     "energy per work is constant": no_dynamic_terms,
     "raw clocks across devices": patched(_references, "is_relative", lambda knob: False),
     "counts matched by range too": patched(_references, "is_relative", lambda knob: True),
-    "farthest modes over any number of knobs": patched(_plan, "MANY_KNOBS", 99),
-    "Sobol points over any number of knobs": patched(_plan, "MANY_KNOBS", 1),
-    "spread by log alone": patched(_plan, "RANK_WEIGHT", 0.0),
-    "spread by rank alone": patched(_plan, "LOG_WEIGHT", 0.0),
+    "farthest modes instead of least variance": patched(_plan, "MOST", 1),
+    "spread by log alone": patched(_plan, "LOG_SHARE", 1.0),
+    "spread by rank alone": patched(_plan, "LOG_SHARE", 0.0),
 }
 
 

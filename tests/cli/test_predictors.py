@@ -191,6 +191,26 @@ def test_a_report_may_be_of_one_workload(done, run, database, tmp_path):
     assert "did you mean 'lstm'" in ran.error_line
 
 
+def test_a_bundle_of_all_workloads_serves_as_references_without_the_target_itself(done, database, tmp_path):
+    bundle = tmp_path / "bundle.ptm"
+    facts = done("fit", "--db", database, "--all", "--out", bundle, "--json").json
+
+    names = {member["workload"] for member in facts["members"]}
+    assert "lstm" in names
+    ran = done(
+        "transfer", "--db", database, "--workload", "lstm", "--reference", bundle, "--out", tmp_path / "t.ptm"
+    )
+    assert f"{len(names) - 1} reference" in ran.out
+
+
+def test_fit_wants_a_workload_or_all_of_them(run, database, tmp_path):
+    for words in ((), ("--workload", "lstm", "--all")):
+        ran = run("fit", "--db", database, *words, "--out", tmp_path / "x.ptm")
+
+        assert ran.code == 2
+        assert "--workload NAME or --all" in ran.err
+
+
 def test_edp_is_a_cost_of_a_front_and_an_order_of_predictions(done, predictor_file, replay):
     front = done(
         "front", predictor_file, "--device", replay, "--costs", "time,edp", "--limit", 1000, "--json"

@@ -43,13 +43,13 @@ def test_what_it_kept_can_be_learnt_from(done, db, tmp_path):
 
 
 def test_a_mode_that_is_there_is_not_measured_again_unless_asked(done, db):
-    done("profile", "lstm", *NANO, "--db", db, "--modes", 5)
-    more = done("profile", "lstm", *NANO, "--db", db, "--modes", 8, "--json").json["runs"][0]
+    done("profile", "lstm", *NANO, "--db", db, "--modes", 10)
+    more = done("profile", "lstm", *NANO, "--db", db, "--modes", 13, "--json").json["runs"][0]
     again = done("profile", "lstm", *NANO, "--db", db, "--modes", 3, "--again", "--json").json["runs"][0]
 
-    assert (more["measured"], more["kept"]) == (3, 5)
+    assert (more["measured"], more["kept"]) == (3, 10)
     assert (again["measured"], again["kept"]) == (3, 0)
-    assert counts(db) == 11
+    assert counts(db) == 16
 
 
 def test_modes_come_from_a_file_too(done, db, tmp_path):

@@ -32,6 +32,7 @@ ROW_KEYS = [
     "predict_s",
     "coverage90_time",
     "coverage90_power",
+    "trust",
 ]
 
 

@@ -19,6 +19,26 @@ class TestGaussianProcess(PredictorSuite):
         return predictor_class("gp")
 
 
+class TestGaussianProcessAlone(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("gp-alone")
+
+
+class TestNearest(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("nearest")
+
+
+class TestRidge(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("ridge")
+
+
+class TestFactors(PredictorSuite):
+    def predictor(self) -> type[AbstractPredictor]:
+        return predictor_class("factors")
+
+
 class TestPaper(PredictorSuite):
     def predictor(self) -> type[AbstractPredictor]:
         return predictor_class("paper")
@@ -34,13 +54,19 @@ class TestLinear(PredictorSuite):
         return predictor_class("linear")
 
 
-def test_the_methods_are_the_four_of_the_command_line_and_their_classes_know_their_names():
-    assert METHODS == ("gp", "paper", "paper-scratch", "linear")
+def test_the_methods_are_those_of_the_command_line_and_their_classes_know_their_names():
+    assert METHODS == ("gp", "gp-alone", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
     assert tuple(predictor_class(method).method for method in METHODS) == METHODS
 
 
 def test_only_the_methods_that_transfer_use_references():
-    assert [method for method in METHODS if predictor_class(method).uses_references] == ["gp", "paper"]
+    assert [method for method in METHODS if predictor_class(method).uses_references] == [
+        "gp",
+        "nearest",
+        "ridge",
+        "factors",
+        "paper",
+    ]
 
 
 def test_an_unknown_method_is_refused_with_the_nearest():
@@ -64,7 +90,8 @@ def test_no_method_needs_torch_and_none_is_loaded_before_it_is_asked_for():
     code = (
         "import sys; import powertrain.models as m\n"
         "loaded = {n for n in sys.modules if n.startswith('powertrain.models._')}\n"
-        "assert loaded == {'powertrain.models._' + n for n in ('base', 'checkpoint', 'container')}, loaded\n"
+        "cheap = ('base', 'bundle', 'checkpoint', 'container')\n"
+        "assert loaded == {'powertrain.models._' + n for n in cheap}, loaded\n"
         "sys.modules['torch'] = None\n"
         "for name in m.METHODS: m.predictor_class(name)\n"
     )

@@ -34,6 +34,8 @@ from powertrain.cli._root import Interrupted
 from powertrain.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from powertrain.evaluation import Evaluation, EvaluationPlan, LimitSweep, Spread
     from powertrain.report import Cell, Table
 
@@ -63,7 +65,7 @@ __all__ = ["evaluate_command"]
     "references",
     multiple=True,
     help="Workload to learn from; may be repeated. 'others': all but the target; 'same': the target "
-    "on another device.",
+    "on another device; 'none': the profiles alone.",
 )
 @click.option(
     "--reference-device",
@@ -98,6 +100,11 @@ __all__ = ["evaluate_command"]
     default="spread",
     show_default=True,
     help="How the profiled modes are drawn.",
+)
+@click.option(
+    "--informed",
+    is_flag=True,
+    help="Draw spread profiles where the references, as gp knows them, differ most.",
 )
 @click.option(
     "--limits",
@@ -240,7 +247,39 @@ def _tables(evaluation: Evaluation) -> list[Table]:
     ]
     if summary.choices:
         tables.append(_choice_table(evaluation))
-    return tables
+    return [*tables, *_worth_tables(evaluation)]
+
+
+def _worth_tables(evaluation: Evaluation) -> list[Table]:
+    """Tell what the references were worth, where a method tells how much it used them."""
+    from powertrain.evaluation import worth_of
+    from powertrain.report import Table
+
+    told = [one for one in worth_of(evaluation.rows) if one.trust]
+    if not told:
+        return []
+    rows: list[tuple[Cell, ...]] = [
+        (
+            one.target,
+            one.profiles,
+            _sources(one.trust),
+            *(_fixed(error, 2) for error in (one.time_mape, one.time_mape_without)),
+            *(_fixed(error, 2) for error in (one.power_mape, one.power_mape_without)),
+        )
+        for one in told
+    ]
+    worse = [f"{one.target} ({one.profiles})" for one in told if not one.helped]
+    note = "Without: --method gp-alone. " + (
+        f"References did not help every quantity of {', '.join(worse)}." if worse else ""
+    )
+    head = ("target", "profiles", "learned from", "time MAPE", "without", "power MAPE", "without")
+    return [Table.of("What the references were worth [%]", head, rows, note=note.strip())]
+
+
+def _sources(trust: Mapping[str, float]) -> str:
+    """Name the sources that count for something, with their shares."""
+    named = {source or "the profiles alone": 100 * share for source, share in trust.items()}
+    return ", ".join(f"{share:.0f} % {source}" for source, share in named.items() if share >= 1)
 
 
 def _choice_table(evaluation: Evaluation) -> Table:

@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 # Written out, because the layers that own these names would bring numpy with them; a test compares.
-METHODS = ("gp", "paper", "paper-scratch", "linear")
+METHODS = ("gp", "gp-alone", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
 ROWS_SHOWN = 20
 SAMPLINGS = ("spread", "random")
 
@@ -288,8 +288,9 @@ def method_option(function: Decorated) -> Decorated:
         type=MethodChoice(),
         default="gp",
         show_default=True,
-        help="How to predict: gp (Gaussian process), paper (the published network), paper-scratch (that "
-        "network without references), linear.",
+        help="How to predict: gp (Gaussian processes), gp-alone (without references), nearest, ridge and "
+        "factors (simple ways to transfer), paper (the published network), paper-scratch (that network "
+        "without references), linear.",
     )(function)
 
 

@@ -19,6 +19,7 @@ from powertrain.cli._options import (
     complete_workloads,
     database_option,
     device_spec_option,
+    existing_file,
     json_option,
     program_arguments,
     seed_option,
@@ -68,6 +69,14 @@ __all__ = ["profile_command"]
     default="spread",
     show_default=True,
     help="How N modes are drawn.",
+)
+@click.option(
+    "--reference",
+    "references",
+    type=existing_file,
+    multiple=True,
+    help="Predictor of another workload on this device, or a bundle of them, from `fit`; may be repeated. "
+    "With two or more, spread modes are where they differ most.",
 )
 @seed_option
 @click.option(
@@ -123,6 +132,7 @@ def profile_command(
     database: str,
     wanted: str | None,
     sampling: str,
+    references: tuple[Path, ...],
     seed: int,
     order: Any,
     hard_limit_w: float | None,
@@ -163,7 +173,7 @@ def profile_command(
         if run.job is not None:
             refuse_missing_file(run.job)
     device = workflow.open_device(spec)
-    wanted_modes = WantedModes(device, wanted, sampling=sampling, seed=seed)
+    wanted_modes = WantedModes(device, wanted, sampling=sampling, seed=seed, references=references)
     runs: list[Profiled] = []
     with (
         stdout_on_stderr() if as_json else nullcontext(),

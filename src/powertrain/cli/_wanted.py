@@ -11,7 +11,10 @@ from powertrain.cli._printing import STDIO, content_of
 from powertrain.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from powertrain.devices import AbstractDevice
+    from powertrain.models import AbstractPredictor
     from powertrain.records import ModeTable
 
 __all__ = ["GRID", "USUAL_MODES", "WantedModes", "refuse_missing_file"]
@@ -37,13 +40,24 @@ def refuse_missing_file(workload: str) -> None:
 class WantedModes:
     """The modes that `--modes` asks for, for one workload after the other."""
 
-    def __init__(self, device: AbstractDevice, wanted: str | None, *, sampling: Any, seed: int) -> None:
+    def __init__(
+        self,
+        device: AbstractDevice,
+        wanted: str | None,
+        *,
+        sampling: Any,
+        seed: int,
+        references: Sequence[Path] = (),
+    ) -> None:
         """Take what was typed: a number, `grid`, a file with a column per knob, or None for the usual number.
+
+        Files of `references` tell where to look, if a number is asked for.
 
         Raises:
             BadParameter: It is none of these.
         """
         self._device, self._wanted, self._sampling, self._seed = device, wanted, sampling, seed
+        self._references = tuple(references)
         self._listed = self._read() if wanted is not None and self._is_file(wanted) else None
 
     def of(self, workload: str | None) -> ModeTable:
@@ -56,8 +70,20 @@ class WantedModes:
             return self._device.modes(workload=workload)
         number = self._usual(workload) if self._wanted is None else int(self._wanted)
         return workflow.plan(
-            self._device, number, workload=workload, sampling=self._sampling, seed=self._seed
+            self._device,
+            number,
+            workload=workload,
+            sampling=self._sampling,
+            seed=self._seed,
+            references=self._lent(workload),
         )
+
+    def _lent(self, workload: str | None) -> list[AbstractPredictor]:
+        """Read the references, without the workload itself, which a bundle may hold."""
+        from powertrain.models import load_references
+
+        read = [one for path in self._references for one in load_references(path)]
+        return [one for one in read if one.workload != workload]
 
     def _usual(self, workload: str | None) -> int:
         """Return the usual number of modes, or all that there are, and say so."""

@@ -13,6 +13,7 @@ from powertrain.evaluation._run import (
 )
 from powertrain.evaluation._scores import coverage90, excess_w, mape, p95_ape, time_penalty
 from powertrain.evaluation._summary import ChoiceSummary, ErrorSummary, Spread, Summary, summarise
+from powertrain.evaluation._worth import Worth, worth_of
 
 __all__ = [
     "ALL",
@@ -33,6 +34,7 @@ __all__ = [
     "Summary",
     "Tables",
     "Target",
+    "Worth",
     "coverage90",
     "evaluate",
     "excess_w",
@@ -41,4 +43,5 @@ __all__ = [
     "resolve",
     "summarise",
     "time_penalty",
+    "worth_of",
 ]

@@ -15,7 +15,7 @@ from powertrain.planning import Sampling
 from powertrain.records import FloatArray, ProfileTable
 from powertrain.wording import counted
 
-__all__ = ["ALL", "OTHERS", "SAME", "EvaluationPlan", "LimitSweep", "Tables", "Target", "resolve"]
+__all__ = ["ALL", "NONE", "OTHERS", "SAME", "EvaluationPlan", "LimitSweep", "Tables", "Target", "resolve"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ OTHERS = "others"
 """As a reference: every workload but the target (unless a workload has this name)."""
 SAME = "same"
 """As a reference: the target's own workload, on other devices (unless a workload has this name)."""
+NONE = "none"
+"""As the only reference: no reference (unless a workload has this name)."""
 
 AUTO_LIMITS = 30
 """Limits of a sweep for which none are given; each counts for about 3 % of a share of them."""
@@ -103,6 +105,8 @@ class EvaluationPlan:
     seeds: int = 5
     """How many draws of the profiled modes: seeds 0, 1, ..."""
     sampling: Sampling = "spread"
+    informed: bool = False
+    """Whether a spread plan looks where the references, as `gp` knows them, differ most."""
     limits: LimitSweep | None = None
     """Power limits to choose under; without, only the errors are scored."""
     risks: tuple[float, ...] = (0.05,)
@@ -202,7 +206,7 @@ def _target(plan: EvaluationPlan, name: str, known: Sequence[str], tables: Table
 
 def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple[str, str]]:
     """Return the `(device, workload)` of the references that exist, the target itself never among them."""
-    if not plan.references:
+    if not plan.references or _none_is_wanted(plan, tables):
         return []
     own = (plan.device, target)
     # A workload that is called "others" or "same" means itself: whoever named it so wants it found.
@@ -225,6 +229,10 @@ def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple
     if not found:
         raise _no_reference(target, devices, tables, named_itself=named_itself)
     return found
+
+
+def _none_is_wanted(plan: EvaluationPlan, tables: Tables) -> bool:
+    return plan.references == (NONE,) and NONE not in {workload for _, workload in tables}
 
 
 def _refuse_unknown_references(

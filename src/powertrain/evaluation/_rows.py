@@ -48,6 +48,8 @@ class ErrorRow:
     coverage90_time: float
     """Share of true times inside the central 90 % interval [%]; NaN for a method without error bars."""
     coverage90_power: float
+    trust: Mapping[str, float] = field(default_factory=dict[str, float])
+    """How much each reference counted, as `AbstractPredictor.trust` tells; the profiles alone as `""`."""
     others: Mapping[str, float] = field(default_factory=dict[str, float])
     """The same scores of further quantities, as in `temperature_mae`; absolute errors are in the unit."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, final
 
@@ -33,6 +33,9 @@ from powertrain.space import ModeSpace
 from powertrain.wording import counted
 
 __all__ = ["Evaluation", "EvaluationInterruptedError", "Progress", "evaluate"]
+
+LOOKED_AT = 500
+"""Modes over which the trust in references is averaged."""
 
 
 @final
@@ -127,7 +130,13 @@ class _Run:
     def go(self) -> None:
         classes = {method: predictor_class(method) for method in self.plan.methods}
         for target, count, seed in self._cases():
-            profiled = plan_modes(target.table.modes, count, sampling=self.plan.sampling, seed=seed)
+            profiled = plan_modes(
+                target.table.modes,
+                count,
+                sampling=self.plan.sampling,
+                seed=seed,
+                references=self._fitted("gp", predictor_class("gp"), target) if self.plan.informed else (),
+            )
             case = Case(
                 device=target.table.device,
                 target=target.table.workload,
@@ -217,6 +226,9 @@ class _Trial:
         row = self._errors(
             predictor_class.method, prediction, fit_s=fitted_s - started_s, predict_s=predicted_s - fitted_s
         )
+        if references:
+            some = table.modes.take(np.arange(0, len(table), 1 + len(table) // LOOKED_AT))
+            row = replace(row, trust=dict(predictor.trust(some)))
         return row, self._choices(predictor_class.method, prediction)
 
     def _errors(self, method: str, prediction: Prediction, *, fit_s: float, predict_s: float) -> ErrorRow:

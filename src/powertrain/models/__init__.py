@@ -6,6 +6,7 @@ from pathlib import Path
 
 from powertrain.errors import CheckpointError, PowerTrainError
 from powertrain.models._base import AbstractPredictor, Learned
+from powertrain.models._bundle import BUNDLE, load_references, save_bundle
 from powertrain.models._checkpoint import Checkpoint as Checkpoint
 from powertrain.models._checkpoint import shortened
 from powertrain.models._container import peek_method, peek_origin
@@ -18,11 +19,16 @@ __all__ = [
     "Checkpoint",
     "Learned",
     "load_predictor",
+    "load_references",
     "peek_origin",
     "predictor_class",
+    "save_bundle",
 ]
 
-METHODS: tuple[str, ...] = ("gp", "paper", "paper-scratch", "linear")
+METHODS: tuple[str, ...] = (
+    *("gp", "gp-alone", "nearest", "ridge", "factors"),
+    *("paper", "paper-scratch", "linear"),
+)
 """The methods that PowerTrain brings, the default first."""
 
 PREDICTORS = Registry(
@@ -30,6 +36,10 @@ PREDICTORS = Registry(
     group="powertrain.predictors",
     built_in={
         "gp": "powertrain.models.gp:GaussianProcessPredictor",
+        "gp-alone": "powertrain.models.gp:GaussianProcessAlonePredictor",
+        "nearest": "powertrain.models._nearest:NearestPredictor",
+        "ridge": "powertrain.models._ridge:RidgePredictor",
+        "factors": "powertrain.models._factors:FactorsPredictor",
         "paper": "powertrain.models.paper:PaperPredictor",
         "paper-scratch": "powertrain.models.paper:PaperScratchPredictor",
         "linear": "powertrain.models._linear:LinearPredictor",
@@ -52,6 +62,10 @@ def predictor_class(method: str) -> type[AbstractPredictor]:
 def load_predictor(path: Path | str) -> AbstractPredictor:
     """Read a predictor of any method; anything but a complete predictor file is a `CheckpointError`."""
     method = peek_method(Path(path))
+    if method == BUNDLE:
+        raise CheckpointError(
+            f"{path} is a bundle of many references, not one predictor: give it as --reference of transfer"
+        )
     if method not in PREDICTORS:
         raise CheckpointError(
             f"{path} was made by the method {shortened(method)}, which is not installed here "

@@ -95,6 +95,19 @@ class AbstractPredictor(ABC):
     def predict(self, modes: ModeTable) -> Prediction:
         """Predict `modes`, which must have all of `knobs` (others are ignored)."""
 
+    def glance(self, modes: ModeTable) -> Prediction:
+        """Predict as `predict` does, without a remark on modes that lie outside what was profiled."""
+        return self.predict(modes)
+
+    def trust(self, modes: ModeTable) -> Mapping[str, float]:
+        """Return how much each source counts in the predictions of some modes, on average: shares of one.
+
+        Sources are named for people to read, the profiles alone as `""`. It is empty where the method does
+        not tell.
+        """
+        del modes
+        return {}
+
     def learned(self) -> Learned:
         """Return what it was learned from; empty where the method does not keep that."""
         return Learned()
@@ -113,6 +126,18 @@ class AbstractPredictor(ABC):
         """
 
     @final
+    def state(self) -> Checkpoint:
+        """Return everything that `restored` needs, as a file would keep it."""
+        return self._state()
+
+    @final
+    @classmethod
+    def restored(cls, checkpoint: Checkpoint) -> Self:
+        """Rebuild a predictor from its state; a damaged one raises `CheckpointError`."""
+        with restoring(checkpoint):
+            return cls._restore(checkpoint)
+
+    @final
     def save(self, path: Path | str) -> None:
         """Write the predictor to one file: arrays and JSON, never pickle; replaced atomically."""
         write_checkpoint(self._state(), Path(path))
@@ -125,6 +150,4 @@ class AbstractPredictor(ABC):
         Raises:
             CheckpointError: The file is anything but a complete predictor of this method.
         """
-        checkpoint = read_checkpoint(Path(path), method=cls.method)
-        with restoring(checkpoint):
-            return cls._restore(checkpoint)
+        return cls.restored(read_checkpoint(Path(path), method=cls.method))

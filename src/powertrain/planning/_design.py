@@ -2,50 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import TooFewProfilesError
-from powertrain.records import FloatArray, ModeTable
+from powertrain.planning._variance import MOST, least_variance
+from powertrain.records import FloatArray, ModeTable, Prediction
 from powertrain.space import ModeSpace
 from powertrain.wording import counted
 
-__all__ = ["MANY_KNOBS", "Sampling", "check_request", "paper_grid", "plan_modes"]
+__all__ = ["Predicts", "Sampling", "check_request", "paper_grid", "plan_modes"]
 
 Sampling = Literal["spread", "random"]
 
-MANY_KNOBS = 3
-"""Varying knobs from which on a low-discrepancy sequence serves better than the farthest mode."""
-LOG_WEIGHT, RANK_WEIGHT = 0.7, 1.0
-"""Weights of the two coordinates of a knob; either alone is worse on some data (`benchmarks/ablation.py`)."""
-JITTER = 0.3
-"""Spread of the log-normal factor on distances: seeds differ, and no two designs are far from the best."""
+LOG_SHARE = 0.4
+"""Of the logarithm in the place of a knob, the rest its rank; either alone is worse on some data
+(`benchmarks/ablation.py`)."""
+DIFFERENCE = 2.0
+"""How far a target may differ from the mean of its references, in what they differ from each other."""
+DRAWN = 8
+"""Modes among which the farthest is taken when a plan is filled up."""
+
+
+class Predicts(Protocol):
+    """Whatever predicts modes, such as a predictor of a reference."""
+
+    def glance(self, modes: ModeTable) -> Prediction:
+        """Predict `modes`, without remarks on them."""
+        ...
 
 
 def plan_modes(
-    modes: ModeTable, n: int, *, sampling: Sampling = "spread", seed: int = 0
+    modes: ModeTable,
+    n: int,
+    *,
+    sampling: Sampling = "spread",
+    seed: int = 0,
+    references: Sequence[Predicts] = (),
 ) -> npt.NDArray[np.int64]:
     """Choose `n` distinct rows of `modes` to profile, as `(n,)` indices in the order to measure them.
 
-    `"random"` draws without replacement, as the paper does. `"spread"` covers the modes evenly, in a way that
-    depends on how many knobs vary:
-
-    - With three knobs or more, it takes scrambled points of a Sobol sequence in the ranks of the knobs, each
-      to the nearest mode that is left. There are too many corners to visit with few profiles.
-    - With one or two knobs, it takes the fastest and the slowest corner, and then always the mode that is
-      farthest from all chosen ones. A distance adds up the logarithms of the knobs, which follow the
-      physics, and their ranks, which follow the modes over which errors count. The seed jitters the
-      distances.
-    - With one knob and up to three profiles, it takes the centres of equal parts and leaves nothing to
-      chance. The ends are where the curve is least typical, and would weigh too much among so few.
+    `"random"` draws without replacement, as the paper does. `"spread"` takes the modes that leave the least
+    expected variance in all others, and beyond 64 such as lie far from those. Distances are between places
+    by logarithm and rank together: logarithms follow the physics, ranks the modes over which errors count.
+    The seed draws which modes are looked at and how much each counts. From 10 modes on, plans are nested:
+    the plan of 20 begins with that of 10. Over a single knob, up to three profiles are at the centres of
+    equal parts, which leaves nothing to chance.
 
     Args:
         modes: What to choose from.
         n: How many.
         sampling: `"spread"` or `"random"`.
         seed: Names the design.
+        references: Predictors of other workloads on the same device. With two or more, a spread plan looks
+            where they differ most, since there the profiles tell which of them the target resembles.
 
     Raises:
         TooFewProfilesError: `n` is more than the modes there are.
@@ -55,15 +68,17 @@ def plan_modes(
     rng = np.random.default_rng(seed)
     if sampling == "random":
         return rng.permutation(len(modes))[:n]
-    coordinates, varying = _coordinates(modes.values)
+    coordinates = _coordinates(modes.values)
+    varying = coordinates.shape[1]
     if varying == 1 and n <= 3:
         order = np.argsort(coordinates.sum(1), kind="stable")
         # Rounded up: the middle of an even number of modes is the faster of the two.
         centres = np.ceil((np.arange(n) + 0.5) / n * len(modes) - 1).astype(np.int64)
         return order[centres]
-    if varying >= MANY_KNOBS:
-        return _low_discrepancy(modes.values, n, rng)
-    return _farthest_first(coordinates, n, rng)
+    if not varying:
+        return rng.permutation(len(modes))[:n]
+    first = least_variance(coordinates, min(n, MOST), rng, directions=_differences(modes, references))
+    return _filled_up(coordinates, n, first.tolist(), rng)
 
 
 def check_request(n: int, there_are: int, sampling: str) -> None:
@@ -87,58 +102,60 @@ def paper_grid(space: ModeSpace) -> ModeSpace:
     return thinned.limited(cpu_mhz=(clocks[1], clocks[-1])) if len(clocks) % 2 else thinned
 
 
-def _coordinates(values: FloatArray) -> tuple[FloatArray, int]:
-    """Return each varying knob in log (half weight) and rank coordinates, both 0 to 1, and their number."""
+def _coordinates(values: FloatArray) -> FloatArray:
+    """Return `(n, n_varying)`: the place of each varying knob from 0 to 1, by its logarithm and its rank."""
     columns: list[FloatArray] = []
     for column in values.T:
         levels, rank = np.unique(column, return_inverse=True)
         if len(levels) == 1:
             continue
         shifted = np.log(levels if levels[0] > 0 else levels - levels[0] + 1)
-        columns.append(LOG_WEIGHT * ((shifted - shifted[0]) / (shifted[-1] - shifted[0]))[rank])
-        columns.append(RANK_WEIGHT * rank / (len(levels) - 1))
-    if not columns:
-        return np.zeros((len(values), 1)), 0
-    return np.stack(columns, axis=1), len(columns) // 2
+        logs = (shifted - shifted[0]) / (shifted[-1] - shifted[0])
+        ranks = np.arange(len(levels)) / (len(levels) - 1)
+        columns.append((LOG_SHARE * logs + (1.0 - LOG_SHARE) * ranks)[rank])
+    return np.stack(columns, axis=1) if columns else np.zeros((len(values), 0))
 
 
-def _low_discrepancy(values: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Take points of a scrambled Sobol sequence (Owen, 1998) to the nearest modes in ranks, each once."""
-    from scipy.stats import qmc  # takes longer to import than the rest of this package
+def _differences(
+    modes: ModeTable, references: Sequence[Predicts]
+) -> Callable[[npt.NDArray[np.int64]], FloatArray] | None:
+    """Return what tells of some rows how the references differ from their mean; None for less than two."""
+    if len(references) < 2:
+        return None
 
-    # In the middle of its equal share of 0 to 1, each value is nearest to as many points as any other.
-    columns: list[FloatArray] = []
-    for column in values.T:
-        levels, rank = np.unique(column, return_inverse=True)
-        if len(levels) > 1:
-            columns.append((rank + 0.5) / len(levels))
-    places = np.stack(columns, axis=1)
-    sequence = qmc.Sobol(places.shape[1], scramble=True, seed=rng)
-    # A Sobol sequence is balanced in whole powers of two; the first n points of one serve best.
-    points = sequence.random_base2(max(n - 1, 1).bit_length())
-    chosen: list[int] = []
-    free = np.zeros(len(places))
-    for point in points[:n]:
-        row = int(np.argmin(((places - point) ** 2).sum(1) + free))
-        chosen.append(row)
-        free[row] = np.inf
-    return np.array(chosen, dtype=np.int64)
+    def of(rows: npt.NDArray[np.int64]) -> FloatArray:
+        predicted = [reference.glance(modes.take(rows)) for reference in references]
+        found: list[FloatArray] = []
+        for name in predicted[0].estimates:
+            known = [p.of(name) for p in predicted if p.of(name).is_known]
+            logs = [np.log(e.value) if e.quantity.is_log else e.value / (e.value.std() or 1.0) for e in known]
+            if len(logs) > 1:
+                surfaces = np.stack(logs, axis=1)
+                off = surfaces - surfaces.mean(axis=1, keepdims=True)
+                found.append(off * (DIFFERENCE / (len(logs) - 1) ** 0.5))
+        # Each quantity has its say.
+        return np.concatenate(found, axis=1) / len(found) ** 0.5 if found else np.zeros((len(rows), 1))
+
+    return of
 
 
-def _farthest_first(coordinates: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Pick rows greedily, each the farthest from those before it (Gonzalez, 1985), with jitter."""
-    total = coordinates.sum(1)
-    chosen = [int(np.argmax(total)), int(np.argmin(total))][:n]
-    # Modes that are all alike have one corner, which must not be chosen twice.
-    if len(set(chosen)) < len(chosen):
-        chosen = chosen[:1]
+def _filled_up(
+    coordinates: FloatArray, n: int, chosen: Sequence[int], rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Add rows up to `n`: each the farthest from those before it among a few drawn ones (Mitchell, 1991).
+
+    Among all, the farthest would be one corner after the other.
+    """
+    rows = list(chosen)
     nearest = np.full(len(coordinates), np.inf)
-    while True:
-        # Two modes are new in the first round and one in each later one; to count one twice is harmless.
-        for row in chosen[-2:]:
-            np.minimum(nearest, ((coordinates - coordinates[row]) ** 2).sum(1), out=nearest)
-        if len(chosen) == n:
-            return np.array(chosen, dtype=np.int64)
-        score = nearest * np.exp(rng.normal(0.0, JITTER, len(nearest)))
-        score[chosen] = -1.0
-        chosen.append(int(np.argmax(score)))
+    for row in rows:
+        np.minimum(nearest, ((coordinates - coordinates[row]) ** 2).sum(1), out=nearest)
+    left = rng.permutation(np.setdiff1d(np.arange(len(coordinates)), rows))
+    while len(rows) < n:
+        few = left[:DRAWN]
+        best = int(np.argmax(nearest[few]))
+        rows.append(int(few[best]))
+        np.minimum(nearest, ((coordinates - coordinates[rows[-1]]) ** 2).sum(1), out=nearest)
+        # The others are drawn again later.
+        left = np.concatenate([left[DRAWN:], np.delete(few, best)])
+    return np.array(rows, dtype=np.int64)

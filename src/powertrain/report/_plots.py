@@ -49,11 +49,12 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
 INK, MUTED, CLOUD = "#222222", "#666666", "#C8CCD0"
 METHOD_STYLES = {
     "gp": (BLUE, "o"),
+    "gp-alone": (SKY, "P"),
     "paper": (VERMILLION, "s"),
     "paper-scratch": (ORANGE, "D"),
     "linear": (GREEN, "^"),
 }
-SPARE_STYLES = ((PURPLE, "v"), (SKY, "P"), (INK, "X"))
+SPARE_STYLES = ((PURPLE, "v"), (MUTED, "<"), (INK, "X"))
 
 STYLE = {
     "font.family": "sans-serif",

@@ -97,17 +97,19 @@ def plan(
     workload: str | None = None,
     sampling: Sampling = "spread",
     seed: int = 0,
+    references: Sequence[AbstractPredictor] = (),
 ) -> ModeTable:
     """Choose `n` modes of a device to profile, in the order to measure them; see `plan_modes`.
 
     With a workload, only modes in which it can be measured there. A space that is too large to list is
-    planned without listing it.
+    planned without listing it. Of the references, those of the same device tell where to look.
     """
+    own = [reference for reference in references if reference.device == device.name]
     try:
         modes = device.modes(workload=workload)
     except LargeSpaceError:
-        return plan_space(device.space, n, sampling=sampling, seed=seed, exist=device.exist)
-    return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed))
+        return plan_space(device.space, n, sampling=sampling, seed=seed, exist=device.exist, references=own)
+    return modes.take(plan_modes(modes, n, sampling=sampling, seed=seed, references=own))
 
 
 def modes_of_device(

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from powertrain.models.gp._coordinates import Coordinates
+from powertrain.models._coordinates import Coordinates
+from powertrain.models._surfaces import SurfaceStack, build_grid
 from powertrain.models.gp._mean import MeanInputs, MeanPrior, MeanShape
-from powertrain.models.gp._references import SurfaceStack, build_grid
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 from powertrain.records import ModeTable
 from powertrain.space import ModeSpace

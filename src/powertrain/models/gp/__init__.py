@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from powertrain.models.gp._predictor import GaussianProcessPredictor
+from powertrain.models.gp._predictor import GaussianProcessAlonePredictor, GaussianProcessPredictor
 
-__all__ = ["GaussianProcessPredictor"]
+__all__ = ["GaussianProcessAlonePredictor", "GaussianProcessPredictor"]

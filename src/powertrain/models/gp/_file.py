@@ -6,39 +6,84 @@ what the saved one did, bit for bit on the same machine.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from powertrain import quantities
 from powertrain.models._checkpoint import Checkpoint, shortened
-from powertrain.models.gp._coordinates import Coordinates
+from powertrain.models._coordinates import Coordinates
+from powertrain.models._surfaces import (
+    LARGEST_LOG,
+    LARGEST_SCALED,
+    Arrays,
+    GridSurface,
+    Surface,
+    SurfaceStack,
+    coordinates_restored,
+    grid_restored,
+    grid_state,
+)
+from powertrain.models.gp._blend import Blend
 from powertrain.models.gp._mean import MeanInputs, MeanShape
 from powertrain.models.gp._quantity import KEPT_PROFILES, Layout, PosteriorSurface, Quantity
-from powertrain.models.gp._references import MAX_NODES, MAX_SURFACES, GridSurface, Surface, SurfaceStack
+from powertrain.models.gp._references import MAX_SURFACES
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 from powertrain.models.gp._terms import Term
 from powertrain.records import FloatArray
 
-__all__ = ["Arrays", "coordinates_restored", "quantity_restored", "quantity_state"]
+__all__ = ["fitted_restored", "fitted_state"]
 
-Arrays = dict[str, npt.NDArray[Any]]
-
-MOST_KNOBS, MOST_TERMS = 100, 500
-LARGEST_LOG = 3000.0
-"""Four times the logarithm of the largest float: what sums and differences of logarithms stay below."""
-LARGEST_SCALED = 1e12
-"""As much for a quantity with absolute errors, in units of its spread."""
+MOST_TERMS = 500
 MOST_THETA = 50.0
 """Parameters are logarithms within a few spreads of their priors' centres; `exp` of this is harmless."""
 GRID, PROCESS, OWN_PROCESS = "grid", "process", "own process"
 """Kinds of surfaces: a table of nodes, a reference's fitted process, and that of the file's own workload."""
 
 
-def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str, Any]:
+def fitted_state(fitted: Quantity | Blend, prefix: str, arrays: Arrays) -> dict[str, Any]:
+    """Add the numbers of a quantity to `arrays` and return its JSON header."""
+    if not isinstance(fitted, Blend):
+        return _quantity_state(fitted, prefix, arrays)
+    beside = _quantity_state(fitted.beside, prefix, arrays)
+    # A reader of version 0.3.0 finds what it knows, and leaves the rest.
+    return {**beside, "alone": _quantity_state(fitted.alone, f"{prefix}.alone", arrays)}
+
+
+def fitted_restored(
+    header: Checkpoint,
+    prefix: str,
+    measured: quantities.Quantity,
+    coordinates: Coordinates,
+    device: str,
+    *,
+    time: Quantity | Blend | None,
+) -> Quantity | Blend:
+    """Rebuild what `fitted_state` took apart.
+
+    Args:
+        header: The quantity's own.
+        prefix: What the names of its arrays begin with.
+        measured: What it must be a quantity of.
+        coordinates: Of the predictor's device.
+        device: Its name.
+        time: The restored time of the same workload, which the quantity may take as an input.
+    """
+    before = time.beside if isinstance(time, Blend) else time
+    whole = _quantity_restored(header, prefix, measured, coordinates, device, time=before)
+    if "alone" not in header.header:
+        return whole
+    if not len(whole.layout.stack):
+        raise header.unfit(f"{header.within} has two models, and no reference")
+    section = header.section("alone")
+    alone = _quantity_restored(
+        section, f"{prefix}.alone", measured, coordinates, device, time=before, most_references=0
+    )
+    return Blend(alone=alone, beside=whole)
+
+
+def _quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str, Any]:
     """Add the quantity's numbers to `arrays` and return its JSON header."""
     layout, regression = quantity.layout, quantity.regression
     inputs, mean = regression.inputs, regression.inputs.mean
@@ -66,25 +111,13 @@ def quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str,
         "n_fixed": regression.shape.n_fixed,
         "timed": regression.shape.timed,
         "calibration": [regression.prior.calibration_weight, *regression.prior.widening],
+        "noise_sd": quantity.noise_sd,
         "references": stack,
         "own_surface": _own_surface_state(quantity.own_surface, f"{prefix}.own", arrays),
     }
 
 
-def coordinates_restored(header: Checkpoint) -> Coordinates:
-    """Rebuild the knobs' ranges from their JSON header."""
-    knobs = header.texts("knobs")
-    if not 0 < len(knobs) <= MOST_KNOBS:
-        raise header.unfit(f"it has {len(knobs)} knobs")
-    low, high = (header.numbers(key, length=len(knobs)) for key in ("low", "high"))
-    found = Coordinates(knobs=knobs, low=low, high=high)
-    # Two values may differ and their logarithms not.
-    if (low > high).any() or not (found.span > 0).all():
-        raise header.unfit(f"a range in {header.within} ends before it begins")
-    return found
-
-
-def quantity_restored(
+def _quantity_restored(
     header: Checkpoint,
     prefix: str,
     measured: quantities.Quantity,
@@ -94,7 +127,7 @@ def quantity_restored(
     time: Quantity | None,
     most_references: int = MAX_SURFACES,
 ) -> Quantity:
-    """Rebuild what `quantity_state` took apart.
+    """Rebuild what `_quantity_state` took apart.
 
     What the arrays and the rest of the header repeat of each other must agree, since later nothing looks.
 
@@ -117,7 +150,11 @@ def quantity_restored(
     layout = _layout_restored(numbers, measured, coordinates, SurfaceStack(coordinates, device, surfaces))
     if layout.inverse_time_top is not None and time is None:
         raise header.unfit(f"its {measured.name} needs a time, and it has none")
-    fitted = Quantity(layout=layout, regression=_regression_restored(numbers, layout), own_surface=None)
+    regression = _regression_restored(numbers, layout)
+    # Files of version 0.3.0 have none: there, what the fit called noise was noise.
+    told = "noise_sd" in header.header
+    noise_sd = header.number("noise_sd", least=0.0, most=LARGEST_LOG) if told else regression.noise_sd
+    fitted = Quantity(layout=layout, regression=regression, own_surface=None, noise_sd=noise_sd)
     if not header.header.get("own_surface"):
         return fitted
     own = header.section("own_surface")
@@ -231,38 +268,20 @@ def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, A
         "coordinates": surface.coordinates.header(),
     }
     if isinstance(surface, PosteriorSurface):
-        quantity = quantity_state(surface.quantity, f"{prefix}.quantity", arrays)
-        time = surface.time and quantity_state(surface.time, f"{prefix}.time", arrays)
+        quantity = _quantity_state(surface.quantity, f"{prefix}.quantity", arrays)
+        time = surface.time and _quantity_state(surface.time, f"{prefix}.time", arrays)
         return {**header, "kind": PROCESS, "quantity": quantity, "time": time}
     if not isinstance(surface, GridSurface):
         raise TypeError(f"a {type(surface).__name__} has no place in a predictor file")
-    arrays[f"{prefix}.nodes"] = surface.nodes
-    arrays[f"{prefix}.axes"] = np.concatenate([*surface.axes, np.zeros(0)])
-    return {**header, "kind": GRID, "lengths": [len(axis) for axis in surface.axes]}
+    return {**grid_state(surface, prefix, arrays), "kind": GRID}
 
 
 def _surface_restored(header: Checkpoint, prefix: str, measured: quantities.Quantity) -> Surface:
-    coordinates = coordinates_restored(header.section("coordinates"))
     # Files of version 0.3.0 do not name the kind: all of their surfaces are grids.
     if header.header.get("kind", GRID) == PROCESS:
+        coordinates = coordinates_restored(header.section("coordinates"))
         return _process_restored(header, prefix, measured, coordinates)
-    k = len(coordinates.names)
-    lengths = [int(length) for length in header.numbers("lengths", length=k, least=1, most=MAX_NODES)]
-    size = math.prod(lengths)
-    if size > MAX_NODES:
-        raise header.unfit(f"{header.within} is a grid of {size:,} nodes")
-    numbers = _Numbers(header, prefix, LARGEST_LOG if measured.is_log else LARGEST_SCALED)
-    axes = numbers.column("axes", sum(lengths))
-    found = GridSurface(
-        coordinates=coordinates,
-        device=header.text("device"),
-        workload=header.text("workload"),
-        axes=tuple(np.split(axes, np.cumsum(lengths)[:-1])) if lengths else (),
-        nodes=numbers.column("nodes", size),
-    )
-    if any((np.diff(axis) <= 0).any() for axis in found.axes):
-        raise header.unfit(f"the places in {header.within} do not ascend")
-    return found
+    return grid_restored(header, prefix, largest=LARGEST_LOG if measured.is_log else LARGEST_SCALED)
 
 
 def _process_restored(
@@ -272,10 +291,10 @@ def _process_restored(
     # What lends its process was fitted on its own, so it has no references in turn.
     if header.header.get("time"):
         first = quantities.find(measured.after)
-        time = quantity_restored(
+        time = _quantity_restored(
             header.section("time"), f"{prefix}.time", first, coordinates, device, time=None, most_references=0
         )
-    quantity = quantity_restored(
+    quantity = _quantity_restored(
         header.section("quantity"),
         f"{prefix}.quantity",
         measured,

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Protocol, final
 
 import numpy as np
 
 from powertrain import quantities
 from powertrain.errors import DataError, TooFewProfilesError
-from powertrain.models.gp._coordinates import Coordinates
+from powertrain.models._coordinates import Coordinates
+from powertrain.models._surfaces import Surface, SurfaceStack, build_grid, fits_on_grid
 from powertrain.models.gp._mean import MeanInputs, MeanPrior, MeanShape
-from powertrain.models.gp._references import (
-    MAX_SURFACES,
-    LearnedPrior,
-    Surface,
-    SurfaceStack,
-    build_grid,
-    fits_on_grid,
-)
+from powertrain.models.gp._references import MAX_SURFACES, LearnedPrior
 from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
 from powertrain.models.gp._terms import Term, terms_of
 from powertrain.planning import plan_modes
 from powertrain.records import Estimate, FloatArray, ModeTable, ProfileTable
 from powertrain.wording import counted
 
-__all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity"]
+__all__ = ["Layout", "Learner", "PosteriorSurface", "Quantity", "correlation_with_time", "in_unit"]
 
 LOG_RANGE = 200.0
 """How far from 0 a predicted logarithm may go: far beyond any clock's reach, within what a float holds."""
@@ -34,6 +28,8 @@ TINY = 1e-12
 """Below this an error bar is rounding."""
 MIN_PROFILES = 3
 """Distinct modes below which a quantity cannot be told from noise."""
+LEAST_REPEATS = 5
+"""Repeated measurements below which their spread says too little."""
 FITTED_PROFILES = 200
 """Profiles that the parameters are fitted to; more hardly move them."""
 KEPT_PROFILES = 500
@@ -104,6 +100,25 @@ class Layout:
         )
 
 
+def correlation_with_time(follows: FloatArray, time: Estimate, own: Estimate) -> FloatArray:
+    """Return the correlation of the errors `(n,)` where a quantity follows the time at these rates.
+
+    A mode that takes longer than predicted spends its energy more slowly, so it draws less.
+    """
+    return np.clip(follows * time.mean_sd / np.maximum(own.mean_sd, TINY), -1.0, 1.0)
+
+
+def in_unit(
+    quantity: quantities.Quantity, target: FloatArray, sd: FloatArray, *, noise_sd: float, scale: float
+) -> Estimate:
+    """Return an estimate from logarithms (from values over `scale`, where errors are absolute)."""
+    noise = np.minimum(sd, noise_sd)
+    if quantity.is_log:
+        value = np.exp(np.clip(target, -LOG_RANGE, LOG_RANGE))
+        return Estimate(quantity=quantity, value=value, sd=sd, noise_sd=noise)
+    return Estimate(quantity=quantity, value=scale * target, sd=scale * sd, noise_sd=scale * noise)
+
+
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Quantity:
@@ -113,6 +128,16 @@ class Quantity:
     regression: Regression
     own_surface: Surface | None
     """Of a workload fitted on its own: what it lends as a reference."""
+    noise_sd: float
+    """What repeats of one mode differ by [log].
+
+    It is 0 where nothing was repeated: nobody knows then whether what is left over is noise or shape.
+    """
+
+    @property
+    def measured(self) -> quantities.Quantity:
+        """What is predicted."""
+        return self.layout.measured
 
     @property
     def learned(self) -> LearnedPrior:
@@ -139,29 +164,26 @@ class Quantity:
         mean, sd = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
         return mean + self.layout.level, sd
 
-    def estimate(self, modes: ModeTable, time: Estimate | None) -> Estimate:
-        """Predict in the unit of the quantity, from the estimated time where that is an input."""
+    def estimate(self, modes: ModeTable, time: Estimate | None) -> tuple[Estimate, FloatArray]:
+        """Predict in the unit of the quantity, from the estimated time where that is an input.
+
+        Returns:
+            The estimate, and how its error and that of the mean time go together, `(n,)`; 0 without time.
+        """
         # What repeats differ in time is no error of the mean time that power follows.
         before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
-        target, sd = self.predict(modes, *before)
-        quantity, noise_sd = self.layout.measured, np.full(len(modes), self.regression.noise_sd)
-        if quantity.is_log:
-            return Estimate(
-                quantity=quantity,
-                value=np.exp(np.clip(target, -LOG_RANGE, LOG_RANGE)),
-                sd=sd,
-                noise_sd=noise_sd,
-            )
-        scale = self.layout.scale
-        return Estimate(quantity=quantity, value=scale * target, sd=scale * sd, noise_sd=scale * noise_sd)
-
-    def correlation(self, modes: ModeTable, time: Estimate, own: Estimate) -> FloatArray:
-        """Return how the errors of the mean time and of this quantity go together, `(n,)`.
-
-        A mode that takes longer than predicted spends its energy more slowly, so it draws less.
-        """
-        follows = self.regression.follows_time(self.layout.inputs(modes, np.log(time.value)))
-        return np.clip(follows * time.mean_sd / np.maximum(own.mean_sd, TINY), -1.0, 1.0)
+        inputs = self.layout.inputs(modes, *before)
+        target, sd = self.regression.predict(inputs)
+        own = in_unit(
+            self.measured,
+            target + self.layout.level,
+            sd,
+            noise_sd=self.noise_sd,
+            scale=self.layout.scale,
+        )
+        if time is None:
+            return own, np.zeros(len(modes))
+        return own, correlation_with_time(self.regression.follows_time(inputs), time, own)
 
     def lending_itself(self, workload: str, time: Quantity | None) -> Quantity:
         """Return this quantity with its own process as what it lends; `time` as for `log_mean`."""
@@ -206,6 +228,16 @@ class PosteriorSurface(Surface):
         return self.quantity.log_mean(ModeTable(knobs=self.coordinates.knobs, values=values), self.time)
 
 
+class Predicts(Protocol):
+    """Whatever predicts a time that a power may depend on."""
+
+    def predict(
+        self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the logarithm of the value, `(n,)`, and its standard deviation."""
+        ...
+
+
 @final
 class Learner:
     """Fits the quantities of one table of profiles."""
@@ -214,9 +246,20 @@ class Learner:
         self.profiles, self.coordinates, self.seed = profiles, coordinates, seed
 
     def learn(
-        self, quantity: quantities.Quantity, references: Sequence[Quantity], time: Quantity | None
+        self, quantity: quantities.Quantity, references: Sequence[Quantity], time: Predicts | None
     ) -> Quantity:
         """Fit one quantity; `time` is the fitted time where it may be an input."""
+        return self._learned(quantity, references, time)[0]
+
+    def learn_to_lend(self, quantity: quantities.Quantity, time: Quantity | None) -> Quantity:
+        """Fit one quantity of a workload on its own, with the surface that it lends as a reference."""
+        fitted, whole, targets = self._learned(quantity, [], time)
+        return self._with_surface(fitted, whole, targets, time)
+
+    def _learned(
+        self, quantity: quantities.Quantity, references: Sequence[Quantity], time: Predicts | None
+    ) -> tuple[Quantity, ProfileTable, FloatArray]:
+        """Return the fitted quantity, all profiles that have it, and their `(n,)` targets."""
         column = self.profiles.columns[quantity.column]
         table = self.profiles.take(np.isfinite(column))
         distinct = len(np.unique(table.modes.values, axis=0))
@@ -236,10 +279,9 @@ class Learner:
         layout = self._layout(quantity, table.modes, target, references, log_time, scale)
         inputs = layout.inputs(table.modes, log_time)
         regression = self._regression(layout, references, inputs, target - layout.level)
-        fitted = Quantity(layout=layout, regression=regression, own_surface=None)
-        if references:
-            return fitted
-        return self._with_surface(fitted, whole, all_targets, time)
+        noise_sd = _repeat_sd(whole.modes.values, all_targets)
+        fitted = Quantity(layout=layout, regression=regression, own_surface=None, noise_sd=noise_sd)
+        return fitted, whole, all_targets
 
     def _layout(
         self,
@@ -314,6 +356,18 @@ class Learner:
             predict=lambda modes: fitted.log_mean(modes, time),
         )
         return replace(fitted, own_surface=surface)
+
+
+def _repeat_sd(values: FloatArray, targets: FloatArray) -> float:
+    """Return what repeats of a mode differ by, pooled over the modes; 0 where there are too few to tell."""
+    _, group = np.unique(values, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    count = np.bincount(group)
+    freedom = len(targets) - len(count)
+    if freedom < LEAST_REPEATS:
+        return 0.0
+    means = np.bincount(group, weights=targets) / count
+    return float(np.sqrt(((targets - means[group]) ** 2).sum() / freedom))
 
 
 def _lent(reference: Quantity) -> Surface:

@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from powertrain.models.gp._mean import MeanInputs, MeanShape
 from powertrain.records import FloatArray
 
-__all__ = ["KernelPrior", "Regression", "RegressionInputs"]
+__all__ = ["CHUNK", "LEVEL_SD", "KernelPrior", "Regression", "RegressionInputs", "matern"]
 
 ROOT5 = 5**0.5
 LEVEL_SD = 10.0
@@ -257,17 +257,22 @@ def _kernel(hyper: _Hyper, left: RegressionInputs, right: RegressionInputs) -> F
     # Squared distances as one product, then Matern-5/2 in place: this is most of a prediction's time.
     wide = np.column_stack([-2.0 * a, (a * a).sum(1), np.ones(len(a))])
     scaled: FloatArray = wide @ np.column_stack([b, np.ones(len(b)), (b * b).sum(1)]).T
-    np.maximum(scaled, 0.0, out=scaled)
-    scaled *= 5.0
-    covariance = scaled / 3.0
-    np.sqrt(scaled, out=scaled)
-    covariance += scaled
-    covariance += 1.0
-    np.negative(scaled, out=scaled)
-    covariance *= np.exp(scaled, out=scaled)
+    covariance = matern(np.maximum(scaled, 0.0, out=scaled))
     covariance *= hyper.residual**2
     # Trend, weights and level are one product of features.
     covariance += _features(hyper, left) @ _features(hyper, right).T
+    return covariance
+
+
+def matern(squares: FloatArray) -> FloatArray:
+    """Return the Matern-5/2 correlation at squared distances, which are overwritten."""
+    squares *= 5.0
+    covariance = squares / 3.0
+    np.sqrt(squares, out=squares)
+    covariance += squares
+    covariance += 1.0
+    np.negative(squares, out=squares)
+    covariance *= np.exp(squares, out=squares)
     return covariance
 
 

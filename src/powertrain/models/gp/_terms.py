@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from powertrain.models.gp._coordinates import is_speed
+from powertrain.models._coordinates import is_speed
 from powertrain.quantities import Quantity
 from powertrain.records import FloatArray
 
