@@ -81,7 +81,7 @@ def _value(knob: str, text: str) -> float:
     if knob == "precision" and value not in PRECISIONS.values():
         raise DeviceError(f"{knob}={text}: there are {', '.join(PRECISIONS)}")
     if known is not None and value > known.most:
-        raise DeviceError(f"{knob}={text}: it is {known.least:.0f} to {known.most:.0f}")
+        raise DeviceError(f"{knob}={text}: give {known.least:.0f} or {known.most:.0f}")
     return value
 
 
