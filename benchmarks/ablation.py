@@ -1,9 +1,9 @@
 """Show what each part of the `gp` predictor is worth, on every file of measurements in ../shared/data.
 
-    python benchmarks/ablation.py [--seeds 5]
+    python benchmarks/ablation.py [--seeds 3] [--targets 4]
 
-Each row changes one thing of the predictor that ships and scores it again. Mean MAPE over targets and seeds,
-time / power, in per cent.
+Each row changes one thing of the predictor that ships, or of the plan of its profiles, and scores it again:
+the geometric mean, over files, quantities and targets, of its error over that of the predictor that ships.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from _harness import machine, today, write_result
-from accuracy import DATA, PROTOCOLS, Protocol
+from _harness import machine, table, today, write_result
+from accuracy import DATA, PROTOCOLS, errors_of, scored
 
-from powertrain.dataset import read_csv
-from powertrain.evaluation import Evaluation, evaluate
-from powertrain.models import _quantity, _references
+from powertrain.models import _surfaces
+from powertrain.models.gp import _blend, _quantity
 from powertrain.models.gp._mean import MeanPrior
 from powertrain.models.gp._regression import KernelPrior
-from powertrain.profiling import _plan
+from powertrain.planning import _design
+from powertrain.records import FloatArray
 
 OFF = 0.01
 """A prior standard deviation that holds a parameter where its centre is."""
+PROFILES = (3, 5, 10, 20)
+FLOOR = 0.1
+"""Errors [%] below this count as this."""
 
 
 def priors(mean: dict[str, Any] | None = None, kernel: dict[str, Any] | None = None) -> Callable[[], Any]:
@@ -53,110 +56,77 @@ def patched(target: Any, name: str, value: Any) -> Callable[[], Any]:
     return lambda: patch.object(target, name, value)
 
 
-def no_physics() -> Any:
-    """No knob terms in the mean: what is left is the plain process of references, trend and Matern."""
-    low = (-20.0, OFF)
-    return priors(
-        mean={"knob": low, "knob_beside_reference": low, "inverse_time": low},
-        kernel={"trend": (0.0, 1.0), "residual": (np.log(0.3), 1.0)},
-    )()
+def only(*models: int) -> Callable[[], Any]:
+    """Return a context in which only these models count: 0 alone, 1 beside, 2 likeness."""
+
+    def shares(sds: FloatArray) -> FloatArray:
+        weights = sds**-2.0 * np.isin(np.arange(len(sds)), models)[:, None]
+        return weights / weights.sum(axis=0)
+
+    return patched(_blend, "_shares", shares)
 
 
-def no_learned_priors() -> Any:
-    """Exponents, lengths and noise start from the same centres whatever the references showed."""
-
-    @contextmanager
-    def changed() -> Iterator[None]:
-        learner = _quantity.Learner
-        original = learner._regression
-
-        def plain(self: Any, layout: Any, references: Any, inputs: Any, target: Any) -> Any:
-            return original(self, layout, [], inputs, target)
-
-        with patch.object(learner, "_regression", plain):
-            yield
-
-    return changed()
-
-
-def no_time_input() -> Any:
-    """Power does not know the time: no energy per unit of work."""
-
-    @contextmanager
-    def changed() -> Iterator[None]:
-        learner = _quantity.Learner
-        original = learner.learn
-
-        def alone(self: Any, quantity: str, references: Any, time: Any) -> Any:
-            return original(self, quantity, references, None)
-
-        with patch.object(learner, "learn", alone):
-            yield
-
-    return changed()
-
-
-def no_dynamic_terms() -> Any:
-    """Energy per unit of work does not rise with the clocks."""
-    original = _quantity._terms
-    return patch.object(_quantity, "_terms", lambda q, names, dynamic: original(q, names, False))
-
-
+LOW = (-20.0, OFF)
 VARIANTS: dict[str, Callable[[], Any]] = {
     "as shipped": priors(),
-    "no physics-shaped mean": no_physics,
-    "no learned priors": no_learned_priors,
-    "no reference term in the mean": priors(mean={"reference": (-20.0, OFF)}),
-    "no weights on other references": priors(kernel={"weights": (-20.0, OFF)}),
-    "one reference, the closest": patched(_quantity, "MAX_SURFACES", 1),
+    "alone": only(0),
+    "beside": only(1),
+    "likeness": only(2),
+    "alone and likeness": only(0, 2),
+    "beside and likeness": only(1, 2),
+    "equal shares": patched(_blend, "_shares", lambda sds: np.full_like(sds, 1.0 / len(sds))),
+    "no physics-shaped mean": priors(
+        mean={"knob": LOW, "knob_beside_reference": LOW, "inverse_time": LOW},
+        kernel={"trend": (0.0, 1.0), "residual": (float(np.log(0.3)), 1.0)},
+    ),
     "no sharpness (p = 1)": priors(mean={"log_sharpness": (0.0, OFF)}),
-    "power ignores the time": no_time_input,
-    "energy per work is constant": no_dynamic_terms,
-    "raw clocks across devices": patched(_references, "is_relative", lambda knob: False),
-    "counts matched by range too": patched(_references, "is_relative", lambda knob: True),
-    "farthest modes instead of least variance": patched(_plan, "MOST", 1),
-    "spread by log alone": patched(_plan, "LOG_SHARE", 1.0),
-    "spread by rank alone": patched(_plan, "LOG_SHARE", 0.0),
+    "raw clocks across devices": patched(_surfaces, "is_relative", lambda knob: False),
+    "farthest modes instead of least variance": patched(_design, "MOST", 1),
+    "places by log alone": patched(_design, "LOG_SHARE", 1.0),
+    "places by rank alone": patched(_design, "LOG_SHARE", 0.0),
 }
 
 
-def score(protocol: Protocol, seeds: int, sampling: str = "spread") -> Evaluation:
-    tables = read_csv(DATA / f"{protocol.file}.csv").tables()
-    if protocol.references == "same":
-        there = {w for d, w in tables if d == protocol.reference_device}
-        tables = {k: t for k, t in tables.items() if k[1] in there or k[0] != protocol.device}
-    plan = replace(protocol.plan(("gp",), seeds), limits=None, sampling=sampling)
-    return evaluate(plan, tables)
-
-
-def cells(seeds: int, sampling: str = "spread") -> list[str]:
-    """Score all protocols once and return a cell for each number of profiles."""
-    out: list[str] = []
+def errors(seeds: int, targets: int) -> dict[tuple[str, str, str, int], float]:
+    """Score `gp` once on all files with references."""
+    found: dict[tuple[str, str, str, int], float] = {}
     for protocol in PROTOCOLS:
-        rows = score(protocol, seeds, sampling).summary.errors
-        out += [f"{row.time_mape.mean:.2f} / {row.power_mape.mean:.2f}" for row in rows]
+        if protocol.references and (DATA / f"{protocol.file}.csv").exists():
+            rows = list(scored(protocol, ("gp",), seeds=seeds, targets=targets, profiles=PROFILES))
+            found |= {key: one["gp"] for key, one in errors_of(protocol.title, rows).items()}
+    return found
+
+
+def cells(own: dict[tuple[str, str, str, int], float], shipped: dict[Any, float]) -> list[str]:
+    """Return the geometric mean of the ratios for each number of profiles."""
+    out: list[str] = []
+    for n in PROFILES:
+        logs = [np.log(max(own[k], FLOOR) / max(shipped[k], FLOOR)) for k in shipped if k[3] == n]
+        out.append(f"{np.exp(np.mean(logs)):.3f}")
     return out
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--targets", type=int, default=4)
     parser.add_argument("--out", default="ablation.md")
     options = parser.parse_args()
     if not DATA.is_dir():
         print(f"skipped: the measurements are not at {DATA}")
         return 0
-    heads = ["TX2, 10", "TX2, 20", "TX2, 50", "V100, 10", "RTX6000, 10", "V100 from RTX6000, 10"]
-    heads += ["RTX6000 from V100, 10", "Nano from Xavier, 3", "Nano from Xavier, 5", "1080 Ti, 4", "A40, 6"]
-    lines = [f"{machine()}, {today()}; {options.seeds} seeds.", ""]
-    lines += [f"| variant | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
+    shipped = errors(options.seeds, options.targets)
+    rows: list[list[str]] = []
     for name, context in VARIANTS.items():
         with context():
-            lines.append(f"| {name} | {' | '.join(cells(options.seeds))} |")
-        print(lines[-1], flush=True)
-    lines.append(f"| random modes | {' | '.join(cells(options.seeds, 'random'))} |")
-    print(lines[-1])
-    write_result(options.out, "Ablation of `gp`", "python benchmarks/ablation.py", lines)
+            own = errors(options.seeds, options.targets)
+        rows.append([name, *cells(own, shipped)])
+        print(rows[-1], flush=True)
+    head = ["error over that of the predictor that ships", *(f"{n} profiles" for n in PROFILES)]
+    lines = [f"{machine()}, {today()}; {options.seeds} seeds, {options.targets} targets a file.", ""]
+    write_result(
+        options.out, "Ablation of `gp`", "python benchmarks/ablation.py", [*lines, *table(head, rows)]
+    )
     return 0
 
 

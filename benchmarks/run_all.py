@@ -16,6 +16,8 @@ for script in (
     "fronts.py",
     "speed.py",
     "accuracy.py",
+    "reliability.py",
+    "sim_to_real.py",
     "peers.py",
     "ablation.py",
     "study.py",

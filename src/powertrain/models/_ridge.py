@@ -11,8 +11,9 @@ from powertrain.records import FloatArray
 
 __all__ = ["RidgePredictor"]
 
-RATIOS = np.logspace(-1.0, 5.0, 25)
-"""Variances of a weight, in variances of the residual, among which the profiles choose."""
+RATIOS = np.logspace(-1.0, 3.5, 19)
+"""Variances of a weight, in variances of the residual, among which the profiles choose: more than the largest
+would let three profiles be met by wild weights."""
 
 
 @final

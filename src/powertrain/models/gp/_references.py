@@ -13,6 +13,8 @@ from powertrain.records import FloatArray
 
 __all__ = ["MAX_SURFACES", "LearnedPrior"]
 
+LEAST_LOG_NOISE = float(np.log(0.01))
+"""Noise [log] that is expected at least: that a reference was measured cleanly says nothing of the next."""
 MAX_SURFACES = 12
 """References that a transfer keeps: the ones whose shape is closest to the profiles."""
 
@@ -44,8 +46,8 @@ class LearnedPrior:
         """Return log lengths of `knobs`, log residual and log noise, means over the references."""
         known = [dict(zip(p.knobs, p.kernel, strict=False)) for p in priors]
         lengths = [_mean_or([d[k] for d in known if k in d], default[i]) for i, k in enumerate(knobs)]
-        tail = np.mean([p.kernel[-2:] for p in priors], axis=0)
-        return np.concatenate([lengths, tail])
+        residual, noise = np.mean([p.kernel[-2:] for p in priors], axis=0)
+        return np.array([*lengths, residual, max(float(noise), LEAST_LOG_NOISE)])
 
 
 def _mean_or(values: Sequence[float], default: float) -> float:
