@@ -21,7 +21,7 @@ from powertrain.opening import kind_of
 def open_board(spec, how):
     return kind_of(DeviceSpec("sim")).open(DeviceSpec("sim:orin-nano"), how)
 
-KIND = DeviceKind(name="amd", forms=("amd:0",), open=open_board, find=lambda: ("amd:0",))
+KIND = DeviceKind(name="acme", forms=("acme:0",), open=open_board, find=lambda: ("acme:0",))
 CPU = replace(KIND, name="cpu")
 NOTHING = 42
 """
@@ -43,7 +43,7 @@ def install(tmp_path, monkeypatch) -> Install:
 
     monkeypatch.syspath_prepend(tmp_path)
     yield install
-    for name in ("powertrain_amd", "broken"):
+    for name in ("powertrain_acme", "broken"):
         sys.modules.pop(name, None)
 
 
@@ -71,23 +71,23 @@ print(before, [name for name in kinds if name in sys.modules])
 def test_the_forms_are_those_of_every_kind(install):
     assert device_forms()[0] == "auto"
     assert {"cpu", "nvml:0", "jetson", "replay:FILE.csv", *BOARDS} <= set(device_forms())
-    install("powertrain_amd", PLUGIN, amd="powertrain_amd:KIND")
-    assert "amd:0" in device_forms()
+    install("powertrain_acme", PLUGIN, acme="powertrain_acme:KIND")
+    assert "acme:0" in device_forms()
 
 
 def test_a_device_of_another_package_is_opened_and_found_before_the_processor(install):
-    install("powertrain_amd", PLUGIN, amd="powertrain_amd:KIND")
-    assert open_device("amd:0").name == open_device("sim:orin-nano").name
+    install("powertrain_acme", PLUGIN, acme="powertrain_acme:KIND")
+    assert open_device("acme:0").name == open_device("sim:orin-nano").name
     found = found_here()
-    assert (found[-2:], found[-1]) == (("amd:0", "cpu"), "cpu")
+    assert (found[-2:], found[-1]) == (("acme:0", "cpu"), "cpu")
     if len(found) == 2:  # this machine has neither a Jetson nor a GPU, so auto is the other package's
-        assert open_device("auto").name == open_device("amd:0").name
+        assert open_device("auto").name == open_device("acme:0").name
 
 
 def test_a_package_that_cannot_be_imported_is_one_line_and_takes_nothing_else_with_it(install, caplog):
     install("broken", "raise RuntimeError('no driver\\nfor this')", broken="broken:KIND")
-    install("powertrain_amd", PLUGIN, amd="powertrain_amd:KIND")
-    assert {"amd:0", "cpu"} <= set(device_forms())
+    install("powertrain_acme", PLUGIN, acme="powertrain_acme:KIND")
+    assert {"acme:0", "cpu"} <= set(device_forms())
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == (
         "the device 'broken' of the package broken (broken:KIND) cannot be imported "
@@ -96,19 +96,19 @@ def test_a_package_that_cannot_be_imported_is_one_line_and_takes_nothing_else_wi
     with pytest.raises(DeviceError, match=r"'broken' of the package broken .* cannot be imported"):
         open_device("broken:0")
     caplog.clear()
-    assert open_device("amd:0").simulated
+    assert open_device("acme:0").simulated
     assert not caplog.records  # who asks for another kind is not told
 
 
-@pytest.mark.parametrize("value", ["powertrain_amd:NOTHING", "powertrain_amd:CPU"])
+@pytest.mark.parametrize("value", ["powertrain_acme:NOTHING", "powertrain_acme:CPU"])
 def test_an_entry_point_that_is_no_kind_of_its_name_is_refused(install, value):
-    install("powertrain_amd", PLUGIN, amd=value)
-    with pytest.raises(DeviceError, match="not a DeviceKind named 'amd'"):
-        open_device("amd:0")
+    install("powertrain_acme", PLUGIN, acme=value)
+    with pytest.raises(DeviceError, match="not a DeviceKind named 'acme'"):
+        open_device("acme:0")
 
 
 def test_a_package_cannot_take_the_place_of_a_built_in_kind(install):
-    install("powertrain_amd", PLUGIN, cpu="powertrain_amd:CPU")
+    install("powertrain_acme", PLUGIN, cpu="powertrain_acme:CPU")
     assert open_device("cpu").spec == "cpu"
 
 

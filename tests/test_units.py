@@ -52,7 +52,8 @@ FACTOR = re.compile(rf"[*/] ?{POWER_OF_1000}(?![\w.])|(?<![\w.]){POWER_OF_1000} 
 KEPT = {
     "devices/nvml/_device.py": "how the driver packs a version",
     "dataset/_schema.py": "SQL cannot call units.energy_j",
-    "models/gp/_coordinates.py": "a share of the smallest value, no unit",
+    "models/_coordinates.py": "a share of the smallest value, no unit",
+    "models/_factors.py": "a share of the largest singular value, no unit",
     "models/paper/_predictor.py": "what rounding leaves, no unit",
     "report/_plots.py": "ticks of an axis, no unit",
     "workloads/training/_loading.py": "seeds of epochs, no unit",

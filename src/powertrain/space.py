@@ -19,25 +19,42 @@ import numpy.typing as npt
 from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode
 
-__all__ = ["KNOWN_KNOBS", "MOST_LISTED", "SOFTWARE_KNOBS", "Knob", "ModeSpace"]
+__all__ = ["KNOWN_KNOBS", "MOST_LISTED", "SOFTWARE_KNOBS", "Knob", "KnownKnob", "ModeSpace"]
 
 MOST_LISTED = 10_000_000
 """Modes up to which a space is listed as one table: about a gigabyte, and a minute to predict them."""
 
-KNOWN_KNOBS: dict[str, str] = {
-    "cpu_cores": "active CPU cores",
-    "cpu_mhz": "CPU clock [MHz]",
-    "gpu_mhz": "GPU clock [MHz]",
-    "mem_mhz": "memory clock [MHz]",
-    "power_limit_w": "power limit of the board or GPU [W]",
-    "batch_size": "samples in a minibatch",
-    "loader_workers": "data-loading processes",
-    "precision": "arithmetic, by its bits: 32 fp32, 19 tf32, 16 bf16 (15 stands for fp16)",
-    "compile": "1: torch.compile",
-}
-"""What each knob that PowerTrain knows by name means."""
 
-SOFTWARE_KNOBS: tuple[str, ...] = ("batch_size", "loader_workers", "precision", "compile")
+@final
+@dataclass(frozen=True, kw_only=True)
+class KnownKnob:
+    """What PowerTrain knows of a knob by its name."""
+
+    meaning: str
+    """What it sets, with the unit."""
+    least: float = math.ulp(0.0)
+    """The smallest value that it can have; a clock or a number of cores is above zero."""
+    most: float = math.inf
+    software: bool = False
+    """Whether the training itself sets it; the device sets all others."""
+
+
+KNOWN_KNOBS: dict[str, KnownKnob] = {
+    "cpu_cores": KnownKnob(meaning="active CPU cores"),
+    "cpu_mhz": KnownKnob(meaning="CPU clock [MHz]"),
+    "gpu_mhz": KnownKnob(meaning="GPU clock [MHz]"),
+    "mem_mhz": KnownKnob(meaning="memory clock [MHz]"),
+    "power_limit_w": KnownKnob(meaning="power limit of the board or GPU [W]"),
+    "batch_size": KnownKnob(meaning="samples in a minibatch", least=1, software=True),
+    "loader_workers": KnownKnob(meaning="data-loading processes", least=0, software=True),
+    "precision": KnownKnob(
+        meaning="arithmetic, by its bits: 32 fp32, 19 tf32, 16 bf16 (15 stands for fp16)", software=True
+    ),
+    "compile": KnownKnob(meaning="1: torch.compile", least=0, most=1, software=True),
+}
+"""The knobs that PowerTrain knows by name. Files and options hold their values to these bounds."""
+
+SOFTWARE_KNOBS: tuple[str, ...] = tuple(name for name, known in KNOWN_KNOBS.items() if known.software)
 """Knobs that the training itself sets; the device sets all others."""
 
 

@@ -12,6 +12,7 @@ import pytest
 from powertrain.dataset import read_csv, write_csv
 from powertrain.errors import CsvError, DataError, MissingKnobError
 from powertrain.records import PowerMode, Profile
+from powertrain.space import KNOWN_KNOBS
 from powertrain.testing import example_profiles
 
 HEADER = "device,workload,gpu_mhz,time_ms,power_w\n"
@@ -427,3 +428,13 @@ def test_writing_through_a_link_keeps_the_link(tmp_path, path):
     write_csv(example_profiles()[:1], tmp_path / "link.csv")
     assert (tmp_path / "link.csv").is_symlink()
     assert len(read_csv(path).profiles) == 1
+
+
+@pytest.mark.parametrize("name", KNOWN_KNOBS)
+def test_every_known_knob_comes_back_at_its_least_value(name, tmp_path):
+    least = KNOWN_KNOBS[name].least
+    profile = Profile(device="d", workload="w", mode=PowerMode({name: least, "gpu_mhz": 600}), time_ms=1.0)
+
+    write_csv([profile], tmp_path / "p.csv")
+
+    assert read_csv(tmp_path / "p.csv").profiles == [profile]

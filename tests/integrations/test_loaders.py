@@ -162,10 +162,10 @@ def test_an_evaluation_over_a_measured_loader_does_not_count(cpu, store, quick):
                 forward(0.002)
             with torch.no_grad():
                 for _ in validation:
-                    forward(0.02)
+                    forward(0.1)
             if found:
                 break
-    assert 2 <= found[0].time_ms < 6
+    assert 2 <= found[0].time_ms < 100
 
 
 def test_a_loop_that_only_infers_is_measured(cpu, store, quick):
@@ -232,7 +232,7 @@ def test_lightning_trains_every_minibatch_of_every_epoch(cpu, store, quick, tmp_
             return loss
 
         def validation_step(self, batch, _):
-            time.sleep(0.01)
+            time.sleep(0.1)
 
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -264,7 +264,7 @@ def test_lightning_trains_every_minibatch_of_every_epoch(cpu, store, quick, tmp_
     with pt.measuring(cpu, "mine", cpu.modes(), store, **quick) as found:
         assert fit(pt.measured) == plain
     assert len(found) == 1
-    assert found[0].time_ms < 8
+    assert found[0].time_ms < 100
     assert len(fit(pt.measured, overfit_batches=4)) == 20  # Lightning builds the loader anew for that
 
 

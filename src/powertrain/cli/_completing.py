@@ -78,6 +78,11 @@ def _without_failure() -> Generator[None]:
     """Offer nothing where something fails: whoever presses a key has not asked for a message."""
     from powertrain.errors import PowerTrainError
 
-    logging.getLogger("powertrain").setLevel(logging.CRITICAL)
-    with contextlib.suppress(PowerTrainError, OSError, ValueError):
-        yield
+    logger = logging.getLogger("powertrain")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.suppress(PowerTrainError, OSError, ValueError):
+            yield
+    finally:
+        logger.setLevel(level)

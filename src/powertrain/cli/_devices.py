@@ -138,7 +138,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
     from powertrain.space import KNOWN_KNOBS
 
     spread = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
-    meaning = f", {KNOWN_KNOBS[name]}" if name in KNOWN_KNOBS else ""
+    meaning = f", {KNOWN_KNOBS[name].meaning}" if name in KNOWN_KNOBS else ""
     return f"{name}: {counted(len(values), 'value')}, {spread}{meaning}"
 
 

@@ -15,7 +15,7 @@ from powertrain.dataset._columns import EXTRA_PREFIX, Column, Role
 from powertrain.errors import CsvError
 from powertrain.files import read_file
 from powertrain.quantities import Quantity, by_column
-from powertrain.space import KNOWN_KNOBS
+from powertrain.space import KNOWN_KNOBS, KnownKnob
 
 __all__ = ["Place", "Sheet", "split_rows", "text_of"]
 
@@ -26,7 +26,6 @@ _LARGEST_BYTES = 1 << 29
 """Half a gibibyte: some five million rows, which take ten times as much memory once read."""
 _OTHER_SEPARATOR = re.compile("[;\t|]")
 _IF_NOT_MEASURED = "leave the cell empty if it was not measured"
-_MAY_BE_ZERO = ("loader_workers",)
 
 
 @final
@@ -141,15 +140,17 @@ class Sheet:
         values = self._floats(column)
         cells = self.text(column)
         clock = "_mhz" in column.name
-        least = -math.inf if not clock and column.name not in KNOWN_KNOBS else 0.0
+        known = KNOWN_KNOBS.get(column.name, KnownKnob(meaning="") if clock else None)
+        least = known.least if known else -math.inf
         most = _MOST_MHZ if clock else math.inf
         for row, value in enumerate(values):
             if not math.isfinite(value) and cells[row].strip():
                 raise self._refused(
                     column, row, "and a knob needs a finite number: correct or delete the row"
                 )
-            if value < least or (value == least and column.name not in _MAY_BE_ZERO):
-                raise self._refused(column, row, "and must be above zero: correct or delete the row")
+            if value < least:
+                bound = f"at least {least:g}" if least == 0 or least >= 1 else "above zero"
+                raise self._refused(column, row, f"and must be {bound}: correct or delete the row")
             if value > most:
                 raise self._refused(
                     column, row, f"more than {most:g} MHz: if it is kHz or Hz, name that unit"

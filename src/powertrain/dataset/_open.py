@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, final
 
 from powertrain.dataset._base import AbstractStore
 from powertrain.dataset._memory import MemoryStore
@@ -29,7 +30,10 @@ _SQLITE = "sqlite:"
 
 
 class StoreOpener(Protocol):
-    """Opens a store from its whole location, scheme included."""
+    """Opens a store from its whole location, scheme included.
+
+    Where the store is a file, its method `file_of` returns the path from the location.
+    """
 
     def __call__(self, location: str, *, create: bool) -> AbstractStore:
         """Return the store; without `create`, one that is missing is a `StoreError`."""
@@ -58,9 +62,25 @@ def open_store(location: Path | str | None = None, *, create: bool = True) -> Ab
     return opener(str(location), create=create)
 
 
-def open_sqlite(location: str, *, create: bool) -> AbstractStore:
-    """Open `sqlite:///PATH`, or `sqlite:PATH`."""
-    return SqliteStore(_sqlite_path(location), create=create)
+@final
+class _SqliteOpener:
+    """Opens `sqlite:///PATH`, or `sqlite:PATH`."""
+
+    def __call__(self, location: str, *, create: bool) -> AbstractStore:
+        return SqliteStore(self.file_of(location), create=create)
+
+    def file_of(self, location: str) -> Path:
+        """Return the file, which no command may write over."""
+        rest = location[len(_SQLITE) :]
+        path = rest[3:] if rest.startswith("///") else rest
+        if not path or path.startswith("//"):
+            raise StoreError(
+                f"{location!r} names no file: give sqlite:///FILE, or sqlite:////FOLDER/FILE from the root"
+            )
+        return Path(path)
+
+
+open_sqlite = _SqliteOpener()
 
 
 def open_memory(location: str, *, create: bool) -> AbstractStore:
@@ -72,21 +92,15 @@ def open_memory(location: str, *, create: bool) -> AbstractStore:
 
 
 def store_file(location: Path | str) -> Path | None:
-    """Return the file that a location names, or None for a store that is no file."""
+    """Return the file that a location names, or None for a store that is no file.
+
+    A store that is a file says so by its opener's method `file_of`, so that no command writes over it.
+    """
     scheme = _scheme(location)
     if scheme is None:
         return Path(location)
-    return _sqlite_path(str(location)) if scheme == "sqlite" else None
-
-
-def _sqlite_path(location: str) -> Path:
-    rest = location[len(_SQLITE) :]
-    path = rest[3:] if rest.startswith("///") else rest
-    if not path or path.startswith("//"):
-        raise StoreError(
-            f"{location!r} names no file: give sqlite:///FILE, or sqlite:////FOLDER/FILE from the root"
-        )
-    return Path(path)
+    file_of: Callable[[str], Path] | None = getattr(STORES.load(scheme), "file_of", None)
+    return None if file_of is None else file_of(str(location))
 
 
 def _scheme(location: Path | str) -> str | None:

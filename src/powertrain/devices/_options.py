@@ -7,7 +7,7 @@ from typing import final
 
 from powertrain.devices._reasons import Reason, refuse_missing
 from powertrain.errors import DeviceError, UnknownNameError
-from powertrain.space import SOFTWARE_KNOBS, Knob, ModeSpace
+from powertrain.space import KNOWN_KNOBS, SOFTWARE_KNOBS, Knob, ModeSpace
 
 __all__ = ["PRECISIONS", "SOFTWARE_NOTE", "KnobOptions"]
 
@@ -75,13 +75,13 @@ def _value(knob: str, text: str) -> float:
     except ValueError:
         raise DeviceError(f"{knob}={text}: give a number{_names(knob)}") from None
     # Hardware's values are checked against its tables; these knobs have none.
-    least = {"batch_size": 1, "loader_workers": 0, "precision": 0, "compile": 0}.get(knob)
-    if least is not None and (value < least or not value.is_integer()):
-        raise DeviceError(f"{knob}={text}: give a whole number of at least {least}{_names(knob)}")
+    known = KNOWN_KNOBS[knob] if knob in SOFTWARE_KNOBS else None
+    if known is not None and (value < known.least or not value.is_integer()):
+        raise DeviceError(f"{knob}={text}: give a whole number of at least {known.least:.0f}{_names(knob)}")
     if knob == "precision" and value not in PRECISIONS.values():
         raise DeviceError(f"{knob}={text}: there are {', '.join(PRECISIONS)}")
-    if knob == "compile" and value > 1:
-        raise DeviceError(f"{knob}={text}: it is 0 or 1")
+    if known is not None and value > known.most:
+        raise DeviceError(f"{knob}={text}: give {known.least:.0f} or {known.most:.0f}")
     return value
 
 
