@@ -19,7 +19,7 @@ import numpy.typing as npt
 from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameError
 from powertrain.records import ModeTable, PowerMode
 
-__all__ = ["KNOWN_KNOBS", "MOST_LISTED", "SOFTWARE_KNOBS", "Knob", "KnownKnob", "ModeSpace"]
+__all__ = ["KNOWN_KNOBS", "MOST_LISTED", "SOFTWARE_KNOBS", "Knob", "KnownKnob", "ModeSpace", "is_speed"]
 
 MOST_LISTED = 10_000_000
 """Modes up to which a space is listed as one table: about a gigabyte, and a minute to predict them."""
@@ -56,6 +56,11 @@ KNOWN_KNOBS: dict[str, KnownKnob] = {
 
 SOFTWARE_KNOBS: tuple[str, ...] = tuple(name for name, known in KNOWN_KNOBS.items() if known.software)
 """Knobs that the training itself sets; the device sets all others."""
+
+
+def is_speed(knob: str) -> bool:
+    """Whether raising the knob can only make the work faster and the board hungrier."""
+    return "mhz" in knob or knob.endswith(("_w", "cores", "threads"))
 
 
 @final

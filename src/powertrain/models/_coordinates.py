@@ -9,12 +9,7 @@ import numpy as np
 
 from powertrain.records import FloatArray, ModeTable
 
-__all__ = ["Coordinates", "is_relative", "is_speed"]
-
-
-def is_speed(knob: str) -> bool:
-    """Whether raising the knob can only make the work faster and the board hungrier."""
-    return "mhz" in knob or knob.endswith(("_w", "cores", "threads"))
+__all__ = ["Coordinates", "is_relative"]
 
 
 def is_relative(knob: str) -> bool:

@@ -8,5 +8,7 @@ from __future__ import annotations
 
 from powertrain.planning import FixedModes, ModeSource
 from powertrain.tuning._climb import Climb
+from powertrain.tuning._goal import Budget, Decision, Goal
+from powertrain.tuning._tuner import Tuner
 
-__all__ = ["Climb", "FixedModes", "ModeSource"]
+__all__ = ["Budget", "Climb", "Decision", "FixedModes", "Goal", "ModeSource", "Tuner"]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from powertrain.models._coordinates import is_speed
 from powertrain.quantities import Quantity
 from powertrain.records import FloatArray
+from powertrain.space import is_speed
 
 __all__ = ["Term", "terms_of"]
 
