@@ -211,3 +211,18 @@ def test_a_real_script_on_a_board_that_is_not_takes_its_own_time_and_its_profile
         assert profile.extra["worth"].startswith("a real program on a simulated board")
         assert 1 <= profile.time_ms < 10
         assert profile.power_w > 0
+
+
+def test_a_script_finds_its_own_file_after_it_went_elsewhere(script, done, db, monkeypatch):
+    path = script("import os\nos.chdir('/')\nassert os.path.exists(__file__), __file__\nsteps(10**6)")
+    monkeypatch.chdir(path.parent)
+    done("profile", path.name, *ONE_CORE, "--db", db)
+
+
+def test_another_training_of_the_same_name_is_remarked_on(script, done, db):
+    first = script("steps(10**6)", "one/train.py")
+    other = script("steps(10**6 + 1)", "two/train.py")
+    assert "another training" not in done("profile", first, *ONE_CORE, "--db", db).err
+    assert "another training" not in done("profile", first, *ONE_CORE, "--db", db).err
+    assert "profiles of train.py are of another training" in done("profile", other, *ONE_CORE, "--db", db).err
+    assert "another training" not in done("profile", other, *ONE_CORE, "--db", db, "--name", "two").err

@@ -95,6 +95,8 @@ class _StoreLocation(click.Path):
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         # A file that is missing is wrong use, as for every other file; the rest is for `open_store` to say.
+        if not self._made and ":" not in value and Path(value).is_dir():
+            self.fail(f"{value!r} is a folder: give a file in it.", param, ctx)
         if not self._made and ":" not in value and not Path(value).is_file():
             self.fail(f"File {value!r} does not exist: import or profile something first.", param, ctx)
         return value

@@ -190,9 +190,10 @@ def profile_command(
             try:
                 runs.append(_one(device, replace(run, data=data, name=name), modes, store, options))
             except KeyboardInterrupt as error:
-                message = (
-                    f"interrupted; what is finished is kept in {place}: the same command goes on from there"
-                )
+                message = "interrupted before a mode was measured"
+                if store.counts():
+                    kept = f"what is finished is kept in {place}"
+                    message = f"interrupted; {kept}: the same command goes on from there"
                 raise Interrupted.by(error, message) from error
         flagged = {
             done.workload: workflow.flagged_modes(store.profiles(device=device.name, workload=done.workload))

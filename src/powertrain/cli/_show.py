@@ -60,7 +60,8 @@ def _workloads_table(name: str, found: Sequence[ProfileContents]) -> Table:
     total = sum(one.profiles for one in found)
     took_s = sum(one.duration_s for one in found)
     return Table.of(
-        f"{name}: {counted(total, 'profile')} of {counted(len(found), 'workload')}",
+        f"{name}: {counted(total, 'profile')} of {counted(len({one.workload for one in found}), 'workload')}"
+        + (f" on {devices} devices" if (devices := len({one.device for one in found})) > 1 else ""),
         ("workload", "device", "profiles", "modes", *(f"{q.name} [{q.unit}]" for q in columns)),
         [
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,9 @@ def choose_measured(
         max_energy_j=max_energy_j,
         risk=risk,
     )
+
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -175,6 +179,7 @@ def stored_workload(
         if not other_device:
             refuse_other_device(board, profiles.device, "the profiles are")
         check_knobs(board, profiles.modes.knobs)
+    _remark_on_worth(store, profiles)
     modes = _profiled_modes(store, profiles) if board is None else board.modes()
     return StoredWorkload(profiles=profiles, modes=modes, device=board)
 
@@ -186,6 +191,13 @@ def _opened(spec: str, names: Sequence[str]) -> AbstractDevice:
     except UnknownNameError as error:
         own = UnknownNameError.of("device", spec, names)
         raise (own if "did you mean" in str(own) else error) from None
+
+
+def _remark_on_worth(store: AbstractStore, profiles: ProfileTable) -> None:
+    """Say so where profiles show nothing of the board that they are named after."""
+    found = store.profiles(device=profiles.device, workload=profiles.workload)
+    if worth := next((p.extra["worth"] for p in found if "worth" in p.extra), ""):
+        logger.warning("the profiles of %s on %s are of %s", profiles.workload, profiles.device, worth)
 
 
 def _profiled_modes(store: AbstractStore, profiles: ProfileTable) -> ModeTable:

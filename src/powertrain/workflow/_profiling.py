@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,9 @@ from powertrain.workloads import (
 __all__ = ["Profiled", "Record", "following", "measuring", "open_session", "profile", "workload"]
 
 
+logger = logging.getLogger(__name__)
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Profiled:
@@ -67,18 +71,45 @@ class Record:
         modes: ModeTable | ModeSource,
         store: AbstractStore,
         options: RunOptions,
+        *,
+        origin: Mapping[str, str] | None = None,
     ) -> None:
-        """Look up what the store has, and tell the source of modes."""
-        self.workload, self._store = workload, store
+        """Look up what the store has, and tell the source of modes.
+
+        Args:
+            device: What is measured.
+            workload: Name under which profiles are kept.
+            modes: Which modes.
+            store: Where profiles go.
+            options: How the run goes.
+            origin: What tells this training from another one of the same name; profiles say it.
+        """
+        self.workload, self._store, self._origin = workload, store, dict(origin or {})
         self.source = options.source(modes)
         before = store.profiles(device=device.name, workload=workload)
+        self._remark_on_others(before)
         self.kept = self.source.recall(options.known(before))
         self.measured: list[Profile] = []
 
     def keep(self, profile: Profile) -> None:
         """Keep a profile that has just been finished."""
+        if self._origin:
+            profile = replace(profile, extra={**profile.extra, **self._origin})
         self._store.add([profile])
         self.measured.append(profile)
+
+    def _remark_on_others(self, before: Sequence[Profile]) -> None:
+        """Say so where the store has profiles of another training, or of another version, by this name."""
+        for profile in before:
+            was = {key: profile.extra[key] for key in self._origin if key in profile.extra}
+            if was and was != self._origin:
+                logger.warning(
+                    "profiles of %s are of another training or version of it (%s): give --name, or another "
+                    "database, to keep them apart",
+                    self.workload,
+                    was.get("program", "of the same name"),
+                )
+                return
 
     def summary(self) -> Profiled:
         """Return what the run did so far."""

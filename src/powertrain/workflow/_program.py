@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import runpy
+import shlex
 import sys
 import traceback
 from collections.abc import Generator, Sequence
@@ -37,6 +39,14 @@ class Program:
         """Return the name under which its profiles are kept: of a file the folder is left out."""
         return self.target if self.is_module else Path(self.target).name
 
+    def description(self) -> dict[str, str]:
+        """Return what profiles say of the program: its arguments, and a digest of its file."""
+        words = [self.name, *self.arguments]
+        found = {"program": shlex.join(words)}
+        if not self.is_module:
+            found["program_digest"] = hashlib.sha256(Path(self.target).read_bytes()).hexdigest()[:12]
+        return found
+
     def check(self) -> None:
         """Refuse a program that is not there, before anything is done for it.
 
@@ -69,7 +79,8 @@ class Program:
                 if self.is_module:
                     runpy.run_module(self.target, run_name="__main__", alter_sys=True)
                 else:
-                    runpy.run_path(self.target, run_name="__main__")
+                    # Absolute, as Python has it: a program may go to another folder and look for its own.
+                    runpy.run_path(str(Path(self.target).absolute()), run_name="__main__")
         except AllMeasured:
             return
         except SystemExit as error:

@@ -48,7 +48,8 @@ def profile_script(
     """
     program.check()
     how = (options or RunOptions()).changed(changes)
-    record = Record(device, name or program.name, modes, store, how)
+    origin = program.description()
+    record = Record(device, name or program.name, modes, store, how, origin=origin)
     session = open_session(device, record, options=how, real=True, stop=True)
     if not record.source.left:
         if rank_here().leads:
