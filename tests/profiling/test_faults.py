@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -233,6 +234,13 @@ def kept_modes(folder: Path) -> list[PowerMode]:
         return [p.mode for p in store.profiles()]
 
 
+def count_kept(folder: Path) -> int:
+    """Count profiles as a reader that never waits: opening the store anew may wait for whoever writes."""
+    with contextlib.closing(sqlite3.connect(f"file:{folder / 'p.db'}?mode=ro", uri=True)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM profile").fetchone()
+    return count
+
+
 def has_ended(pid: int) -> bool:
     """Tell whether a process has ended, whether or not it has been waited for."""
     try:
@@ -245,14 +253,15 @@ def has_ended(pid: int) -> bool:
 def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_is_lost(tmp_path, forking):
     before = open_device(spec_of(tmp_path)).mode
     chance = random.Random(5)
-    kept, given_back, finished = 0, 0, 0
+    kept, most, given_back, finished = 0, 0, 0, 0
+    there_are = open_device(spec_of(tmp_path)).count()
     with open_store(tmp_path / "p.db"):
         pass
     for turn in range(KILLS):
         number, codes = list(DEADLY.items())[turn % 3]
         child = fork(forking)
         if turn % 4 == 0:  # however slow the machine is, some keep a profile before they are killed
-            until(lambda pid=child, n=kept: len(kept_modes(tmp_path)) > n or has_ended(pid), every_s=0.02)
+            until(lambda pid=child, n=kept: count_kept(tmp_path) > n or has_ended(pid), every_s=0.02)
         elif chance.random() < 0.9:  # some are killed before they hold anything
             until(lambda pid=child: Journal().devices() or has_ended(pid))
         time.sleep(chance.uniform(0, 0.2))
@@ -267,8 +276,13 @@ def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_
         assert open_device(spec_of(tmp_path)).mode == before
         modes = kept_modes(tmp_path)
         assert len(modes) == len(set(modes)) >= kept  # none lost, none measured twice
-        kept = len(modes)
-    assert given_back > 5
+        kept, most = len(modes), max(most, len(modes))
+        if kept == there_are:  # a child that was left alone for long came to the end: begin anew
+            for file in tmp_path.glob("p.db*"):
+                file.unlink()
+            with open_store(tmp_path / "p.db"):
+                kept = 0
     assert finished < KILLS / 2
-    assert kept > 20
+    assert given_back > 5
+    assert most > 20
     assert Journal().devices() == []
