@@ -217,6 +217,7 @@ def test_a_script_finds_its_own_file_after_it_went_elsewhere(script, done, db, m
     path = script("import os\nos.chdir('/')\nassert os.path.exists(__file__), __file__\nsteps(10**6)")
     monkeypatch.chdir(path.parent)
     done("profile", path.name, *ONE_CORE, "--db", db)
+    assert [profile.workload for profile in profiles(db)] == ["train.py"]
 
 
 def test_another_training_of_the_same_name_is_remarked_on(script, done, db):
