@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import subprocess
-import sys
-
 import pytest
+from tests.integrations.torchrun import LEAVE_AT_ONCE, losses_of, torchrun
 
 from powertrain.dataset import open_store
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.timeout(400)  # each starts PyTorch four to six times
 
-SCRIPT = """
+SCRIPT = (
+    """
 import os, sys
 import torch
 import torch.distributed as dist
@@ -43,30 +41,19 @@ finally:
         file.write(repr(losses))
 dist.destroy_process_group()
 """
-
-
-def torchrun(folder, *arguments):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    ran = subprocess.run(
-        [*command, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        timeout=180,
-        check=False,
-    )
-    return ran, [(folder / f"losses{rank}").read_text() for rank in range(2)]
+    + LEAVE_AT_ONCE
+)
 
 
 def profiled(folder, *, every: int):
     (folder / "train.py").write_text(SCRIPT)
     options = ("--device", "cpu", "--db", "p.db", "--modes", "grid", "--precision", "50", "--json")
-    ran, losses = torchrun(folder, "-m", "powertrain", "profile", "train.py", *options, "--", 10**6, every)
+    ran = torchrun(folder, "-m", "powertrain", "profile", "train.py", *options, "--", 10**6, every)
     assert ran.returncode == 0, ran.stderr
     with open_store(folder / "p.db") as store:
         assert store.profiles()
     assert ran.stdout.count('"measured"') == 1  # one of them says what was done
-    first, second = (ast.literal_eval(text) for text in losses)
+    first, second = losses_of(folder)
     assert len(first) == len(second)
     return first, second
 
@@ -75,9 +62,9 @@ def test_one_process_measures_and_all_end_together_with_the_losses_that_they_hav
     measured = profiled(tmp_path, every=1)
     steps = min(len(measured[0]), 100)
     assert steps >= 20
-    ran, plain = torchrun(tmp_path, "train.py", 2, 1)
+    ran = torchrun(tmp_path, "train.py", 2, 1)
     assert ran.returncode == 0, ran.stderr
-    assert [ast.literal_eval(text)[:steps] for text in plain] == [found[:steps] for found in measured]
+    assert [losses[:steps] for losses in losses_of(tmp_path)] == [found[:steps] for found in measured]
 
 
 def test_all_end_together_where_gradients_are_accumulated(tmp_path):

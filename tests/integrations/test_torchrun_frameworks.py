@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.integrations.torchrun import LEAVE_AT_ONCE, losses_of, torchrun
 
 from powertrain.dataset import open_store
 
@@ -106,39 +104,24 @@ SCRIPTS = {"torch": PYTORCH, "lightning": LIGHTNING, "accelerate": ACCELERATE}
 PROFILE = ("-m", "powertrain", "profile", "train.py", "--device", "cpu", "--db", "p.db", "--modes", "grid")
 
 
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
-
-
-def started(folder: Path, *command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        timeout=280,
-        check=False,
-        env=os.environ,
-    )
-
-
 def ran(folder: Path, *command: object) -> list[list[float]]:
     """Run a command in a folder; return the losses of the two processes."""
-    done = started(folder, *command)
+    done = torchrun(folder, *command)
     assert done.returncode == 0, done.stderr
-    return [ast.literal_eval((folder / f"losses{rank}").read_text()) for rank in range(2)]
+    return losses_of(folder)
 
 
 @pytest.mark.parametrize("package", SCRIPTS)
 def test_all_processes_train_the_same_number_of_steps_with_the_same_losses(package, tmp_path):
     pytest.importorskip(package, reason="needs the group 'integrations'")
-    (tmp_path / "train.py").write_text(START + SCRIPTS[package])
-    measured = ran(tmp_path, *TORCHRUN, *PROFILE, "--precision", 50, "--", 10**6)
+    (tmp_path / "train.py").write_text(START + SCRIPTS[package] + LEAVE_AT_ONCE)
+    measured = ran(tmp_path, *PROFILE, "--precision", 50, "--", 10**6)
     with open_store(tmp_path / "p.db") as store:
         assert len(store.profiles()) == len(os.sched_getaffinity(0))
     assert len(measured[0]) == len(measured[1])
     steps = min(len(measured[0]), 60)
     assert steps >= 20
-    plain = ran(tmp_path, *TORCHRUN, "train.py", steps)
+    plain = ran(tmp_path, "train.py", steps)
     assert [losses[:steps] for losses in plain] == [losses[:steps] for losses in measured]
 
 
@@ -146,7 +129,7 @@ def test_all_processes_train_the_same_number_of_steps_with_the_same_losses(packa
 def test_an_exception_in_one_process_ends_all_of_them(rank, tmp_path):
     fails = f"        if step == 40 and dist.get_rank() == {rank}: 1 / 0\n        pt.step()\n"
     (tmp_path / "train.py").write_text(START + PYTORCH.replace("        pt.step()\n", fails))
-    done = started(tmp_path, *TORCHRUN, *PROFILE, "--", 10**6)
+    done = torchrun(tmp_path, *PROFILE, "--", 10**6)
     assert done.returncode != 0
     assert "ZeroDivisionError" in done.stderr
     assert "train.py" in done.stderr
