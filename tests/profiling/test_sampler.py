@@ -126,6 +126,7 @@ class Slow:
     """A sensor that takes three periods now and then."""
 
     rails = ("slow",)
+    most_power_w = math.inf
 
     def __init__(self) -> None:
         self.clock, self.readings = MonotonicClock(), 0

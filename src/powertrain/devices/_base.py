@@ -154,7 +154,12 @@ class PowerReading:
     power_w: float
     """Of the whole board, by its rule: one rail is the total, or the total is a sum; NaN: not known."""
     energy_j: float = math.nan
-    """What an energy counter shows, which only grows; NaN where there is none."""
+    """What an energy counter shows, which only grows; NaN where there is none, or it gave nothing now."""
+    dropped: str = ""
+    """Why the time since the reading before has no energy that could be told, as when a counter began anew;
+    empty where it has. Such a time enters no mean."""
+    least_w: float = math.nan
+    """What other sensors show that `power_w` cannot be below, as those of parts of the device; NaN: none."""
 
 
 class AbstractLiveDevice(AbstractDevice):
@@ -172,6 +177,14 @@ class AbstractLiveDevice(AbstractDevice):
     def power_window_s(self) -> float:
         """Time over which a power reading is averaged [s]; NaN where the sensors do not tell."""
         return math.nan
+
+    @property
+    def most_power_w(self) -> float:
+        """More than the device can draw, by its own limits [W]; infinity where it tells none.
+
+        A sensor that shows more is not believed.
+        """
+        return math.inf
 
     @property
     def settle_s(self) -> float:
@@ -234,6 +247,15 @@ class AbstractLiveDevice(AbstractDevice):
         Something else may have set the device meanwhile, or a signal may have restored it.
         """
         return self._holder.lost()
+
+    def spoilt(self) -> Mapping[str, str]:
+        """Return what speaks now against a measurement in the mode that is held: a sentence for each flag.
+
+        `capped`: a clock runs below what was set; `undone`: something else has set it; `shared`: somebody else
+        uses the device. A profiler asks now and then, also on a thread; what cannot be read is not told.
+        """
+        capped = self._holder.capped()
+        return {"capped": capped} if capped else {}
 
     @final
     def state(self) -> Mapping[str, Any]:

@@ -79,6 +79,11 @@ class Settings(ABC):
     def lost(self, mode: PowerMode) -> str:
         """Return why a mode that was written is no longer in force, empty if it is as far as can be told."""
 
+    def capped(self, mode: PowerMode) -> str:
+        """Return which clock of a mode that was written runs below it, empty if none as far as can be told."""
+        del mode
+        return ""
+
     @abstractmethod
     def put_back(self, saved: Mapping[str, Any]) -> None:
         """Bring back a state that `save` returned; to be called again after it failed half-way is fine."""
@@ -139,6 +144,11 @@ class Holder:
         if self.mode is None or not self.busy:
             return "it was restored meanwhile"
         return self.settings.lost(self.mode)
+
+    def capped(self) -> str:
+        """Return which clock runs below the mode that is held, empty if none."""
+        mode = self.mode
+        return "" if mode is None else self.settings.capped(mode)
 
     @contextmanager
     def reserve(self) -> Generator[None]:

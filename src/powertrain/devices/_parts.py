@@ -84,6 +84,14 @@ class Part(ABC):
     def lost(self, mode: PowerMode) -> str:
         """Return which of its knobs is no longer as it was set and what it shows, empty if none."""
 
+    def capped(self, mode: PowerMode) -> str:
+        """Return which of its clocks runs below what was set, for the firmware or a limit; empty if none.
+
+        A clock that rests because nothing is to be done is not capped.
+        """
+        del mode
+        return ""
+
     @abstractmethod
     def put_back(self, saved: Any) -> None:
         """Bring back a state that `save` returned."""
@@ -192,6 +200,10 @@ class PartedSettings(Settings):
     @override
     def lost(self, mode: PowerMode) -> str:
         return "; ".join(filter(None, (part.lost(mode) for part in self._concerned(mode))))
+
+    @override
+    def capped(self, mode: PowerMode) -> str:
+        return "; ".join(filter(None, (part.capped(mode) for part in self._concerned(mode))))
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:

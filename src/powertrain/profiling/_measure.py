@@ -17,6 +17,7 @@ from powertrain.devices import AbstractLiveDevice
 from powertrain.profiling._procedure import Procedure
 from powertrain.profiling._sampler import Sampler, Span
 from powertrain.profiling._settle import drift, interval_half_width, is_level, last_two_agree
+from powertrain.profiling._watch import Watch
 from powertrain.records import PowerMode, Profile
 from powertrain.units import ms_from_s
 
@@ -30,7 +31,10 @@ FLAGS: Mapping[str, str] = {
     "drifting": "times or power kept rising or falling while it was taken",
     "interrupted": "one minibatch took several times as long as the others, or the clock was set back",
     "undone": "something else set the device meanwhile, or it was given back",
+    "capped": "a clock ran below what was set, for the firmware or a limit",
+    "shared": "another process used the device meanwhile",
     "sensor_failed": "the power sensor failed, so there is a time alone",
+    "sensors_disagree": "two sensors of the device tell different powers",
     "out_of_memory": "a minibatch did not fit into memory, so there is no number",
     "unreachable": "the device did not take the mode, so there is no number",
 }
@@ -95,14 +99,16 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
     """
     clock, throttles, start_c = device.clock, device.throttle_count(), device.temperature_c()
     started_s = clock.now_s()
-    sampler = Sampler(device, how.sample_period_s)
+    sampler, watch = Sampler(device, how.sample_period_s), Watch(device)
     with sampler.running():
         steady = yield from _stabilise(device, subject, sampler, how, started_s)
-        counted = yield from _count(device, subject, sampler, how, started_s)
+        with watch.running():
+            counted = yield from _count(device, subject, sampler, how, started_s)
         sampler.read()
-    undone = device.still_holds()
+    spoilt = watch.found()
     readings_w, power_w = sampler.power_w(counted.spans), sampler.mean_power_w(counted.spans)
-    lost = sampler.gives_nothing or power_w <= 0  # a counter that stands still counts nothing
+    lost = sampler.gives_nothing or (sampler.reads_power and not power_w > 0)
+    contradiction = "" if lost else sampler.disagreement(counted.spans)
     time_s, time_rel_se = _mean(counted.times_s)
     _, power_rel_se = _mean(readings_w)
     flagged = {
@@ -110,8 +116,9 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         "unsteady": not steady,
         "drifting": any(_drifts(values, how) for values in (counted.times_s, readings_w)),
         "interrupted": counted.interrupted,
-        "undone": bool(undone),
+        **{flag: flag in spoilt for flag in ("undone", "capped", "shared")},
         "sensor_failed": lost,
+        "sensors_disagree": bool(contradiction),
     }
     return Profile(
         device=device.name,
@@ -125,7 +132,8 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         flags=tuple(name for name, is_so in flagged.items() if is_so),
         extra={
             **_extra(device, subject, sampler, counted, start_c),
-            **({"undone": undone} if undone else {}),
+            **spoilt,
+            **({"sensors": contradiction} if contradiction else {}),
         },
     )
 
@@ -220,6 +228,8 @@ def _extra(
     if sampler.reads_power:
         found["power_from"] = " + ".join(device.rails)
         found["energy_by"] = "counter" if sampler.counts_energy else "trapezoid"
+        if dropped := sampler.dropped:
+            found["dropped_readings"] = dropped
     if sampler.missed:
         found["missed_readings"] = str(sampler.missed)
     if sampler.failures:

@@ -10,7 +10,7 @@ from typing import final
 
 import numpy as np
 
-from powertrain.devices import AbstractLiveDevice
+from powertrain.devices import AbstractLiveDevice, PowerReading
 from powertrain.errors import DeviceError
 from powertrain.records import FloatArray
 
@@ -35,24 +35,37 @@ def integrate_j(times_s: FloatArray, power_w: FloatArray, span: Span) -> float:
 
 
 MANY_FAILURES = 5
+STALE_S = 1.0
+"""Age beyond the period at which a reading is no answer: it would be taken for the power of another mode."""
+LEAST_AROUND = 4
+"""Values of which it can be told whether one does not belong to them."""
+OVER_OTHERS = 20.0
+"""How far above the middle of all others one is not believed, where the device tells no limit of its own."""
+SLACK_S = 0.1
+"""Counters move now and then, NVML's ten times a second: a short step may hold the energy of a longer time."""
+LEAST_COVERED = 0.5
+"""Share of the time whose energy has to be known for a mean."""
+TOLERANCE = 0.15
+"""How far two sensors of one device may be apart, relative: boards' sensors are rated 5 % each, and one that
+averages follows a load that swings only in part."""
 
 
 @final
 class Sampler:
     """Reads the power of a device at a fixed period, on a thread where the clock is real.
 
-    A device with an energy counter is integrated by it; otherwise the readings are, by trapezoid.
+    A device with an energy counter is integrated by it; otherwise the readings are, by trapezoid. A counter
+    misses nothing between two readings, and so is preferred; where it cannot be used the readings are. What
+    no machine draws enters no mean: a counter that falls or leaps, a reading below zero or beyond all others.
     """
 
     def __init__(self, device: AbstractLiveDevice, period_s: float) -> None:
         self._device, self._period_s = device, period_s
         self._lock = threading.Lock()
-        self._times_s: list[float] = []
-        self._power_w: list[float] = []
-        self._counter_j: list[float] = []
+        self._readings: list[PowerReading] = []
         self._failed_in_a_row = 0
         self.failures = 0
-        """Readings that the sensor did not give."""
+        """Readings that the sensor did not give, or that cannot be."""
         self.error: Exception | None = None
         """Why it did not give the last of them."""
 
@@ -64,7 +77,7 @@ class Sampler:
     @property
     def gives_nothing(self) -> bool:
         """Whether the sensor fails: the last `MANY_FAILURES` readings, or most of them."""
-        return self._failed_in_a_row >= MANY_FAILURES or self.failures > len(self._times_s)
+        return self._failed_in_a_row >= MANY_FAILURES or self.failures > len(self._readings)
 
     @contextmanager
     def running(self) -> Generator[None]:
@@ -83,50 +96,168 @@ class Sampler:
         with self._lock:
             try:
                 reading = self._device.read_power()
+                self._check(reading)
             except (DeviceError, OSError) as error:
                 self.failures += 1
                 self._failed_in_a_row += 1
                 self.error = error
                 return
             self._failed_in_a_row = 0
-            if math.isnan(reading.power_w):
-                return
-            self._times_s.append(reading.time_s)
-            self._power_w.append(reading.power_w)
-            self._counter_j.append(reading.energy_j)
+            # A source that tells the same line twice has told nothing new.
+            if not self._readings or reading.time_s > self._readings[-1].time_s:
+                self._readings.append(reading)
+
+    def _check(self, reading: PowerReading) -> None:
+        """Refuse a reading that is old, or that no device draws; all devices are treated alike."""
+        age_s = self._device.clock.now_s() - reading.time_s
+        if age_s > STALE_S + self._period_s:
+            raise DeviceError(f"the power sensor's latest reading is {age_s:.1f} s old")
+        power_w = reading.power_w
+        if math.isnan(power_w):
+            if math.isnan(reading.energy_j) and not reading.dropped:
+                raise DeviceError("the power sensor shows nothing")
+        elif power_w < 0 or (power_w == 0 and math.isnan(reading.energy_j)):
+            raise DeviceError(f"the power sensor shows {power_w:.4g} W, which cannot be")
+        elif power_w > self._device.most_power_w:
+            most_w = self._device.most_power_w
+            raise DeviceError(f"the power sensor shows {power_w:.4g} W, and the device draws {most_w:.4g} W at most")
 
     @property
     def counts_energy(self) -> bool:
-        """Whether all readings came with an energy counter's."""
-        return bool(self._counter_j) and not any(map(math.isnan, self._counter_j))
+        """Whether the mean is by an energy counter: one that counted over most of the time."""
+        return self._steps().is_enough
 
     @property
     def missed(self) -> int:
         """Readings that were due and came too late by a period or more."""
-        gaps = np.diff(self._times_s) / self._period_s
+        gaps = np.diff(self._times_s()) / self._period_s
         return int(np.maximum(np.round(gaps) - 1, 0).sum())
+
+    @property
+    def dropped(self) -> str:
+        """How many readings enter no mean, and why the last of them does not; empty where all do."""
+        steps, left_out = self._steps(), self._left_out()
+        reasons = [reading.dropped for reading in self._readings if reading.dropped]
+        if steps.refused:
+            reasons += [steps.refused_because] * steps.refused
+        if left_out:
+            reasons += [f"a reading was more than {OVER_OTHERS:g} times all others"] * left_out
+        return f"{len(reasons)} ({reasons[-1]})" if reasons else ""
 
     def power_w(self, spans: Sequence[Span]) -> list[float]:
         """Return the readings within some spans, in the order of their times."""
-        with self._lock:
-            times_s, power_w = np.array(self._times_s), list(self._power_w)
+        times_s, power_w = self._believed()
         found: list[float] = []
         for start_s, end_s in spans:
             first, last = np.searchsorted(times_s, [start_s, end_s], side="right")
-            found += power_w[first:last]
+            found += power_w[first:last].tolist()
         return found
 
     def mean_power_w(self, spans: Sequence[Span]) -> float:
-        """Return the energy over some spans, divided by their duration; NaN without any reading."""
-        times_s = np.array(self._times_s)
-        duration_s = sum(end_s - start_s for start_s, end_s in spans)
-        if not len(times_s) or not duration_s > 0:
+        """Return the energy over some spans, divided by their duration; NaN where it is not known."""
+        if not sum(end_s - start_s for start_s, end_s in spans) > 0:
             return math.nan
-        if self.counts_energy:
-            ends_s = np.array(spans).ravel()
-            counted_j = np.interp(ends_s, times_s, np.array(self._counter_j))
-            energy_j = float((counted_j[1::2] - counted_j[::2]).sum())
-        else:
-            power_w = np.array(self._power_w)
-            energy_j = sum(integrate_j(times_s, power_w, span) for span in spans)
-        return energy_j / duration_s
+        steps = self._steps()
+        counted_w = steps.mean_w(spans) if steps.is_enough else math.nan
+        return self._mean_reading_w(spans) if math.isnan(counted_w) else counted_w
+
+    def disagreement(self, spans: Sequence[Span]) -> str:
+        """Return how two sensors of the device contradict each other over some spans; empty if they do not.
+
+        A counter and a sensor of the power have to tell the same to within `TOLERANCE`, and what noise makes
+        of a mean of few readings. What parts of the device draw cannot be more than the whole.
+        """
+        mean_w, readings_w = self.mean_power_w(spans), self.power_w(spans)
+        if not readings_w or not mean_w > 0:
+            return ""
+        noise_w = 4 * float(np.std(readings_w)) / math.sqrt(len(readings_w))
+        sensor_w = self._mean_reading_w(spans)
+        if self.counts_energy and abs(sensor_w - mean_w) > TOLERANCE * max(sensor_w, mean_w) + noise_w:
+            return (
+                f"the energy counter tells {mean_w:.4g} W, which is kept, and the power sensor {sensor_w:.4g} W: "
+                f"they disagree by more than {TOLERANCE:.0%}"
+            )
+        least_w = self._mean_least_w(spans)
+        if least_w > (1 + TOLERANCE) * mean_w + noise_w:
+            return (
+                f"the whole is told as {mean_w:.4g} W, which is kept, and parts of it as {least_w:.4g} W: they "
+                f"disagree by more than {TOLERANCE:.0%}"
+            )
+        return ""
+
+    def _mean_least_w(self, spans: Sequence[Span]) -> float:
+        """Return the mean of what other sensors showed at least; NaN without any."""
+        seen = [r for r in self._read_so_far() if any(start < r.time_s <= end for start, end in spans)]
+        known = [reading.least_w for reading in seen if math.isfinite(reading.least_w)]
+        return float(np.mean(known)) if known and len(known) == len(seen) else math.nan
+
+    def _mean_reading_w(self, spans: Sequence[Span]) -> float:
+        times_s, power_w = self._believed()
+        # What is left of readings of which most were dropped is no mean of the time.
+        if len(times_s) < LEAST_COVERED * len(self._readings):
+            return math.nan
+        duration_s = sum(end_s - start_s for start_s, end_s in spans)
+        return sum(integrate_j(times_s, power_w, span) for span in spans) / duration_s
+
+    def _read_so_far(self) -> list[PowerReading]:
+        with self._lock:
+            return list(self._readings)
+
+    def _times_s(self) -> FloatArray:
+        return np.array([reading.time_s for reading in self._read_so_far()])
+
+    def _believed(self) -> tuple[FloatArray, FloatArray]:
+        """Return times and powers of the readings that may enter a mean, `(n,)` each."""
+        known = [r for r in self._read_so_far() if math.isfinite(r.power_w) and not r.dropped]
+        times_s = np.array([reading.time_s for reading in known])
+        power_w = np.array([reading.power_w for reading in known])
+        kept = power_w <= _most_w(power_w, self._device.most_power_w)
+        return times_s[kept], power_w[kept]
+
+    def _left_out(self) -> int:
+        """Return how many readings are beyond all others."""
+        known = sum(math.isfinite(r.power_w) and not r.dropped for r in self._read_so_far())
+        return known - len(self._believed()[0])
+
+    def _steps(self) -> _Steps:
+        return _Steps(self._read_so_far(), most_w=self._device.most_power_w)
+
+
+@final
+class _Steps:
+    """What an energy counter counted from reading to reading, without the steps that cannot be."""
+
+    refused_because = "the energy counter fell, or rose by more than can be drawn"
+
+    def __init__(self, readings: Sequence[PowerReading], *, most_w: float) -> None:
+        counted = [reading for reading in readings if math.isfinite(reading.energy_j)]
+        self.times_s = np.array([reading.time_s for reading in counted])
+        seconds, joules = np.diff(self.times_s), np.diff([reading.energy_j for reading in counted])
+        told = np.array([not reading.dropped for reading in counted[1:]], dtype=bool)
+        watts = joules / (seconds + SLACK_S)
+        believed = told & (joules >= 0)
+        believed[believed] = watts[believed] <= _most_w(watts[believed], most_w)
+        self.refused = int((told & ~believed).sum())
+        # Energy and time of what is believed, from the first reading on: a step that is not has neither.
+        self._joules = np.concatenate([[0.0], np.cumsum(np.where(believed, joules, 0.0))])
+        self._seconds = np.concatenate([[0.0], np.cumsum(np.where(believed, seconds, 0.0))])
+        span_s = readings[-1].time_s - readings[0].time_s if readings else 0.0
+        self.is_enough = bool(
+            len(counted) > 1 and self._joules[-1] > 0 and self._seconds[-1] >= LEAST_COVERED * span_s
+        )
+
+    def mean_w(self, spans: Sequence[Span]) -> float:
+        """Return the mean power over what is believed of some spans; NaN where that is not most of them."""
+        ends_s = np.array(spans).ravel()
+        joules, seconds = (np.interp(ends_s, self.times_s, total) for total in (self._joules, self._seconds))
+        energy_j, time_s = ((total[1::2] - total[::2]).sum() for total in (joules, seconds))
+        if time_s < LEAST_COVERED * (ends_s[1::2] - ends_s[::2]).sum():
+            return math.nan
+        return float(energy_j / time_s)
+
+
+def _most_w(watts: FloatArray, limit_w: float) -> float:
+    """Return the power beyond which a value is not believed: the device's limit, or many times the others."""
+    if math.isfinite(limit_w) or len(watts) < LEAST_AROUND:
+        return limit_w
+    return OVER_OTHERS * float(np.median(watts))

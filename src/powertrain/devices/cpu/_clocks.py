@@ -21,6 +21,8 @@ from powertrain.wording import counted
 __all__ = ["CpuClockPart"]
 
 CPUFREQ = "/sys/devices/system/cpu/cpufreq"
+LEAST_SHARE = 0.9
+"""Of the clock that was set at which it still counts as reached: processors round to 100 MHz."""
 STEPS = 8
 """Clocks that are offered where the driver takes any between two ends."""
 
@@ -121,6 +123,21 @@ class CpuClockPart(Part):
             if seen != (wanted, wanted):
                 return f"{policy.name} was set to {wanted} kHz and shows {seen[0]} to {seen[1]} kHz"
         return ""
+
+    @override
+    def capped(self, mode: PowerMode) -> str:
+        """Compare the clocks that run with those that were set: the fastest, since idle processors rest.
+
+        `scaling_cur_freq` is what runs where the processor tells (x86: counters of the last tick), else what
+        was asked of the hardware (admin-guide/pm/cpufreq).
+        """
+        shares: list[tuple[float, int, int]] = []
+        for policy in self._policies:
+            wanted = policy.nearest_khz(self._khz[mode["cpu_mhz"]])
+            if khz := self._files.number(f"{policy.path}/scaling_cur_freq"):
+                shares.append((khz / wanted, khz, wanted))
+        share, khz, wanted = max(shares, default=(1.0, 0, 0))
+        return f"the processors were set to {wanted} kHz and run at {khz} kHz" if share < LEAST_SHARE else ""
 
     @override
     def put_back(self, saved: Any) -> None:

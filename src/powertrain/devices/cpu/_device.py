@@ -6,6 +6,7 @@ import math
 import platform
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -25,7 +26,6 @@ from powertrain.devices.cpu._cores import CoresPart
 from powertrain.devices.cpu._energy import Rapl
 from powertrain.devices.cpu._temperature import temperature_files, warmest_c
 from powertrain.devices.remote._base import AskHelper, with_help
-from powertrain.errors import DeviceError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.workloads import JOB_FORMS, Job, check_job_name, open_job
 
@@ -37,6 +37,18 @@ THROTTLES = "/sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count"
 """Times that a core was slowed for heat since the boot (Linux drivers/thermal/intel/therm_throt.c)."""
 SHORTEST_S = 0.001
 """RAPL counters move about every millisecond; over less no power can be told."""
+
+
+@final
+@dataclass
+class _Look:
+    """What the counters showed at one moment, and the power since the look before."""
+
+    time_s: float
+    energy_j: float
+    least_j: float
+    power_w: float = math.nan
+    least_w: float = math.nan
 
 
 @final
@@ -83,13 +95,13 @@ class CpuDevice(AbstractLiveDevice):
             self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
         )
         self._holder = Holder(settings, name=self.name, spec=self.spec, key=KEY, journal=journal)
-        self._rapl = Rapl(self._files.sysfs)
+        self._rapl = Rapl(self._files.sysfs, now_s=self.clock.now_s())
         self.rails = self._rapl.labels
         self.missing = missing if self._rapl.missing is None else (*missing, self._rapl.missing)
         self._temperatures = temperature_files(self._files.sysfs)
         self._throttles = self._files.sysfs.glob(THROTTLES)
         self._lock = threading.Lock()
-        self._last = (self.clock.now_s(), 0.0, math.nan)
+        self._last = _Look(self.clock.now_s(), 0.0, 0.0)
 
     @override
     def modes(self, *, workload: str | None = None) -> ModeTable:
@@ -115,6 +127,8 @@ class CpuDevice(AbstractLiveDevice):
         told += map(note_of, self.missing)
         if self.rails:
             told.append(f"Power is the sum of {', '.join(self.rails)}, from energy counters.")
+        if self._rapl.parts:
+            told.append(f"{', '.join(self._rapl.parts)} is part of it, and compared with it.")
         return (*told, SOFTWARE_NOTE.format(spec="cpu"))
 
     @override
@@ -122,17 +136,24 @@ class CpuDevice(AbstractLiveDevice):
         if self._rapl.missing is not None:
             raise error_of(self._rapl.missing, device=self.name)
         with self._lock:
-            try:
-                counted_j = self._rapl.read_j()
-            except ValueError as error:
-                raise DeviceError(f"a RAPL counter of {self.name} cannot be read: {error}") from error
-            now_s, total_j = self.clock.now_s(), sum(counted_j.values())
+            now_s, last = self.clock.now_s(), self._last
+            counted = self._rapl.look(now_s)
             # Counters tell energy; power is its mean since the last look, whoever looked.
-            before_s, before_j, power_w = self._last
-            if now_s - before_s >= SHORTEST_S:
-                power_w = (total_j - before_j) / (now_s - before_s)
-                self._last = (now_s, total_j, power_w)
-        return PowerReading(time_s=now_s, rails_w={}, power_w=power_w, energy_j=total_j)
+            dropped, elapsed_s = counted.dropped, now_s - last.time_s
+            if dropped or elapsed_s >= SHORTEST_S:
+                power_w = (counted.energy_j - last.energy_j) / elapsed_s if elapsed_s > 0 else math.nan
+                least_w = (counted.least_j - last.least_j) / elapsed_s if elapsed_s > 0 else math.nan
+                last = _Look(now_s, counted.energy_j, counted.least_j)
+                last.power_w, last.least_w = (math.nan, math.nan) if dropped else (power_w, least_w)
+                self._last = last
+        return PowerReading(
+            time_s=now_s,
+            rails_w={},
+            power_w=last.power_w,
+            energy_j=counted.energy_j,
+            dropped=dropped,
+            least_w=last.least_w,
+        )
 
     @override
     def job(self, workload: str, *, data: Path | None = None) -> Job:

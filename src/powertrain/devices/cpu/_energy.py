@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
 from typing import final
 
-from powertrain.devices._files import FORBIDDEN, Files, reason_of
+from powertrain.devices._files import FORBIDDEN, Files, reason_of, whole_number
 from powertrain.devices._reasons import Reason, Why
 from powertrain.devices._sysfs import Sysfs
-from powertrain.units import joules_from_microjoules
+from powertrain.errors import DeviceError
+from powertrain.units import joules_from_microjoules, watts_from_microwatts
 
-__all__ = ["Rapl"]
+__all__ = ["Counted", "Rapl"]
 
 POWERCAP = "/sys/class/powercap"
-USUAL_RANGE_UJ = 2**32
-"""Where a counter does not tell its range: it has 32 bits."""
+MOST_W = 2000.0
+"""More than a processor draws, where the kernel tells no limit of it (AMD): the largest are rated 500 W."""
+OVER_LIMIT = 2.0
+"""How far above its greatest power limit one step is believed: limits are means over some time."""
+OVER_OTHERS = 20.0
+"""How far above the middle of the steps before it one is believed, where the kernel tells no limit."""
+AT_END = 2.0
+"""The same for a step at which a counter began anew: was it at the end of its range, or for another reason?"""
+REMEMBERED, LEAST_REMEMBERED = 16, 3
+SLACK_S = 0.01
+"""Counters move about every millisecond: a step may hold the energy of a little more than its time."""
+STILL_S = 1.0
+"""A counter that stays the same for so long does not count: an idle processor draws something, too."""
+MOST_LIMITS = 8
+"""Power limits of one counter that are looked for; three are known (long term, short term, peak)."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What the counters showed at one moment."""
+
+    energy_j: float
+    """Since they were opened, without the steps that were dropped."""
+    least_j: float
+    """The same of counters that the first ones include; NaN where there are none."""
+    dropped: str
+    """Why the time since the last look is left out; empty where it counts."""
 
 
 @final
@@ -26,18 +56,59 @@ class _Domain:
     label: str
     sysfs: Sysfs
     path: str
-    range_uj: int
+    range_uj: int | None
+    """None where the kernel does not tell it, or tells 0."""
+    limit_w: float
+    """Its greatest power limit; infinity where it has none."""
     last_uj: int
-    total_uj: int = 0
+    last_s: float
+    total_j: float = 0.0
+    dropped: str = ""
+    """Why the energy since the last successful look at all counters is not known."""
+    before_w: deque[float] = field(default_factory=lambda: deque[float](maxlen=REMEMBERED))
+    """The powers of the steps that were believed, the latest."""
 
-    def read_j(self) -> float:
-        """Return the energy since the counter was opened [J]."""
-        # One that started anew twice since the last look would be misread; it takes far longer than a mode.
-        now_uj = int(self.sysfs.read(self.path))
-        passed_uj = now_uj - self.last_uj
-        self.total_uj += passed_uj if passed_uj >= 0 else passed_uj + self.range_uj
-        self.last_uj = now_uj
-        return joules_from_microjoules(float(self.total_uj))
+    def look(self, now_s: float) -> None:
+        """Add the energy since the last look, or note why it is left out.
+
+        Raises:
+            OSError: The counter does not answer.
+            DeviceError: It answers with something that is no number, or stands still.
+        """
+        text = self.sysfs.read(self.path)
+        now_uj = whole_number(text)
+        if now_uj is None:
+            raise DeviceError(f"{self.path} says {text[:40]!r}, which is no energy")
+        elapsed_s, passed_uj = now_s - self.last_s, now_uj - self.last_uj
+        if passed_uj == 0:
+            if elapsed_s > STILL_S:
+                raise DeviceError(f"{self.path} stands still at {text}, so it counts nothing")
+            return
+        at_end = passed_uj < 0
+        known = self.range_uj is not None and max(self.last_uj, now_uj) <= self.range_uj
+        if at_end and known and self.range_uj is not None:
+            # One that started anew twice since the last look would be misread; it takes far longer than a mode.
+            passed_uj += self.range_uj
+        passed_j = joules_from_microjoules(float(passed_uj))
+        self.last_uj, self.last_s = now_uj, now_s
+        if passed_j < 0 or passed_j > self._most_w(at_end=at_end) * (elapsed_s + SLACK_S):
+            what = "began anew before the end of its range" if at_end else "rose by more than can be drawn"
+            self.dropped = f"the counter of {self.label} {what}"
+            return
+        self.total_j += passed_j
+        if elapsed_s >= SLACK_S:
+            self.before_w.append(passed_j / elapsed_s)
+
+    def _most_w(self, *, at_end: bool) -> float:
+        """Return the greatest power that a step is believed to have been."""
+        limited = math.isfinite(self.limit_w)
+        most_w = OVER_LIMIT * self.limit_w if limited else MOST_W
+        if len(self.before_w) >= LEAST_REMEMBERED:
+            if at_end:  # to drop a step costs nothing, and to believe a false one spoils the mean
+                return min(most_w, AT_END * max(self.before_w))
+            if not limited:
+                return min(most_w, OVER_OTHERS * median(self.before_w))
+        return most_w
 
 
 @final
@@ -48,63 +119,122 @@ class Rapl:
     the memory beside them. Packages include their cores and graphics, which are therefore never added.
     """
 
-    def __init__(self, sysfs: Sysfs) -> None:
+    def __init__(self, sysfs: Sysfs, *, now_s: float) -> None:
+        """Look for them at a moment of the clock on which they will be read."""
         self._files = Files(sysfs)
         self._domains: list[_Domain] = []
+        self._parts: list[_Domain] = []
         folders = self._folders()
+        whole = next((label for label in folders if label.startswith("psys")), None)
+        if whole is not None and self._counts_nothing(folders[whole], folders):
+            del folders[whole]
+            whole = None
+        summed = folders if whole is None else {whole: folders[whole]}
         # A sum of those counters alone that may be read would not be the machine's energy: all or none.
-        self.missing = _absent() if not folders else self._unreadable(folders)
+        self.missing = _absent() if not summed else self._unreadable(summed)
         """Why there are none; None where there are."""
         if self.missing is None:
-            self._domains = [self._opened(label, folder) for label, folder in folders.items()]
+            self._domains = [self._opened(label, folder, now_s) for label, folder in summed.items()]
+            packages = {label: f for label, f in folders.items() if label.startswith("package")}
+            if whole is not None and packages and self._unreadable(packages) is None:
+                self._parts = [self._opened(label, folder, now_s) for label, folder in packages.items()]
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the counters that are summed."""
         return tuple(f"RAPL {domain.label}" for domain in self._domains)
 
-    def read_j(self) -> Mapping[str, float]:
-        """Return the energy of each counter since it was opened [J].
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the counters that the first include, and which they are compared with."""
+        return tuple(f"RAPL {domain.label}" for domain in self._parts)
+
+    def look(self, now_s: float) -> Counted:
+        """Read all counters.
+
+        Args:
+            now_s: The present time [s].
 
         Raises:
             OSError: A counter does not answer.
-            ValueError: It answers with something that is no number.
+            DeviceError: It answers with something that is no number, or stands still.
         """
-        return {f"RAPL {domain.label}": domain.read_j() for domain in self._domains}
+        for domain in self._domains:
+            domain.look(now_s)
+        # What was dropped while another counter failed is told with the first look that succeeds.
+        dropped = "; ".join(domain.dropped for domain in self._domains if domain.dropped)
+        for domain in self._domains:
+            domain.dropped = ""
+        return Counted(energy_j=_total_j(self._domains), least_j=self._least_j(now_s), dropped=dropped)
+
+    def _least_j(self, now_s: float) -> float:
+        """Return the energy of the parts; NaN for good once one of them cannot be told."""
+        try:
+            for domain in self._parts:
+                domain.look(now_s)
+        except (OSError, DeviceError):
+            self._parts = []
+        if any(domain.dropped for domain in self._parts):
+            self._parts = []
+        return _total_j(self._parts) if self._parts else math.nan
 
     def _folders(self) -> dict[str, str]:
-        """Return the folders of the counters that are summed, by label."""
+        """Return the folders of all counters that are not parts of packages, by distinct labels."""
         found: dict[str, str] = {}
         for folder in self._files.sysfs.glob(f"{POWERCAP}/intel-rapl:*"):
             label = self._files.text(f"{folder}/name")
-            if label.startswith(("package", "psys")):
-                found[label] = folder
-            elif label == "dram":
-                package = self._files.text(f"{folder.rpartition(':')[0]}/name")
-                found[f"dram of {package}"] = folder
-        whole = next((label for label in found if label.startswith("psys")), None)
-        return found if whole is None else {whole: found[whole]}
+            if label == "dram":
+                if self._files.text(f"{folder}/energy_uj") == "0":
+                    continue  # some processors have the counter and never count
+                package = folder.rpartition(":")[0]
+                label = f"dram of {self._files.text(f'{package}/name')}"
+            elif not label.startswith(("package", "psys")):
+                continue
+            # Two of one name are two: none of them may be lost.
+            found[label if label not in found else f"{label} ({folder.rpartition('/')[2]})"] = folder
+        return found
+
+    def _counts_nothing(self, folder: str, folders: Mapping[str, str]) -> bool:
+        """Tell whether the counter of the whole platform shows 0 while that of a package has counted."""
+        others = (self._files.number(f"{other}/energy_uj") for other in folders.values())
+        return self._files.text(f"{folder}/energy_uj") == "0" and any(others)
 
     def _unreadable(self, folders: Mapping[str, str]) -> Reason | None:
         """Return why the first counter that cannot be read cannot; None where all can."""
         for path in (f"{folder}/energy_uj" for folder in folders.values()):
             try:
-                self._files.sysfs.read(path)
+                text = self._files.sysfs.read(path)
             except OSError as error:
                 if error.errno in FORBIDDEN:
                     mend = "run as root, or let your group read it"
                     return _no_power(Why.FORBIDDEN, f"this user may not read {path}", mend)
                 return _no_power(Why.BROKEN, f"{path} does not answer ({reason_of(error)})")
+            if whole_number(text) is None:
+                return _no_power(Why.BROKEN, f"{path} says {text[:40]!r}, which is no energy")
         return None
 
-    def _opened(self, label: str, folder: str) -> _Domain:
+    def _opened(self, label: str, folder: str, now_s: float) -> _Domain:
         return _Domain(
             label=label,
             sysfs=self._files.sysfs,
             path=f"{folder}/energy_uj",
-            range_uj=self._files.number(f"{folder}/max_energy_range_uj") or USUAL_RANGE_UJ,
+            range_uj=self._files.number(f"{folder}/max_energy_range_uj") or None,
+            limit_w=self._limit_w(folder),
             last_uj=self._files.number(f"{folder}/energy_uj") or 0,
+            last_s=now_s,
         )
+
+    def _limit_w(self, folder: str) -> float:
+        """Return the greatest power limit of a counter's part of the processor; infinity where it has none."""
+        names = (f"constraint_{n}_{kind}" for n in range(MOST_LIMITS) for kind in ("power_limit_uw", "max_power_uw"))
+        limits_uw = [limit for name in names if (limit := self._files.number(f"{folder}/{name}"))]
+        # Firmware that limits nothing writes thousands of watts: then the limit says nothing.
+        limit_w = watts_from_microwatts(float(max(limits_uw, default=0)))
+        return limit_w if 0 < limit_w < MOST_W else math.inf
+
+
+def _total_j(domains: Iterable[_Domain]) -> float:
+    return math.fsum(domain.total_j for domain in domains)
 
 
 def _absent() -> Reason:

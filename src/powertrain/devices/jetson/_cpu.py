@@ -21,6 +21,10 @@ from powertrain.wording import counted
 __all__ = ["CpuClockPart"]
 
 
+LEAST_SHARE = 0.9
+"""Of the clock that was set at which it still counts as reached: counters measure over half a millisecond."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Policy:
@@ -129,6 +133,24 @@ class CpuClockPart(FilePart):
                 shown = f"{seen[0]} to {seen[1]} kHz" if seen[0] and seen[1] else "nothing"
                 return f"{policy.path} was set to {khz} kHz and shows {shown}"
         return ""
+
+    @override
+    def capped(self, mode: PowerMode) -> str:
+        """Compare the fastest clock that runs with what was set.
+
+        `cpuinfo_cur_freq` is measured by counters (Jetson Linux tegra194-cpufreq.c), `scaling_cur_freq` is what
+        was asked for.
+        """
+        khz = self._khz[mode["cpu_mhz"]]
+        names = ("cpuinfo_cur_freq", "scaling_cur_freq")
+        shown = [
+            next((seen for name in names if (seen := self._files.number(f"{policy.path}/{name}"))), 0)
+            for policy in self._in(mode)
+        ]
+        fastest = max(shown, default=0)
+        if not 0 < fastest < LEAST_SHARE * khz:
+            return ""
+        return f"the processors were set to {khz} kHz and run at {fastest} kHz"
 
     @override
     def put_back(self, saved: Any) -> None:

@@ -19,12 +19,15 @@ from powertrain.devices._hold import Holder
 from powertrain.devices._journal import Journal
 from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
 from powertrain.devices._parts import PartedSettings, knobs_of, lasting_parts
+from powertrain.devices._readings import board_w
 from powertrain.devices._reasons import Reason, Why, error_of, note_of
 from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.devices.cpu._cores import CoresPart
 from powertrain.devices.nvml._driver import UNSUPPORTED, Call, NvmlGpu, why_forbidden
 from powertrain.devices.nvml._parts import ClocksPart, PowerLimitPart
+from powertrain.devices.nvml._processes import Neighbours
 from powertrain.devices.remote._base import AskHelper, with_help
+from powertrain.errors import DeviceError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.units import joules_from_millijoules, watts_from_milliwatts
 from powertrain.workloads import JOB_FORMS, Job, check_job_name, cuda_index, open_job
@@ -32,6 +35,8 @@ from powertrain.workloads import JOB_FORMS, Job, check_job_name, cuda_index, ope
 __all__ = ["NvmlDevice"]
 
 RAIL = "NVML board power"
+OVER_LIMIT = 2.0
+"""How far above the greatest power limit of the board a reading is believed: the limit holds in the mean."""
 NO_POWER = Reason(
     what="power sensor",
     why=Why.ABSENT,
@@ -73,6 +78,7 @@ class NvmlDevice(AbstractLiveDevice):
         euid: Callable[[], int] = os.geteuid,
         helper: AskHelper | None = None,
         for_others: bool = False,
+        probe: bool = True,
     ) -> None:
         """Look at what there is; nothing is changed.
 
@@ -87,6 +93,7 @@ class NvmlDevice(AbstractLiveDevice):
             helper: Finds somebody who may change the GPU, when this user may not.
             for_others: Whether it is to be held for other processes: then it has no `cpu_cores`, which are
                 those of the process that asks.
+            probe: Whether to find out by calls that change nothing which knobs the driver lets anybody set.
 
         Raises:
             MissingExtraError: `nvidia-ml-py` is not installed.
@@ -99,8 +106,9 @@ class NvmlDevice(AbstractLiveDevice):
         self.clock = MonotonicClock() if clock is None else clock
         files = RealSysfs() if sysfs is None else sysfs
         forbidden = why_forbidden(self._gpu.spec, euid, sysfs=files)
-        self._clocks = ClocksPart(self._gpu, forbidden=forbidden, clock=self.clock)
-        self._limit = PowerLimitPart(self._gpu, forbidden=forbidden, clock=self.clock)
+        tries = probe and forbidden is None
+        self._clocks = ClocksPart(self._gpu, forbidden=forbidden, clock=self.clock, tries=tries)
+        self._limit = PowerLimitPart(self._gpu, forbidden=forbidden, clock=self.clock, tries=tries)
         own = (CoresPart(files), self._clocks, self._limit)
         self._parts, missing, _ = with_help(own, helper, key=self._gpu.uuid)
         if for_others:
@@ -112,7 +120,7 @@ class NvmlDevice(AbstractLiveDevice):
             self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
         )
         self._holder = Holder(settings, name=self.name, spec=self.spec, key=self._gpu.uuid, journal=journal)
-        self._sensors = _Sensors(self._gpu)
+        self._sensors, self._neighbours = _Sensors(self._gpu), Neighbours(self._gpu, files)
         self.rails = (RAIL,) if self._sensors.power else ()
         self.missing = (*missing, *self._sensors.missing)
         self._environment = _environment(self._gpu)
@@ -157,12 +165,21 @@ class NvmlDevice(AbstractLiveDevice):
         software = SOFTWARE_NOTE.format(spec=self._gpu.spec)
         return (*told, *map(note_of, self.missing), *self._sensors.notes(), software)
 
+    @property
+    @override
+    def most_power_w(self) -> float:
+        return self._limit.most_w * OVER_LIMIT
+
     @override
     def read_power(self) -> PowerReading:
         if not self._sensors.power:
             raise error_of(NO_POWER, device=self.name)
         # The clock is read after the sensors, whose reading takes a while.
-        power_w, energy_j = self._sensors.power_w(), self._sensors.energy_j()
+        power_w = board_w({RAIL: self._sensors.power_w()}, (RAIL,))
+        try:
+            energy_j = self._sensors.energy_j()
+        except DeviceError:
+            energy_j = math.nan  # the sensor does without the counter
         now_s = self.clock.now_s()
         self._look_for_cuts()
         return PowerReading(time_s=now_s, rails_w={RAIL: power_w}, power_w=power_w, energy_j=energy_j)
@@ -189,14 +206,32 @@ class NvmlDevice(AbstractLiveDevice):
 
     @override
     def temperature_c(self) -> float:
-        return self._sensors.temperature_c()
+        try:
+            return self._sensors.temperature_c()
+        except DeviceError:
+            return math.nan
+
+    @override
+    def spoilt(self) -> Mapping[str, str]:
+        mode = self._holder.mode
+        below, above = ("", "") if mode is None else self._clocks.off_lock(mode)
+        others = self._neighbours.busy()
+        told = {
+            "capped": below,
+            "undone": above and f"{above}: something else has taken the lock away",
+            "shared": others and f"{others} used the GPU meanwhile",
+        }
+        return {flag: sentence for flag, sentence in told.items() if sentence}
 
     @override
     def environment(self) -> Mapping[str, str]:
         return self._environment
 
     def _look_for_cuts(self) -> None:
-        cuts = self._sensors.cuts()
+        try:
+            cuts = self._sensors.cuts()
+        except DeviceError:
+            return  # a question without an answer takes no reading with it
         with self._lock:
             # One slowdown raises two bits, its kind and that there is one, and is still one cut.
             self._cuts += bool(cuts & ~self._seen)
@@ -218,16 +253,16 @@ class _Sensors:
         self._temperature = gpu.working(("nvmlDeviceGetTemperatureV", 0), ("nvmlDeviceGetTemperature", 0))
 
     def power_w(self) -> float:
-        return watts_from_milliwatts(float(self._read(self.power)))
+        return watts_from_milliwatts(self._read(self.power))
 
     def energy_j(self) -> float:
-        return joules_from_millijoules(float(self._read(self._energy)))
+        return joules_from_millijoules(self._read(self._energy))
 
     def temperature_c(self) -> float:
-        return float(self._read(self._temperature))
+        return self._read(self._temperature)
 
     def cuts(self) -> int:
-        return int(self._read(self._reasons, otherwise=0)) & THROTTLING
+        return 0 if self._reasons is None else self._gpu.number(*self._reasons) & THROTTLING
 
     @property
     def missing(self) -> tuple[Reason, ...]:
@@ -238,7 +273,10 @@ class _Sensors:
     def notes(self) -> tuple[str, ...]:
         told: list[str] = []
         if self.power and self._energy:
-            told.append(f"Power is {RAIL}, energy is that of the GPU's own counter.")
+            told.append(
+                f"Power is {RAIL}, energy is that of the GPU's own counter, which is preferred since it misses "
+                "nothing; profiles for which the two disagree are flagged."
+            )
         elif self.power:
             # NVML API reference, nvmlDeviceGetPowerUsage.
             told.append(f"Power is {RAIL}, on most GPUs since Ampere an average over the last second.")
@@ -246,24 +284,23 @@ class _Sensors:
             told.append("Heat and power brakes count as throttling, a power limit does not.")
         return tuple(told)
 
-    def _read(self, call: Call | None, otherwise: float = math.nan) -> Any:
-        return otherwise if call is None else self._gpu.ask(*call)
+    def _read(self, call: Call | None) -> float:
+        return math.nan if call is None else float(self._gpu.number(*call))
 
 
 def _environment(gpu: NvmlGpu) -> dict[str, str]:
     """Return versions, and what is not a knob and still decides how fast a GPU is."""
     found: dict[str, str] = {}
     for name, function in (("driver", "nvmlSystemGetDriverVersion"), ("nvml", "nvmlSystemGetNVMLVersion")):
-        if text := gpu.system(function, default=""):
-            found[name] = str(text)
-    cuda = int(gpu.system("nvmlSystemGetCudaDriverVersion_v2", default=0))
-    if cuda:
+        if text := gpu.version(function):
+            found[name] = text
+    if cuda := gpu.system_number("nvmlSystemGetCudaDriverVersion_v2"):
         found["cuda_driver"] = f"{cuda // 1000}.{cuda % 1000 // 10}"  # as nvml.h packs it: 12040 is 12.4
-    width = gpu.look("nvmlDeviceGetMaxPcieLinkWidth", default=None)
-    generation = gpu.look("nvmlDeviceGetMaxPcieLinkGeneration", default=None)
+    width = gpu.find("nvmlDeviceGetMaxPcieLinkWidth")
+    generation = gpu.find("nvmlDeviceGetMaxPcieLinkGeneration")
     if width and generation:
         found["pcie"] = f"gen {generation} x{width}"
-    persistence = gpu.look("nvmlDeviceGetPersistenceMode", default=None)
+    persistence = gpu.find("nvmlDeviceGetPersistenceMode")
     if persistence is not None:
         found["persistence_mode"] = "on" if persistence else "off"
     return found

@@ -15,7 +15,18 @@ from powertrain.devices._reasons import Reason, Why
 from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError, DevicePermissionError, MissingExtraError
 
-__all__ = ["UNSUPPORTED", "WITHOUT_EFFECT", "Call", "NvmlGpu", "code_of", "gpu_count", "why_forbidden"]
+__all__ = [
+    "FUNCTION_NOT_FOUND",
+    "NOT_SUPPORTED",
+    "NO_PERMISSION",
+    "UNSUPPORTED",
+    "WITHOUT_EFFECT",
+    "Call",
+    "NvmlGpu",
+    "code_of",
+    "gpu_count",
+    "why_forbidden",
+]
 
 Call = tuple[Any, ...]
 """The name of an NVML function, and what it takes besides the GPU."""
@@ -70,7 +81,9 @@ class NvmlGpu:
         self._nvml = _binding(self.spec) if nvml is None else nvml
         # Counted by the library: whoever else in this process has initialised it is not disturbed.
         self._call("nvmlInit")
-        count: int = self._call("nvmlDeviceGetCount")
+        count = _whole(self._call("nvmlDeviceGetCount"))
+        if count is None:
+            raise DeviceError(f"{self.spec}: the NVIDIA driver does not tell how many GPUs there are")
         if not 0 <= index < count:
             found = ", ".join(f"nvml:{i}" for i in range(count))
             raise DeviceError(
@@ -78,8 +91,9 @@ class NvmlGpu:
                 + (": take one of these" if count else ": see what nvidia-smi says")
             )
         self._handle = self._call("nvmlDeviceGetHandleByIndex", index)
-        self.name: str = self.ask("nvmlDeviceGetName")
-        self.uuid: str = self.ask("nvmlDeviceGetUUID")
+        self.uuid = _printable(self.ask("nvmlDeviceGetUUID")) or self.spec
+        # A name that cannot be read, or is no text, keeps nobody from the GPU.
+        self.name = self.text("nvmlDeviceGetName") or f"NVIDIA GPU ({self.uuid})"
 
     def ask(self, function: str, *arguments: Any) -> Any:
         """Call a function of this GPU.
@@ -90,12 +104,19 @@ class NvmlGpu:
         """
         return self._call(function, self._handle, *arguments)
 
-    def system(self, function: str, *, default: Any) -> Any:
-        """Call a function of the driver as a whole; return `default` where it has no answer."""
+    def version(self, function: str) -> str:
+        """Return a text that a function of the driver as a whole tells; empty where it tells none."""
+        return _printable(self._system(function))
+
+    def system_number(self, function: str) -> int | None:
+        """Return a number that a function of the driver as a whole tells; None where it tells none."""
+        return _whole(self._system(function))
+
+    def _system(self, function: str) -> Any:
         try:
             return self._call(function)
         except DeviceError:
-            return default
+            return None
 
     def look(self, function: str, *arguments: Any, default: Any) -> Any:
         """Call a function of this GPU; return `default` where it has no answer."""
@@ -106,13 +127,41 @@ class NvmlGpu:
                 raise
             return default
 
+    def text(self, function: str) -> str:
+        """Return a text that the GPU tells, without what is no text; empty where it tells none."""
+        return _printable(self.look(function, default=""))
+
+    def number(self, function: str, *arguments: Any) -> int:
+        """Call a function of this GPU that tells a number that is not negative.
+
+        Raises:
+            DeviceError: It failed, or told something else.
+        """
+        told = self.ask(function, *arguments)
+        number = _whole(told)
+        if number is None:
+            raise DeviceError(f"{self.spec}: {function} says {str(told)[:40]!r}, which is no number")
+        return number
+
+    def find(self, function: str, *arguments: Any) -> int | None:
+        """Return such a number; None where there is none."""
+        return _whole(self.look(function, *arguments, default=None))
+
+    def find_all(self, function: str, *arguments: Any) -> tuple[int, ...]:
+        """Return the numbers of a list that a function tells; none where it tells no list."""
+        told: Any = self.look(function, *arguments, default=())
+        if not isinstance(told, (list, tuple)):
+            return ()
+        found = map(_whole, told)  # pyright: ignore[reportUnknownArgumentType]
+        return tuple(number for number in found if number is not None)
+
     def working(self, *calls: Call) -> Call | None:
         """Return the first of some calls that is answered here, None if none is.
 
         All that is to be read later is tried once in this way. The binding looks a function up under a lock
         when it is first called; a signal's handler that gives the GPU back must never meet that lock taken.
         """
-        return next((call for call in calls if self.look(*call, default=None) is not None), None)
+        return next((call for call in calls if self.find(*call) is not None), None)
 
     def _call(self, function: str, *arguments: Any) -> Any:
         # Old bindings lack the functions of new drivers, and old drivers those of new bindings.
@@ -125,6 +174,11 @@ class NvmlGpu:
             return found(*arguments)
         except self._nvml.NVMLError as error:
             raise self._explained(error, function) from error
+        except Exception as error:  # the boundary of the binding, which decodes texts and loads a library
+            told = " ".join(str(error).split())
+            raise DeviceError(
+                f"{self.spec}: {function} failed in the binding nvidia-ml-py ({type(error).__name__}: {told})"
+            ) from error
 
     def _explained(self, error: Any, function: str) -> DeviceError:
         """Return the error of the tree for one of NVML's: the only place where they are translated."""
@@ -168,17 +222,30 @@ def gpu_count() -> int:
     """Return how many GPUs the driver shows; 0 where there is no driver, or nothing to ask it with."""
     if importlib.util.find_spec("pynvml") is None:
         return 0
-    nvml = importlib.import_module("pynvml")
     try:
+        nvml = importlib.import_module("pynvml")
         nvml.nvmlInit()
-        return int(nvml.nvmlDeviceGetCount())
-    except nvml.NVMLError:
+        return _whole(nvml.nvmlDeviceGetCount()) or 0
+    except Exception:  # the boundary of the binding: whatever is wrong with it, no GPU can be used
         return 0
 
 
 def code_of(error: DeviceError) -> int | None:
     """Return NVML's number of the error that this one was translated from, None if there is none."""
     return getattr(error.__cause__, "value", None)
+
+
+def _printable(value: Any) -> str:
+    # Old bindings give the library's bytes, whose encoding nobody promises.
+    text = value.decode("utf-8", errors="ignore") if isinstance(value, bytes) else value
+    if not isinstance(text, str):
+        return ""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number that is not negative; None for anything else that a library may tell."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _binding(spec: str) -> Any:

@@ -19,7 +19,15 @@ from typing_extensions import override
 from powertrain.devices._clock import Clock
 from powertrain.devices._parts import Part
 from powertrain.devices._reasons import Reason, Why
-from powertrain.devices.nvml._driver import UNSUPPORTED, WITHOUT_EFFECT, NvmlGpu, code_of
+from powertrain.devices.nvml._driver import (
+    FUNCTION_NOT_FOUND,
+    NO_PERMISSION,
+    NOT_SUPPORTED,
+    UNSUPPORTED,
+    WITHOUT_EFFECT,
+    NvmlGpu,
+    code_of,
+)
 from powertrain.errors import DeviceError, UnreachableModeError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.space import Knob, ModeSpace
@@ -33,10 +41,20 @@ GRAPHICS, MEMORY = 0, 2
 """nvmlClockType_t: NVML_CLOCK_GRAPHICS and NVML_CLOCK_MEM."""
 VOLTA, AMPERE, UNKNOWN = 5, 7, 0xFFFFFFFF
 """nvmlDeviceArchitecture_t: graphics clocks can be locked since Volta, memory clocks since Ampere."""
+LOCKS = {"gpu_mhz": "nvmlDeviceSetGpuLockedClocks", "mem_mhz": "nvmlDeviceSetMemoryLockedClocks"}
+SET_LIMIT = "nvmlDeviceSetPowerManagementLimit"
+CROSSED = (1, 0)
+"""A least clock above the greatest: no valid combination, which a driver that can lock refuses as such (NVML API
+reference, INVALID_ARGUMENT), and one that cannot as not supported. Nothing is changed by either."""
 LIMIT_STEPS = 10
 """Power limits that are offered, besides the default one."""
 CLOCK_PAIR = frozenset({"gpu_mhz", "mem_mhz"})
 """Knobs whose values do not all exist with one another."""
+REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+IDLE, POWER_CAP = 0x01, 0x04
+"""nvmlClocksEventReasons: nothing runs; the power limit lowers the clocks."""
+OFF_LOCK = 0.05
+"""How far from its lock a clock may run, relative: the driver rounds to its own steps."""
 SETTLE_S, POLL_S = 0.2, 0.02
 """How long a setting may take to show, and between looks at it."""
 
@@ -52,7 +70,7 @@ class _NvmlPart(Part):
     def _shown(self, function: str, *arguments: int, wanted: int) -> int:
         """Read until what was wanted is shown, for `SETTLE_S` at most; return what is shown last."""
         end_s = self._clock.now_s() + SETTLE_S
-        while (shown := int(self._gpu.ask(function, *arguments))) != wanted and self._clock.now_s() < end_s:
+        while (shown := self._gpu.number(function, *arguments)) != wanted and self._clock.now_s() < end_s:
             self._clock.sleep_s(POLL_S)
         return shown
 
@@ -71,19 +89,21 @@ class ClocksPart(_NvmlPart):
         "mem_mhz": "nvmlDeviceResetMemoryLockedClocks",
     }
 
-    def __init__(self, gpu: NvmlGpu, *, forbidden: Reason | None, clock: Clock) -> None:
+    def __init__(self, gpu: NvmlGpu, *, forbidden: Reason | None, clock: Clock, tries: bool = False) -> None:
         """Ask which clocks there are.
 
         Args:
             gpu: The GPU.
             forbidden: Why it may not be changed; None if it may.
             clock: Tells how long a setting may take to show.
+            tries: Whether to find out, by calls that change nothing, if a knob can be set at all.
         """
         super().__init__(gpu, clock=clock)
         # Whether something may have been locked since `save`; what another process did is not known.
         self._changed = True
         self._graphics = _graphics_by_memory(gpu)
-        generation = int(gpu.look("nvmlDeviceGetArchitecture", default=UNKNOWN))
+        architecture = gpu.find("nvmlDeviceGetArchitecture")
+        generation = UNKNOWN if architecture is None else architecture
         memory = tuple(self._graphics)
         no_memory = _why_missing("mem_mhz", memory, generation >= AMPERE, forbidden)
         # Where the memory clock cannot be locked by anybody it is the highest while something is trained.
@@ -91,6 +111,9 @@ class ClocksPart(_NvmlPart):
         reachable = (max(memory),) if memory and fixed else memory
         graphics = tuple(sorted({mhz for at in reachable for mhz in self._graphics[at]}))
         no_graphics = _why_missing("gpu_mhz", graphics, generation >= VOLTA, forbidden)
+        if tries:
+            no_graphics = no_graphics or _refused(gpu, "gpu_mhz", LOCKS["gpu_mhz"], *CROSSED)
+            no_memory = no_memory or _refused(gpu, "mem_mhz", LOCKS["mem_mhz"], *CROSSED)
         told = {"gpu_mhz": (graphics, no_graphics), "mem_mhz": (memory, no_memory)}
         self.knobs = {knob: values for knob, (values, reason) in told.items() if reason is None}
         self.missing = tuple(reason for _, reason in told.values() if reason is not None)
@@ -140,18 +163,42 @@ class ClocksPart(_NvmlPart):
 
     @override
     def write(self, mode: PowerMode) -> None:
-        for knob, function, kind in (
-            ("mem_mhz", "nvmlDeviceSetMemoryLockedClocks", MEMORY),
-            ("gpu_mhz", "nvmlDeviceSetGpuLockedClocks", GRAPHICS),
-        ):
+        for knob, kind in (("mem_mhz", MEMORY), ("gpu_mhz", GRAPHICS)):
             if knob in self.knobs and knob in mode:
                 mhz = round(mode[knob])
-                self._change(function, mhz)
+                self._change(LOCKS[knob], mhz)
                 self._watch(knob, kind, mhz)
 
     @override
     def lost(self, mode: PowerMode) -> str:
         return ""  # a lock cannot be read back
+
+    def off_lock(self, mode: PowerMode) -> tuple[str, str]:
+        """Return which clock of a busy GPU runs below its lock, and which above it; empty where none does.
+
+        A power limit may hold clocks below their lock: that belongs to the mode. What the driver does not tell
+        is not judged.
+        """
+        try:
+            reasons = next((self._gpu.number(name) for name in REASONS if self._gpu.find(name) is not None), 0)
+            if reasons & (IDLE | POWER_CAP) or not self._gpu.ask("nvmlDeviceGetUtilizationRates").gpu:
+                return "", ""
+            for knob, kind in (("gpu_mhz", GRAPHICS), ("mem_mhz", MEMORY)):
+                if knob not in mode:
+                    continue
+                wanted, shown = round(mode[knob]), self._gpu.number("nvmlDeviceGetClockInfo", kind)
+                told = f"{knob} is locked at {wanted} and runs at {shown}"
+                if shown < (1 - OFF_LOCK) * wanted:
+                    return told, ""
+                if shown > (1 + OFF_LOCK) * wanted:
+                    return "", told
+        except (DeviceError, AttributeError):
+            pass
+        return "", ""
+
+    @override
+    def capped(self, mode: PowerMode) -> str:
+        return self.off_lock(mode)[0]
 
     @override
     def put_back(self, saved: Any) -> None:
@@ -208,24 +255,29 @@ class PowerLimitPart(_NvmlPart):
 
     name = "nvml power limit"
 
-    def __init__(self, gpu: NvmlGpu, *, forbidden: Reason | None, clock: Clock) -> None:
+    def __init__(self, gpu: NvmlGpu, *, forbidden: Reason | None, clock: Clock, tries: bool = False) -> None:
         """Ask which limits there are; the arguments are those of `ClocksPart`."""
         super().__init__(gpu, clock=clock)
         # Asked once: what a board allows does not change while it is in use.
-        ends_mw: Sequence[int] = gpu.look("nvmlDeviceGetPowerManagementLimitConstraints", default=())
-        now_mw: int | None = gpu.look("nvmlDeviceGetPowerManagementLimit", default=None)
-        default_mw: int | None = gpu.look("nvmlDeviceGetPowerManagementDefaultLimit", default=None)
+        ends_mw = gpu.find_all("nvmlDeviceGetPowerManagementLimitConstraints")
+        now_mw = gpu.find("nvmlDeviceGetPowerManagementLimit")
+        default_mw = gpu.find("nvmlDeviceGetPowerManagementDefaultLimit")
         self._enforced = gpu.working(("nvmlDeviceGetEnforcedPowerLimit",))
         self.default_w = math.nan if default_mw is None else watts_from_milliwatts(float(default_mw))
         self.now_w = math.nan if now_mw is None else watts_from_milliwatts(float(now_mw))
+        self.most_w = watts_from_milliwatts(float(ends_mw[1])) if len(ends_mw) == 2 and ends_mw[1] else math.inf
+        """The greatest limit that the board allows; infinity where it tells none."""
         values = _limits_w(ends_mw, self.default_w)
         reason = _why_missing("power_limit_w", values, now_mw is not None, forbidden, unit="W")
+        if reason is None and tries and now_mw is not None:
+            # Asking for what is in force changes nothing, and tells whether anybody may ask.
+            reason = _refused(gpu, "power_limit_w", SET_LIMIT, now_mw)
         self.knobs = {} if reason else {"power_limit_w": values}
         self.missing = () if reason is None else (reason,)
 
     @override
     def in_force(self) -> Mapping[str, tuple[float, float]]:
-        limit_mw: int | None = self._gpu.look("nvmlDeviceGetPowerManagementLimit", default=None)
+        limit_mw = self._gpu.find("nvmlDeviceGetPowerManagementLimit")
         if limit_mw is None:
             return {}
         limit_w = watts_from_milliwatts(float(limit_mw))
@@ -233,11 +285,14 @@ class PowerLimitPart(_NvmlPart):
 
     @override
     def save(self) -> Any:
-        return {"limit_mw": int(self._gpu.ask("nvmlDeviceGetPowerManagementLimit"))}
+        return {"limit_mw": self._gpu.number("nvmlDeviceGetPowerManagementLimit")}
 
     @override
     def write(self, mode: PowerMode) -> None:
-        limit_mw = self._set(round(milliwatts_from_watts(mode["power_limit_w"])))
+        limit_mw = round(milliwatts_from_watts(mode["power_limit_w"]))
+        # What is in force is not written: some boards show a limit that nobody can set.
+        if self._gpu.number("nvmlDeviceGetPowerManagementLimit") != limit_mw:
+            self._set(limit_mw)
         # NVML API reference, nvmlDeviceGetEnforcedPowerLimit: there are other limits besides, such as one
         # that was set out of band, through the board's management controller.
         if self._enforced and (shown_mw := self._shown(*self._enforced, wanted=limit_mw)) < limit_mw:
@@ -248,13 +303,13 @@ class PowerLimitPart(_NvmlPart):
 
     @override
     def lost(self, mode: PowerMode) -> str:
-        shown_mw = int(self._gpu.ask("nvmlDeviceGetPowerManagementLimit"))
+        shown_mw = self._gpu.number("nvmlDeviceGetPowerManagementLimit")
         wanted_mw = round(milliwatts_from_watts(mode["power_limit_w"]))
         return "" if shown_mw == wanted_mw else f"the power limit shows {_watts(shown_mw)}"
 
     @override
     def put_back(self, saved: Any) -> None:
-        if int(self._gpu.ask("nvmlDeviceGetPowerManagementLimit")) != saved["limit_mw"]:
+        if self._gpu.number("nvmlDeviceGetPowerManagementLimit") != saved["limit_mw"]:
             self._set(saved["limit_mw"])
 
     @override
@@ -265,23 +320,22 @@ class PowerLimitPart(_NvmlPart):
             f"power_limit_w is what the driver keeps the board below; the default is {self.default_w:g} W.",
         )
 
-    def _set(self, limit_mw: int) -> int:
+    def _set(self, limit_mw: int) -> None:
         """Set the limit [mW] and read it back."""
-        self._gpu.ask("nvmlDeviceSetPowerManagementLimit", limit_mw)
+        self._gpu.ask(SET_LIMIT, limit_mw)
         shown_mw = self._shown("nvmlDeviceGetPowerManagementLimit", wanted=limit_mw)
         if shown_mw != limit_mw:
             raise UnreachableModeError(
                 f"{self._gpu.spec}: the power limit was set to {_watts(limit_mw)} and shows "
                 f"{_watts(shown_mw)}: see whether something else sets it"
             )
-        return limit_mw
 
 
 def _graphics_by_memory(gpu: NvmlGpu) -> Mapping[float, tuple[float, ...]]:
     """Return the graphics clocks that exist with each memory clock [MHz], both ascending."""
     found: dict[float, tuple[float, ...]] = {}
-    for memory in sorted(gpu.look("nvmlDeviceGetSupportedMemoryClocks", default=())):
-        graphics = gpu.look("nvmlDeviceGetSupportedGraphicsClocks", memory, default=())
+    for memory in sorted(gpu.find_all("nvmlDeviceGetSupportedMemoryClocks")):
+        graphics = gpu.find_all("nvmlDeviceGetSupportedGraphicsClocks", memory)
         if graphics:
             found[float(memory)] = tuple(sorted(float(mhz) for mhz in graphics))
     return found
@@ -289,7 +343,7 @@ def _graphics_by_memory(gpu: NvmlGpu) -> Mapping[float, tuple[float, ...]]:
 
 def _limits_w(ends_mw: Sequence[int], default_w: float) -> tuple[float, ...]:
     """Return whole watts from end to end, with the default among them."""
-    if not ends_mw:
+    if len(ends_mw) != 2 or not 0 < ends_mw[0] <= ends_mw[1]:
         return ()
     low, high = (watts_from_milliwatts(float(mw)) for mw in ends_mw)
     # Inwards: the driver refuses a limit that is a milliwatt beyond its ends.
@@ -309,6 +363,24 @@ def _why_missing(
     if len(values) == 1:
         return Reason(what=knob, why=Why.FIXED, sentence=f"it has one value here, {values[0]:g} {unit}")
     return None if forbidden is None else replace(forbidden, what=knob)
+
+
+def _refused(gpu: NvmlGpu, knob: str, function: str, *arguments: int) -> Reason | None:
+    """Return why nobody can set a knob, by a call that changes nothing; None if somebody can."""
+    try:
+        gpu.ask(function, *arguments)
+    except DeviceError as error:
+        code = code_of(error)
+        if code in (NOT_SUPPORTED, FUNCTION_NOT_FOUND):
+            return Reason(what=knob, why=Why.ABSENT, sentence=f"{UNSUPPORTED}: {function} is refused")
+        if code == NO_PERMISSION:
+            return Reason(
+                what=knob,
+                why=Why.FORBIDDEN,
+                sentence=f"the driver lets nobody here call {function}",
+                mend="start the container with --cap-add=SYS_ADMIN, or ask who runs the machine",
+            )
+    return None
 
 
 def _listed(values: Sequence[float]) -> str:

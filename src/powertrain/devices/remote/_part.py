@@ -54,6 +54,12 @@ class HelperPart(RemotePart):
         return self.client.lost()
 
     @override
+    def capped(self, mode: PowerMode) -> str:
+        """Ask the parts that this process reads by itself: of what runs, everybody may read as much."""
+        concerned = (part for part in self.readable if all(knob in mode for knob in part.in_force()))
+        return "; ".join(filter(None, (part.capped(mode) for part in concerned)))
+
+    @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
         self.client.release()
 
