@@ -126,6 +126,8 @@ def do_all(steps: Iterable[Callable[[], None]]) -> None:
                 step()
             except DeviceError as error:
                 failed.append(error)
+            except Exception as error:  # the boundary between steps: what a journal says may be anything
+                failed.append(DeviceError(f"this could not be restored ({type(error).__name__}: {error})"))
         if not failed:
             return
         if last:

@@ -39,6 +39,11 @@ class KnobOptions:
                 raise DeviceError(f"{part!r} is not KNOB=VALUE,VALUE as in batch_size=8,16")
             self._values[knob] = tuple(_value(knob, value) for value in values.split(","))
 
+    def only_value(self, knob: str) -> float | None:
+        """Return the one value that the options leave of a knob; None where they leave more or do not name it."""
+        values = self._values.get(knob, ())
+        return values[0] if len(values) == 1 else None
+
     def space(
         self, hardware: Mapping[str, tuple[float, ...]], *, device: str, missing: Sequence[Reason] = ()
     ) -> ModeSpace:

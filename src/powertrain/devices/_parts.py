@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, final
 
 from typing_extensions import override
@@ -13,12 +13,27 @@ from typing_extensions import override
 from powertrain.devices._base import check_mode
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Settings
-from powertrain.devices._reasons import Reason, error_of, refuse_missing
-from powertrain.errors import DeviceError, MissingKnobError, UnreachableModeError
+from powertrain.devices._reasons import Reason, Why, error_of, refuse_missing
+from powertrain.errors import (
+    DeviceError,
+    DevicePermissionError,
+    MissingKnobError,
+    PowerTrainError,
+    UnreachableModeError,
+)
 from powertrain.records import PowerMode
 from powertrain.space import ModeSpace
 
-__all__ = ["SETTLE_S", "Part", "PartedSettings", "knobs_of", "lasting_parts", "missing_of", "restore_parts"]
+__all__ = [
+    "SETTLE_S",
+    "Part",
+    "PartedSettings",
+    "knobs_of",
+    "lasting_parts",
+    "missing_of",
+    "restore_parts",
+    "try_parts",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +120,20 @@ class Part(ABC):
         """Keep others from its settings while the context lasts, where the journal's lock does not."""
         return nullcontext()
 
+    def try_out(self) -> None:
+        """Set what is set already: nothing changes, and what can be read but not set shows.
+
+        Raises:
+            DeviceError: It is refused.
+        """
+        self.put_back(self.save())
+
+    @final
+    def withdraw(self, why: Why, sentence: str) -> None:
+        """Offer its knobs no longer, for a reason that was found out since it was made."""
+        found = tuple(Reason(what=knob, why=why, sentence=sentence) for knob in self.knobs)
+        self.knobs, self.missing = {}, (*self.missing, *found)
+
     @abstractmethod
     def notes(self) -> tuple[str, ...]:
         """Return how its knobs are set, one sentence each; what is missing is told elsewhere."""
@@ -171,7 +200,11 @@ class PartedSettings(Settings):
 
     @override
     def in_force(self) -> Mapping[str, tuple[float, float]]:
-        return {name: ends for part in self._all for name, ends in part.in_force().items()}
+        found: dict[str, tuple[float, float]] = {}
+        for part in self._all:
+            with suppress(DeviceError, OSError):  # one part that does not answer takes no other with it
+                found |= part.in_force()
+        return found
 
     @override
     def save(self) -> Mapping[str, Any]:
@@ -255,23 +288,38 @@ def restore_parts(parts: Sequence[Part], saved: Mapping[str, Any]) -> None:
     Raises:
         DeviceError: A part failed; the first that did, and the others are logged.
     """
-    failed: list[Exception] = []
+    failed: list[PowerTrainError | OSError] = []
     for part in reversed(parts):
         if part.name not in saved:
             continue
         try:
             part.put_back(saved[part.name])
-        except (
-            Exception
-        ) as error:  # the boundary between parts: whatever one of them does, all get their turn
+            differences = part.differences(saved[part.name])
+        except (PowerTrainError, OSError) as error:
             failed.append(error)
-            continue
-        for difference in part.differences(saved[part.name]):
-            logger.info("%s", difference)
+        except Exception as error:  # the boundary between parts: whatever one of them does, all get their turn
+            told = f"{type(error).__name__}: {error}"
+            failed.append(DeviceError(f"{part.name} could not be restored ({told})"))
+        else:
+            for difference in differences:
+                logger.info("%s", difference)
     for error in failed[1:]:
         logger.error("this was not restored either: %s", error)
     if failed:
         raise failed[0]
+
+
+def try_parts(parts: Iterable[Part]) -> None:
+    """Have each part set what is set already; one whose settings are refused offers no knobs any more.
+
+    Whoever calls this holds the device, so that what is interrupted is restored.
+    """
+    for part in [part for part in parts if part.knobs]:
+        try:
+            part.try_out()
+        except DeviceError as error:
+            why = Why.FORBIDDEN if isinstance(error, DevicePermissionError) else Why.BROKEN
+            part.withdraw(why, f"it can be read and not set: {error}")
 
 
 def knobs_of(parts: Iterable[Part]) -> dict[str, tuple[float, ...]]:

@@ -48,8 +48,13 @@ class _Policy:
     def greatest(self) -> str:
         return f"{self.path}/scaling_max_freq"
 
+    listed: bool
+    """Whether the driver lists them; else any between the first and the last can be set."""
+
     def nearest_khz(self, khz: int) -> int:
-        """Return a clock within the ends of this policy; those of others may go further."""
+        """Return the clock of this policy that is nearest to one; those of others may go further."""
+        if self.listed:
+            return min(self.clocks_khz, key=lambda own: (abs(own - khz), own))
         return min(max(khz, self.clocks_khz[0]), self.clocks_khz[-1])
 
 
@@ -66,17 +71,29 @@ class CpuClockPart(Part):
 
     def __init__(self, sysfs: Sysfs) -> None:
         self._files = Files(sysfs)
-        self._policies = _find_policies(self._files)
-        clocks_khz = sorted({khz for policy in self._policies for khz in policy.clocks_khz})
-        self._khz = {mhz_from_khz(float(khz)): khz for khz in clocks_khz}
-        self.missing = tuple(self._why_missing())
+        found = _find_policies(self._files)
+        # Processors that are off line answer nothing; they are not set, and keep nobody from setting the others.
+        self._policies = [policy for policy in found if policy.clocks_khz and self._answers(policy)]
+        self._left_out = [policy.name for policy in found if policy not in self._policies]
+        self._khz = {mhz_from_khz(float(khz)): khz for khz in _offered_khz(self._policies)}
+        self.missing = tuple(self._why_missing(found))
         self.knobs: Mapping[str, tuple[float, ...]] = {} if self.missing else {"cpu_mhz": tuple(self._khz)}
 
-    def _why_missing(self) -> Iterable[Reason]:
-        if not self._policies:
+    def _answers(self, policy: _Policy) -> bool:
+        return None not in self._shown(policy)
+
+    def _why_missing(self, found: list[_Policy]) -> Iterable[Reason]:
+        if not found:
             yield _absent("the kernel offers no cpufreq here")
-        elif not all(policy.clocks_khz for policy in self._policies):
+        elif not any(policy.clocks_khz for policy in found):
             yield _absent("cpufreq tells no clocks here")
+        elif not self._policies:
+            path = found[0].least
+            silence = self._files.silence(path) or f"it says {self._files.text(path)[:40]!r}"
+            yield Reason(what="cpu_mhz", why=Why.BROKEN, sentence=f"{path} does not answer ({silence})")
+        elif len(self._khz) == 1:
+            (mhz,) = self._khz
+            yield Reason(what="cpu_mhz", why=Why.FIXED, sentence=f"it has one value here, {mhz:g} MHz")
         else:
             paths = (path for policy in self._policies for path in (policy.least, policy.greatest))
             forbidden = (path for path in paths if not self._files.sysfs.may_write(path))
@@ -141,10 +158,12 @@ class CpuClockPart(Part):
 
     @override
     def put_back(self, saved: Any) -> None:
+        # Each file by itself, in an order that is legal on every kernel: one that refuses keeps no other back.
         do_all(
-            partial(self._set, policy, *saved[policy.name])
+            partial(self._files.put, path, str(khz))
             for policy in self._policies
             if policy.name in saved
+            for path, khz in self._ordered(policy, *saved[policy.name])
         )
 
     @override
@@ -160,16 +179,22 @@ class CpuClockPart(Part):
     def notes(self) -> tuple[str, ...]:
         if not self.knobs:
             return ()
-        return (f"cpu_mhz sets {counted(len(self._policies), 'cpufreq policy')}.",)
+        told = f"cpu_mhz sets {counted(len(self._policies), 'cpufreq policy')}"
+        if self._left_out:
+            told += f"; {', '.join(self._left_out)} do not answer, as where processors are off line, and are left"
+        return (f"{told}.",)
 
     def _set(self, policy: _Policy, least: int, greatest: int) -> None:
-        """Write both ends in an order that is legal on every kernel: the lowest clock, greatest, least.
+        for path, khz in self._ordered(policy, least, greatest):
+            self._files.put(path, str(khz))
+
+    def _ordered(self, policy: _Policy, least: int, greatest: int) -> tuple[tuple[str, int], ...]:
+        """Return what to write, in an order that is legal on every kernel: the lowest clock, greatest, least.
 
         Kernels before 5.3 refuse a least clock above the greatest, and a greatest below the least.
         """
-        self._files.put(policy.least, str(policy.clocks_khz[0]))
-        self._files.put(policy.greatest, str(greatest))
-        self._files.put(policy.least, str(least))
+        floor = policy.clocks_khz[0]
+        return (policy.least, floor), (policy.greatest, greatest), (policy.least, least)
 
     def _shown(self, policy: _Policy) -> tuple[int | None, int | None]:
         return self._files.number(policy.least), self._files.number(policy.greatest)
@@ -184,15 +209,35 @@ def _find_policies(files: Files) -> list[_Policy]:
     paths = files.sysfs.glob(f"{CPUFREQ}/policy*")
     numbered = {path: path.removeprefix(f"{CPUFREQ}/policy") for path in paths}
     ordered = sorted((path for path in paths if numbered[path].isdecimal()), key=lambda p: int(numbered[p]))
-    return [_Policy(path=path, clocks_khz=_clocks_khz(files, path)) for path in ordered]
+    return [_policy(files, path) for path in ordered]
 
 
-def _clocks_khz(files: Files, path: str) -> tuple[int, ...]:
-    """Return the clocks that a policy can be set to, ascending: those that it lists, else even steps."""
+def _policy(files: Files, path: str) -> _Policy:
+    """Return a policy with the clocks that it lists, else with its ends; none where it does not answer."""
     # Intel's and AMD's own drivers list no clocks: they take any number between two ends.
     if listed := files.numbers(f"{path}/scaling_available_frequencies"):
-        return listed
+        return _Policy(path=path, clocks_khz=listed, listed=True)
     low, high = (files.number(f"{path}/cpuinfo_{end}_freq") for end in ("min", "max"))
-    if low is None or high is None:
-        return ()
-    return tuple(sorted({round(low + (high - low) * step / (STEPS - 1)) for step in range(STEPS)}))
+    ends = (low, high) if low and high and low <= high else ()
+    return _Policy(path=path, clocks_khz=tuple(sorted(set(ends))), listed=False)
+
+
+def _offered_khz(policies: list[_Policy]) -> list[int]:
+    """Return the clocks that all policies together are offered with; each takes the nearest that it has.
+
+    Of tables the longest, and what others have beyond its ends; without any, even steps over what all can do,
+    and the highest. Ends of single processors, which differ from one to the next, make no clocks of their own.
+    """
+    tables = [policy.clocks_khz for policy in policies if policy.listed]
+    if tables:
+        longest = max(tables, key=len)
+        others = {khz for table in tables for khz in table}
+        return sorted({*longest, *(khz for khz in others if not longest[0] <= khz <= longest[-1])})
+    ends = [policy.clocks_khz for policy in policies]
+    if not ends:
+        return []
+    low, high = max(clocks[0] for clocks in ends), min(clocks[-1] for clocks in ends)
+    if low > high:
+        low, high = min(clocks[0] for clocks in ends), max(clocks[-1] for clocks in ends)
+    steps = {round(low + (high - low) * step / (STEPS - 1)) for step in range(STEPS)}
+    return sorted({*steps, max(clocks[-1] for clocks in ends)})

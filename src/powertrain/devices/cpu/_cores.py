@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any, final
 
 from typing_extensions import override
 
+from powertrain.devices._files import reason_of
 from powertrain.devices._parts import Part
 from powertrain.devices._sysfs import RealSysfs, Sysfs
+from powertrain.errors import UnreachableModeError
 from powertrain.records import PowerMode
 
 __all__ = ["CoresPart", "run_on"]
@@ -69,14 +70,30 @@ class CoresPart(Part):
 
 
 def run_on(cpus: Iterable[int], processes: Sysfs | None = None) -> None:
-    """Let all threads of this process, and of what it has started, run on some processors and no others."""
+    """Let all threads of this process, and of what it has started, run on some processors and no others.
+
+    Raises:
+        UnreachableModeError: The kernel refuses, as where a container was given other processors meanwhile.
+    """
     wanted, done = set(cpus), set[int]()
+    refused: OSError | None = None
     # What is started meanwhile takes after the thread that starts it; look until none is new.
     while new := set(_threads(processes or RealSysfs(), "self")) - done:
         for task in new:
-            with contextlib.suppress(ProcessLookupError):  # it has ended
+            try:
                 os.sched_setaffinity(task, wanted)
+            except ProcessLookupError:  # it has ended
+                continue
+            except OSError as error:  # the others get their turn all the same
+                refused = refused or error
         done |= new
+    if refused is not None:
+        allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise UnreachableModeError(
+            f"this process may not be put on the processors {','.join(map(str, sorted(wanted)))} "
+            f"({reason_of(refused)}): those that it may use have changed since the device was opened, and now "
+            f"are {allowed}; start it again, or give its container its processors back"
+        )
 
 
 def _threads(processes: Sysfs, process: str) -> Generator[int]:

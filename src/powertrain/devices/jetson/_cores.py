@@ -55,6 +55,11 @@ class Cores:
         if cpu:
             self._files.change(self.path(cpu), "1" if on else "0")
 
+    def set_again(self) -> None:
+        """Write to each processor's file what it says: the kernel does nothing, unless it refuses."""
+        for path, text in self.saved().items():
+            self._files.put(path, text)
+
     def kept_out(self, cpus: frozenset[int]) -> frozenset[int]:
         """Return those of some processors on which this process may not run, as far as can be told.
 
@@ -110,6 +115,10 @@ class CoresOnPart(FilePart):
                 f"processors {_listed(out)} are on line, but this process may not run on them: start it, or "
                 "its container, again while they are (a container keeps to what was on line), without taskset"
             )
+
+    @override
+    def try_out(self) -> None:
+        self._cores.set_again()
 
     @override
     def lost(self, mode: PowerMode) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -154,7 +154,8 @@ class CpuClockPart(FilePart):
 
     @override
     def put_back(self, saved: Any) -> None:
-        do_all(partial(self._restore, policy, saved) for policy in self._policies)
+        # Each file by itself: one that refuses keeps no other back.
+        do_all(step for policy in self._policies for step in self._restoring(policy, saved))
 
     @override
     def notes(self) -> tuple[str, ...]:
@@ -162,27 +163,34 @@ class CpuClockPart(FilePart):
             return ()
         return (f"cpu_mhz sets {counted(len(self._policies), 'cpufreq policy')}, each once.",)
 
-    def _restore(self, policy: Policy, saved: Mapping[str, str]) -> None:
+    def _restoring(self, policy: Policy, saved: Mapping[str, str]) -> Iterable[Callable[[], None]]:
+        """Yield the steps that bring a policy back."""
         if policy.least not in saved or policy.greatest not in saved:
             return
-        if self._cores.on_line().isdisjoint(policy.cpus):
-            # It was off line before and was changed since, so one of its processors has to answer for it;
-            # the part that comes last takes that off line again.
-            self._cores.switch(policy.cpus[0], on=True)
-        self._set(policy, saved[policy.least], saved[policy.greatest])
+        yield partial(self._wake, policy)
+        for path, khz in self._ordered(policy, saved[policy.least], saved[policy.greatest]):
+            yield partial(self._files.put, path, khz)
         if saved.get(policy.governor):
-            self._files.change(policy.governor, saved[policy.governor])
+            yield partial(self._files.change, policy.governor, saved[policy.governor])
+
+    def _wake(self, policy: Policy) -> None:
+        # It was off line before and was changed since, so one of its processors has to answer for it; the part
+        # that comes last takes that off line again.
+        if self._cores.on_line().isdisjoint(policy.cpus):
+            self._cores.switch(policy.cpus[0], on=True)
 
     def _set(self, policy: Policy, least: str, greatest: str) -> None:
-        """Write limits in the order that is legal on every kernel: floor, greatest, least.
+        for path, khz in self._ordered(policy, least, greatest):
+            self._files.put(path, khz)
+
+    def _ordered(self, policy: Policy, least: str, greatest: str) -> tuple[tuple[str, str], ...]:
+        """Return limits in the order that is legal on every kernel: floor, greatest, least.
 
         Linux 4.9 (JetPack 4) refuses a least clock above the greatest. nvpmodel raises the floor (729600 kHz
         on Orin), so without the first write the lowest clocks could not be reached there.
         """
         floor = self._files.number(f"{policy.path}/cpuinfo_min_freq") or self._table(policy)[0]
-        self._files.put(policy.least, str(floor))
-        self._files.put(policy.greatest, greatest)
-        self._files.put(policy.least, least)
+        return (policy.least, str(floor)), (policy.greatest, greatest), (policy.least, least)
 
     def _table(self, policy: Policy) -> tuple[int, ...]:
         """Return the table of a policy; those of the others where it did not answer yet."""

@@ -135,6 +135,12 @@ class GpuPart(FilePart):
             self._clock.sleep_s(POLL_S)
 
     @override
+    def try_out(self) -> None:
+        saved = self.save()
+        self.prepare()
+        self.put_back(saved)
+
+    @override
     def changes(self, mode: PowerMode) -> Iterable[str]:
         return (self._least, self._greatest)
 
@@ -166,8 +172,9 @@ class GpuPart(FilePart):
 
     @override
     def put_back(self, saved: Any) -> None:
-        # Limits first: without power their files would not answer.
-        steps = [partial(self._restore_limits, saved)]
+        # Limits first: without power their files would not answer. Each by itself: one that refuses keeps
+        # no other back.
+        steps = [partial(self._files.put, path, text) for path, text in self._ordered_limits(saved)]
         steps += [partial(self._restore_power, saved, path) for path in self._power_files()]
         do_all(steps)
 
@@ -196,19 +203,23 @@ class GpuPart(FilePart):
         return all(self._files.text(path) == _awake(path) for path in self._power_files())
 
     def _set(self, least: str, greatest: str) -> None:
-        """Write limits in the order that is legal on every kernel: floor, greatest, least.
+        for path, text in self._ordered(least, greatest):
+            self._files.put(path, text)
+
+    def _ordered(self, least: str, greatest: str) -> list[tuple[str, str]]:
+        """Return limits in the order that is legal on every kernel: floor, greatest, least.
 
         Linux 4.x devfreq.c (JetPack 4) refuses crossed limits with EINVAL; since 5.5 both are always accepted
         and the greatest wins.
         """
-        if self._hz:  # the table of a GPU may fail to answer just when it is restored
-            self._files.put(self._least, str(min(self._hz.values())))
-        self._files.put(self._greatest, greatest)
-        self._files.put(self._least, least)
+        # The table of a GPU may fail to answer just when it is restored.
+        floor = [(self._least, str(min(self._hz.values())))] if self._hz else []
+        return [*floor, (self._greatest, greatest), (self._least, least)]
 
-    def _restore_limits(self, saved: Mapping[str, str]) -> None:
-        if self._least in saved and self._greatest in saved:
-            self._set(saved[self._least], saved[self._greatest])
+    def _ordered_limits(self, saved: Mapping[str, str]) -> list[tuple[str, str]]:
+        if self._least not in saved or self._greatest not in saved:
+            return []
+        return self._ordered(saved[self._least], saved[self._greatest])
 
     def _restore_power(self, saved: Mapping[str, str], path: str) -> None:
         if path in saved:

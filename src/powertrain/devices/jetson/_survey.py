@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from powertrain.devices._hold import Holder, Settings
 from powertrain.devices._journal import LARGEST_BYTES, Journal
-from powertrain.devices._parts import Part, restore_parts
+from powertrain.devices._parts import Part, knobs_of, restore_parts, try_parts
 from powertrain.devices._reasons import Why
 from powertrain.devices.jetson._emc import EmcPart
 from powertrain.devices.jetson._gpu import GpuPart
@@ -82,7 +82,7 @@ def survey(
     if found is not None:
         emc.offer(found)
     to_probe = emc.can_be_probed and found is None
-    if not probe or not (to_probe or gpu.sleeps):
+    if not probe or not (to_probe or gpu.sleeps or found is None):
         return
     # Held as a mode is, so that a kill in the middle of a trial is restored as well.
     trial = _Trial(parts, gpu, emc if to_probe else None)
@@ -95,19 +95,22 @@ def survey(
         return
     if trial.lockable_hz is not None:
         emc.offer(trial.lockable_hz)
-        if known is not None:
+        # What was refused may have been so for a moment: then all is tried another time.
+        if known is not None and not trial.refused:
             known.write(trial.lockable_hz)
 
 
 @final
 class _Trial(Settings):
-    """Wakes the GPU and tries every memory clock."""
+    """Wakes the GPU, sets what is set already to see that it can be, and tries every memory clock."""
 
     outlives_process = True
 
     def __init__(self, parts: Sequence[Part], gpu: GpuPart, emc: EmcPart | None) -> None:
         self._parts, self._gpu, self._emc = parts, gpu, emc
         self.lockable_hz: tuple[int, ...] | None = None
+        self.refused = False
+        """Whether a part can be read and not set."""
 
     @override
     def check(self, mode: PowerMode) -> None:
@@ -122,6 +125,9 @@ class _Trial(Settings):
         if self._gpu.sleeps:
             self._gpu.prepare()
             self._gpu.look()
+        before = knobs_of(self._parts)
+        try_parts(self._parts)
+        self.refused = knobs_of(self._parts).keys() != before.keys()
         if self._emc is not None:
             self.lockable_hz = self._emc.probe()
 

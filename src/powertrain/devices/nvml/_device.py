@@ -108,13 +108,20 @@ class NvmlDevice(AbstractLiveDevice):
         forbidden = why_forbidden(self._gpu.spec, euid, sysfs=files)
         tries = probe and forbidden is None
         self._clocks = ClocksPart(self._gpu, forbidden=forbidden, clock=self.clock, tries=tries)
-        self._limit = PowerLimitPart(self._gpu, forbidden=forbidden, clock=self.clock, tries=tries)
+        asked = KnobOptions(options)
+        self._limit = PowerLimitPart(
+            self._gpu,
+            forbidden=forbidden,
+            clock=self.clock,
+            tries=tries,
+            pinned_w=asked.only_value("power_limit_w"),
+        )
         own = (CoresPart(files), self._clocks, self._limit)
         self._parts, missing, _ = with_help(own, helper, key=self._gpu.uuid)
         if for_others:
             self._parts = lasting_parts(self._parts, device=self._gpu.spec)
         self._hardware = knobs_of(self._parts)
-        space = KnobOptions(options).space(self._hardware, device=self._gpu.spec, missing=missing)
+        space = asked.space(self._hardware, device=self._gpu.spec, missing=missing)
         self.space = self._clocks.narrowed(space)
         settings = PartedSettings(
             self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing

@@ -43,6 +43,8 @@ VOLTA, AMPERE, UNKNOWN = 5, 7, 0xFFFFFFFF
 """nvmlDeviceArchitecture_t: graphics clocks can be locked since Volta, memory clocks since Ampere."""
 LOCKS = {"gpu_mhz": "nvmlDeviceSetGpuLockedClocks", "mem_mhz": "nvmlDeviceSetMemoryLockedClocks"}
 SET_LIMIT = "nvmlDeviceSetPowerManagementLimit"
+BEYOND_MW = 1000
+"""How far beyond the greatest limit of the board one is asked for that the driver refuses."""
 CROSSED = (1, 0)
 """A least clock above the greatest: no valid combination, which a driver that can lock refuses as such (NVML API
 reference, INVALID_ARGUMENT), and one that cannot as not supported. Nothing is changed by either."""
@@ -255,8 +257,21 @@ class PowerLimitPart(_NvmlPart):
 
     name = "nvml power limit"
 
-    def __init__(self, gpu: NvmlGpu, *, forbidden: Reason | None, clock: Clock, tries: bool = False) -> None:
-        """Ask which limits there are; the arguments are those of `ClocksPart`."""
+    def __init__(
+        self,
+        gpu: NvmlGpu,
+        *,
+        forbidden: Reason | None,
+        clock: Clock,
+        tries: bool = False,
+        pinned_w: float | None = None,
+    ) -> None:
+        """Ask which limits there are.
+
+        Args:
+            gpu, forbidden, clock, tries: As for `ClocksPart`.
+            pinned_w: The one limit that the user asks for; None: any.
+        """
         super().__init__(gpu, clock=clock)
         # Asked once: what a board allows does not change while it is in use.
         ends_mw = gpu.find_all("nvmlDeviceGetPowerManagementLimitConstraints")
@@ -270,10 +285,19 @@ class PowerLimitPart(_NvmlPart):
         values = _limits_w(ends_mw, self.default_w)
         reason = _why_missing("power_limit_w", values, now_mw is not None, forbidden, unit="W")
         if reason is None and tries and now_mw is not None:
-            # Asking for what is in force changes nothing, and tells whether anybody may ask.
-            reason = _refused(gpu, "power_limit_w", SET_LIMIT, now_mw)
+            reason = self._why_refused(ends_mw[1], now_mw)
+            if reason is not None and pinned_w == self.now_w:
+                # Nobody can set it, and nobody has to: what is in force is not written.
+                reason, values = None, (self.now_w,)
         self.knobs = {} if reason else {"power_limit_w": values}
         self.missing = () if reason is None else (reason,)
+
+    def _why_refused(self, most_mw: int, now_mw: int) -> Reason | None:
+        """Return why nobody can set the limit, by asking for one that is out of range; None if somebody can."""
+        refused = _refused(self._gpu, "power_limit_w", SET_LIMIT, most_mw + BEYOND_MW)
+        if refused is None and self._gpu.find("nvmlDeviceGetPowerManagementLimit") != now_mw:
+            self._gpu.ask(SET_LIMIT, now_mw)  # a driver that takes any limit
+        return refused
 
     @override
     def in_force(self) -> Mapping[str, tuple[float, float]]:
@@ -377,8 +401,8 @@ def _refused(gpu: NvmlGpu, knob: str, function: str, *arguments: int) -> Reason 
             return Reason(
                 what=knob,
                 why=Why.FORBIDDEN,
-                sentence=f"the driver lets nobody here call {function}",
-                mend="start the container with --cap-add=SYS_ADMIN, or ask who runs the machine",
+                sentence="changing it needs root, and the driver does not take this process for it",
+                mend="start the container with --cap-add=SYS_ADMIN, or run on the machine itself",
             )
     return None
 
