@@ -187,6 +187,11 @@ class AbstractLiveDevice(AbstractDevice):
         return math.inf
 
     @property
+    def nested_rails(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of rails, of which the first is said to carry the second as well; none by default."""
+        return ()
+
+    @property
     def settle_s(self) -> float:
         """Time after a change of mode before which power and clocks may be the old mode's [s]."""
         return 0.0

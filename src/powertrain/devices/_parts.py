@@ -297,7 +297,9 @@ def restore_parts(parts: Sequence[Part], saved: Mapping[str, Any]) -> None:
             differences = part.differences(saved[part.name])
         except (PowerTrainError, OSError) as error:
             failed.append(error)
-        except Exception as error:  # the boundary between parts: whatever one of them does, all get their turn
+        except (
+            Exception
+        ) as error:  # the boundary between parts: whatever one of them does, all get their turn
             told = f"{type(error).__name__}: {error}"
             failed.append(DeviceError(f"{part.name} could not be restored ({told})"))
         else:

@@ -120,7 +120,9 @@ class Sampler:
             raise DeviceError(f"the power sensor shows {power_w:.4g} W, which cannot be")
         elif power_w > self._device.most_power_w:
             most_w = self._device.most_power_w
-            raise DeviceError(f"the power sensor shows {power_w:.4g} W, and the device draws {most_w:.4g} W at most")
+            raise DeviceError(
+                f"the power sensor shows {power_w:.4g} W, and the device draws {most_w:.4g} W at most"
+            )
 
     @property
     def counts_energy(self) -> bool:

@@ -181,7 +181,9 @@ class CpuClockPart(Part):
             return ()
         told = f"cpu_mhz sets {counted(len(self._policies), 'cpufreq policy')}"
         if self._left_out:
-            told += f"; {', '.join(self._left_out)} do not answer, as where processors are off line, and are left"
+            told += (
+                f"; {', '.join(self._left_out)} do not answer, as where processors are off line, and are left"
+            )
         return (f"{told}.",)
 
     def _set(self, policy: _Policy, least: int, greatest: int) -> None:

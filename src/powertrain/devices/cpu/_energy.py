@@ -226,7 +226,11 @@ class Rapl:
 
     def _limit_w(self, folder: str) -> float:
         """Return the greatest power limit of a counter's part of the processor; infinity where it has none."""
-        names = (f"constraint_{n}_{kind}" for n in range(MOST_LIMITS) for kind in ("power_limit_uw", "max_power_uw"))
+        names = (
+            f"constraint_{n}_{kind}"
+            for n in range(MOST_LIMITS)
+            for kind in ("power_limit_uw", "max_power_uw")
+        )
         limits_uw = [limit for name in names if (limit := self._files.number(f"{folder}/{name}"))]
         # Firmware that limits nothing writes thousands of watts: then the limit says nothing.
         limit_w = watts_from_microwatts(float(max(limits_uw, default=0)))

@@ -18,6 +18,7 @@ from powertrain.devices._hold import Holder, Settings
 from powertrain.devices._journal import Journal
 from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
 from powertrain.devices._parts import PartedSettings, knobs_of, lasting_parts
+from powertrain.devices._readings import board_w
 from powertrain.devices._reasons import Reason, error_of, note_of
 from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.devices.jetson._board import BoardParts
@@ -29,7 +30,8 @@ from powertrain.devices.jetson._notes import (
     notes_of_identity,
     notes_of_power,
 )
-from powertrain.devices.jetson._power import PowerRails, summed_rails, total_w
+from powertrain.devices.jetson._power import PowerRails
+from powertrain.devices.jetson._rails import asked_rails, least_w, rails_of
 from powertrain.devices.jetson._survey import KnownClocks, survey
 from powertrain.devices.jetson._tegrastats import TegrastatsReader
 from powertrain.devices.jetson._thermal import temperature_files, warmest_c
@@ -77,7 +79,8 @@ class JetsonDevice(AbstractLiveDevice):
         a mode: a few seconds, after which the board is as before.
 
         Args:
-            options: Software knobs and fewer values of the others, as in `"gpu_mhz=612&batch_size=8,16"`.
+            options: Software knobs and fewer values of the others, as in `"gpu_mhz=612&batch_size=8,16"`;
+                `rails=VDD_IN` says which rails are added to the power.
             sysfs: The kernel's files; this machine's by default.
             clock: The monotonic one by default.
             journal: Where the state is kept while the board is changed; the default one if None.
@@ -113,18 +116,25 @@ class JetsonDevice(AbstractLiveDevice):
         if for_others:
             self._parts = lasting_parts(self._parts, device=self.name)
         self._hardware = knobs_of(self._parts)
-        self.space = KnobOptions(options).space(self._hardware, device=spec, missing=missing)
+        knob_options, self._asked = asked_rails(options)
+        self.space = KnobOptions(knob_options).space(self._hardware, device=spec, missing=missing)
         settings = PartedSettings(
             self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
         )
         self._holder = self._holder_of(settings, spec)
-        self._power = PowerRails(self._files)
+        self._power = PowerRails(self._files, asked=self._asked)
+        self._rule = self._power.rule
         self._read_others: Callable[[], tuple[float, Mapping[str, float]]] | None = None
         self._source, self.rails, self._no_power = "", self._power.summed, self._power.missing
         self._look_for_others(tegrastats)
         self.missing = self._described(missing)
         self._temperatures = temperature_files(self._files)
         self._counters = Counters(self._files)
+
+    @property
+    @override
+    def nested_rails(self) -> tuple[tuple[str, str], ...]:
+        return self._rule.fed
 
     @property
     def sysfs(self) -> Sysfs:
@@ -200,7 +210,7 @@ class JetsonDevice(AbstractLiveDevice):
             *(note for part in self._parts for note in part.notes()),
             *map(note_of, self.missing),
             *(("This is a container: it sees of the board what it was given.",) * in_container(self._sysfs)),
-            *notes_of_power(self._power, self.rails, source=self._source),
+            *notes_of_power(self._power, replace(self._rule, summed=self.rails), source=self._source),
             note_of_events(self._counters),
             note_of_nvpmodel(self._sysfs),
             SOFTWARE_NOTE.format(spec=self.spec.partition("?")[0]),
@@ -217,7 +227,12 @@ class JetsonDevice(AbstractLiveDevice):
         else:
             rails_w = self._power.read_w()
             time_s = self.clock.now_s()
-        return PowerReading(time_s=time_s, rails_w=rails_w, power_w=total_w(rails_w, self.rails))
+        return PowerReading(
+            time_s=time_s,
+            rails_w=rails_w,
+            power_w=board_w(rails_w, self.rails),
+            least_w=least_w(rails_w, self._rule),
+        )
 
     @override
     def job(self, workload: str, *, data: Path | None = None) -> Job:
@@ -298,12 +313,12 @@ class JetsonDevice(AbstractLiveDevice):
             latest = reader.latest()
             return latest.time_s, latest.rails_w
 
-        rails = summed_rails(first.rails_w)
-        if not rails:
+        rule = rails_of(first.rails_w, asked=self._asked)
+        if not rule.summed:
             reader.close()
             raise DeviceError(f"tegrastats tells {', '.join(first.rails_w) or 'no rails'} and no whole")
         self._read_others = read
-        self._source, self.rails, self._no_power = "tegrastats", rails, None
+        self._source, self.rails, self._rule, self._no_power = "tegrastats", rule.summed, rule, None
 
     def _conf(self) -> NvpConf | None:
         try:

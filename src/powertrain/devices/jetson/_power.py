@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import final
@@ -12,35 +12,14 @@ from typing import final
 from powertrain.devices._files import Files, whole_number
 from powertrain.devices._reasons import Reason, Why
 from powertrain.devices._sysfs import Sysfs
+from powertrain.devices.jetson._rails import UNCONNECTED, rails_of, summed_rails
 from powertrain.errors import DeviceError
 from powertrain.units import s_from_ms, watts_from_microwatts, watts_from_milliwatts
 
-__all__ = ["MAYBE_NESTED", "Averaging", "PowerRails", "summed_rails", "total_w"]
+__all__ = ["Averaging", "PowerRails", "summed_rails"]
 
 TRIES = 3
 """Of a read that says EAGAIN, as public tools do."""
-UNCONNECTED = ("NC", "")
-"""Labels of channels that carry nothing (rbonghi/jetson_stats:jtop/core/power.py)."""
-WHOLE_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
-"""Rails that carry the whole module; the others are parts of it and never added.
-
-VDD_IN: Orin NX and Nano, Xavier NX ("total power of module", NVIDIA forum 200883), TX2. POM_5V_IN: Nano
-(forum 73608). VIN: Thor (rbonghi/jetson_stats PR 900).
-"""
-SUMMED_RAILS = (
-    (("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"), ("VDDQ_VDD2_1V8AO",)),
-    (("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"), ()),
-)
-"""Boards without such a rail: AGX Orin and AGX Xavier. Those that all have to be there, and those that may.
-
-AGX Xavier: rbonghi/jetson_stats issue 51. AGX Orin: jtop adds the four, and so does
-kevinhe5/IISWC2026-Artifact-Paper-177, where tegrastats of Jetson Linux 36 leaves the optional one out.
-"""
-MAYBE_NESTED = ("VIN_SYS_5V0", "VDDQ_VDD2_1V8AO")
-"""Whether AGX Orin's first carries the second, which is then counted twice, is not published.
-
-Read-outs of both at 4.97 V would fit. `powertrain devices` says so, and every rail is recorded by itself.
-"""
 
 
 @final
@@ -60,29 +39,6 @@ class Averaging:
         return s_from_ms(self.update_interval_ms)
 
 
-def summed_rails(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return the rails whose sum is the board's power; none where it cannot be told.
-
-    The rail that carries all, else those of a board that is known to have none. Others, such as those of
-    monitors on somebody's carrier board, are never added.
-    """
-    found = [label for label in labels if label not in UNCONNECTED]
-    # A rail of the whole board stands alone: a sum would count its parts once more.
-    total = next((label for label in WHOLE_RAILS if label in found), None)
-    if total is not None:
-        return (total,)
-    for needed, optional in SUMMED_RAILS:
-        if set(needed) <= set(found):
-            return tuple(label for label in found if label in needed or label in optional)
-    return ()
-
-
-def total_w(rails_w: Mapping[str, float], summed: Iterable[str]) -> float:
-    """Return the board's power; NaN where one of the rails that are summed is missing."""
-    found = [rails_w.get(label, math.nan) for label in summed]
-    return sum(found) if found else math.nan
-
-
 @final
 class PowerRails:
     """The power monitors of a board: INA3221 by hwmon or iio, and Thor's INA238.
@@ -90,7 +46,16 @@ class PowerRails:
     Numbers of buses and of hwmon differ between boards, so they are found by chip and label.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, *, asked: Sequence[str] = ()) -> None:
+        """Look for them.
+
+        Args:
+            files: The board's.
+            asked: Rails that are to be added in the place of the table's.
+
+        Raises:
+            DeviceError: One of these is not there.
+        """
         self._files = files
         self._reads: dict[str, Callable[[], float]] = {}
         self._settings: list[str] = []
@@ -98,7 +63,8 @@ class PowerRails:
         """Why the board's power cannot be told; None where it can."""
         self._find()
         # A sum of the rails that this user happens to be allowed to read would not be the board's power.
-        wanted = summed_rails(self._reads)
+        self.rule = rails_of(self._reads, asked=asked)
+        wanted = self.rule.summed
         self._reads = {label: read for label, read in self._reads.items() if self._may_read(label)}
         self.labels = tuple(self._reads)
         self.summed = wanted if set(wanted) <= set(self.labels) else ()

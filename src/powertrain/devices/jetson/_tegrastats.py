@@ -31,8 +31,9 @@ from powertrain.units import watts_from_milliwatts
 __all__ = ["TegrastatsReader", "TegrastatsReading", "parse_tegrastats"]
 
 _NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
+# A monitor's zero is off by a step or two, so an idle rail may read below it.
 _RAIL = re.compile(
-    rf"(?<!\S)([A-Za-z]\w*) ({_NUMBER})(?:mW(?:/{_NUMBER}mW){{0,2}}|(?:/{_NUMBER}){{1,2}})(?!\S)",
+    rf"(?<!\S)([A-Za-z]\w*) (-?{_NUMBER})(?:mW(?:/-?{_NUMBER}mW){{0,2}}|(?:/-?{_NUMBER}){{1,2}})(?!\S)",
     re.ASCII,
 )
 _TEMPERATURE = re.compile(rf"(?<!\S)([A-Za-z][\w.-]*)@(-?{_NUMBER})C(?:/-?{_NUMBER}C)?(?!\S)", re.ASCII)

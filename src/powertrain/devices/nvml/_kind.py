@@ -15,9 +15,7 @@ __all__ = ["KIND"]
 
 def _open(spec: DeviceSpec, how: Opening) -> NvmlDevice:
     helper = None if how.for_others else ask_helper
-    return NvmlDevice(
-        _index(spec), spec.options, helper=helper, for_others=how.for_others, probe=how.probe
-    )
+    return NvmlDevice(_index(spec), spec.options, helper=helper, for_others=how.for_others, probe=how.probe)
 
 
 def _find() -> tuple[str, ...]:

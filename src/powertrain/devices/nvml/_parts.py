@@ -182,7 +182,9 @@ class ClocksPart(_NvmlPart):
         is not judged.
         """
         try:
-            reasons = next((self._gpu.number(name) for name in REASONS if self._gpu.find(name) is not None), 0)
+            reasons = next(
+                (self._gpu.number(name) for name in REASONS if self._gpu.find(name) is not None), 0
+            )
             if reasons & (IDLE | POWER_CAP) or not self._gpu.ask("nvmlDeviceGetUtilizationRates").gpu:
                 return "", ""
             for knob, kind in (("gpu_mhz", GRAPHICS), ("mem_mhz", MEMORY)):
@@ -280,7 +282,9 @@ class PowerLimitPart(_NvmlPart):
         self._enforced = gpu.working(("nvmlDeviceGetEnforcedPowerLimit",))
         self.default_w = math.nan if default_mw is None else watts_from_milliwatts(float(default_mw))
         self.now_w = math.nan if now_mw is None else watts_from_milliwatts(float(now_mw))
-        self.most_w = watts_from_milliwatts(float(ends_mw[1])) if len(ends_mw) == 2 and ends_mw[1] else math.inf
+        self.most_w = (
+            watts_from_milliwatts(float(ends_mw[1])) if len(ends_mw) == 2 and ends_mw[1] else math.inf
+        )
         """The greatest limit that the board allows; infinity where it tells none."""
         values = _limits_w(ends_mw, self.default_w)
         reason = _why_missing("power_limit_w", values, now_mw is not None, forbidden, unit="W")

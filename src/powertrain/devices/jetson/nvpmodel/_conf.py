@@ -9,7 +9,7 @@ from powertrain.devices.jetson.nvpmodel._parse import parse_conf
 from powertrain.devices.jetson.nvpmodel._records import NvpConf, NvpMode
 from powertrain.errors import DeviceError
 
-__all__ = ["CONF", "present_mode", "read_conf"]
+__all__ = ["CONF", "STATUS", "asked_mode_id", "present_mode", "read_conf"]
 
 CONF = "/etc/nvpmodel.conf"
 """The board's conf: a link to its module's, made at boot by nvpower.sh (OE4T/meta-tegra, tegra-nvpower)."""
@@ -45,5 +45,11 @@ def present_mode(sysfs: Sysfs, conf: NvpConf) -> NvpMode | None:
     It need not be in force: where its GPU partitions are others than those of the boot, nvpmodel keeps the id
     and sets nothing (public logs of an Orin Nano Super whose `nvpmodel.service` fails at every boot).
     """
+    asked = asked_mode_id(sysfs)
+    return next((mode for mode in conf.modes if mode.id == asked), None)
+
+
+def asked_mode_id(sysfs: Sysfs) -> int | None:
+    """Return the id that nvpmodel was last asked for; None where its status file tells none, or is not there."""
     match = re.search(r"pmode:(\d{1,9})(?!\d)", sysfs.read_or(STATUS), re.ASCII)
-    return next((mode for mode in conf.modes if match and mode.id == int(match[1])), None)
+    return int(match[1]) if match else None
