@@ -256,8 +256,8 @@ class AbstractLiveDevice(AbstractDevice):
     def spoilt(self) -> Mapping[str, str]:
         """Return what speaks now against a measurement in the mode that is held: a sentence for each flag.
 
-        `capped`: a clock runs below what was set; `undone`: something else has set it; `shared`: somebody else
-        uses the device. A profiler asks now and then, also on a thread; what cannot be read is not told.
+        `capped`: a clock runs below what was set; `undone`: something else has set it; `shared`: somebody
+        else uses the device. A profiler asks now and then, also on a thread; what cannot be read is not told.
         """
         capped = self._holder.capped()
         return {"capped": capped} if capped else {}

@@ -80,7 +80,7 @@ class Settings(ABC):
         """Return why a mode that was written is no longer in force, empty if it is as far as can be told."""
 
     def capped(self, mode: PowerMode) -> str:
-        """Return which clock of a mode that was written runs below it, empty if none as far as can be told."""
+        """Return which clock of a mode that was written runs below it; empty if none, or not known."""
         del mode
         return ""
 

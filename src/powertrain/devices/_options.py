@@ -40,7 +40,7 @@ class KnobOptions:
             self._values[knob] = tuple(_value(knob, value) for value in values.split(","))
 
     def only_value(self, knob: str) -> float | None:
-        """Return the one value that the options leave of a knob; None where they leave more or do not name it."""
+        """Return the one value that the options leave of a knob; None where they leave more, or any."""
         values = self._values.get(knob, ())
         return values[0] if len(values) == 1 else None
 

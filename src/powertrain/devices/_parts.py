@@ -331,7 +331,7 @@ def knobs_of(parts: Iterable[Part]) -> dict[str, tuple[float, ...]]:
 
 def missing_of(parts: Iterable[Part]) -> tuple[Reason, ...]:
     """Return what some parts do not offer, with the reasons; another of them may offer it."""
-    return tuple(reason for part in parts for reason in part.missing)
+    return tuple(dict.fromkeys(reason for part in parts for reason in part.missing))
 
 
 def lasting_parts(parts: Iterable[Part], *, device: str) -> tuple[Part, ...]:

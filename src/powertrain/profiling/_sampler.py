@@ -42,7 +42,8 @@ LEAST_AROUND = 4
 OVER_OTHERS = 20.0
 """How far above the middle of all others one is not believed, where the device tells no limit of its own."""
 SLACK_S = 0.1
-"""Counters move now and then, NVML's ten times a second: a short step may hold the energy of a longer time."""
+"""Counters move now and then, NVML's ten times a second: a short step may hold the energy of a longer
+time."""
 LEAST_COVERED = 0.5
 """Share of the time whose energy has to be known for a mean."""
 TOLERANCE = 0.15
@@ -176,14 +177,14 @@ class Sampler:
         sensor_w = self._mean_reading_w(spans)
         if self.counts_energy and abs(sensor_w - mean_w) > TOLERANCE * max(sensor_w, mean_w) + noise_w:
             return (
-                f"the energy counter tells {mean_w:.4g} W, which is kept, and the power sensor {sensor_w:.4g} W: "
-                f"they disagree by more than {TOLERANCE:.0%}"
+                f"the energy counter tells {mean_w:.4g} W, which is kept, and the power sensor "
+                f"{sensor_w:.4g} W: they disagree by more than {TOLERANCE:.0%}"
             )
         least_w = self._mean_least_w(spans)
         if least_w > (1 + TOLERANCE) * mean_w + noise_w:
             return (
-                f"the whole is told as {mean_w:.4g} W, which is kept, and parts of it as {least_w:.4g} W: they "
-                f"disagree by more than {TOLERANCE:.0%}"
+                f"the whole is told as {mean_w:.4g} W, which is kept, and parts of it as {least_w:.4g} W: "
+                f"they disagree by more than {TOLERANCE:.0%}"
             )
         return ""
 

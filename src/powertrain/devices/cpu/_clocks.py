@@ -72,7 +72,8 @@ class CpuClockPart(Part):
     def __init__(self, sysfs: Sysfs) -> None:
         self._files = Files(sysfs)
         found = _find_policies(self._files)
-        # Processors that are off line answer nothing; they are not set, and keep nobody from setting the others.
+        # Processors that are off line answer nothing; they are not set, and keep nobody from setting the
+        # others.
         self._policies = [policy for policy in found if policy.clocks_khz and self._answers(policy)]
         self._left_out = [policy.name for policy in found if policy not in self._policies]
         self._khz = {mhz_from_khz(float(khz)): khz for khz in _offered_khz(self._policies)}
@@ -158,7 +159,8 @@ class CpuClockPart(Part):
 
     @override
     def put_back(self, saved: Any) -> None:
-        # Each file by itself, in an order that is legal on every kernel: one that refuses keeps no other back.
+        # Each file by itself, in an order that is legal on every kernel: one that refuses keeps no other
+        # back.
         do_all(
             partial(self._files.put, path, str(khz))
             for policy in self._policies
@@ -228,7 +230,8 @@ def _offered_khz(policies: list[_Policy]) -> list[int]:
     """Return the clocks that all policies together are offered with; each takes the nearest that it has.
 
     Of tables the longest, and what others have beyond its ends; without any, even steps over what all can do,
-    and the highest. Ends of single processors, which differ from one to the next, make no clocks of their own.
+    and the highest. Ends of single processors, which differ from one to the next, make no clocks of their
+    own.
     """
     tables = [policy.clocks_khz for policy in policies if policy.listed]
     if tables:

@@ -91,8 +91,8 @@ def run_on(cpus: Iterable[int], processes: Sysfs | None = None) -> None:
         allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))))
         raise UnreachableModeError(
             f"this process may not be put on the processors {','.join(map(str, sorted(wanted)))} "
-            f"({reason_of(refused)}): those that it may use have changed since the device was opened, and now "
-            f"are {allowed}; start it again, or give its container its processors back"
+            f"({reason_of(refused)}): those that it may use have changed since the device was opened, and "
+            f"now are {allowed}; start it again, or give its container its processors back"
         )
 
 

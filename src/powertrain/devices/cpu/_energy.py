@@ -25,7 +25,8 @@ OVER_LIMIT = 2.0
 OVER_OTHERS = 20.0
 """How far above the middle of the steps before it one is believed, where the kernel tells no limit."""
 AT_END = 2.0
-"""The same for a step at which a counter began anew: was it at the end of its range, or for another reason?"""
+"""The same for a step at which a counter began anew: was it at the end of its range, or for another
+reason?"""
 REMEMBERED, LEAST_REMEMBERED = 16, 3
 SLACK_S = 0.01
 """Counters move about every millisecond: a step may hold the energy of a little more than its time."""
@@ -87,7 +88,8 @@ class _Domain:
         at_end = passed_uj < 0
         known = self.range_uj is not None and max(self.last_uj, now_uj) <= self.range_uj
         if at_end and known and self.range_uj is not None:
-            # One that started anew twice since the last look would be misread; it takes far longer than a mode.
+            # One that started anew twice since the last look would be misread; it takes far longer than a
+            # mode.
             passed_uj += self.range_uj
         passed_j = joules_from_microjoules(float(passed_uj))
         self.last_uj, self.last_s = now_uj, now_s
@@ -225,7 +227,7 @@ class Rapl:
         )
 
     def _limit_w(self, folder: str) -> float:
-        """Return the greatest power limit of a counter's part of the processor; infinity where it has none."""
+        """Return the greatest power limit of what a counter counts; infinity where it has none."""
         names = (
             f"constraint_{n}_{kind}"
             for n in range(MOST_LIMITS)

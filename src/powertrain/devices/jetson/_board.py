@@ -45,12 +45,12 @@ class BoardParts:
         off = CoresOffPart(self._cores, on.knobs)
         self.own = (on, cpu, self.gpu, self.emc, off)
         # Whoever may not switch processors can still choose among those that are on.
-        self.all = self.own if self.switchable else (CoresPart(), *self.own)
+        self.all = self.own if self._cores.switchable else (CoresPart(), *self.own)
 
     @property
     def switchable(self) -> bool:
         """Whether this user may take processors on and off line, and so is likely to be root."""
-        return self._cores.switchable
+        return self._cores.permitted
 
     @property
     def order(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from powertrain.devices._clock import Clock
 from powertrain.devices._files import FilePart, Files, do_all, not_writable
+from powertrain.devices._reasons import Reason, Why
 from powertrain.errors import UnreachableModeError
 from powertrain.records import PowerMode
 
@@ -18,6 +19,8 @@ __all__ = ["CPU", "Cores", "CoresOffPart", "CoresOnPart"]
 
 CPU = "/sys/devices/system/cpu"
 STATUS = "/proc/self/status"
+STATES = ("0", "1")
+"""What the file of a processor says: off line, on line."""
 ALLOWED_S, POLL_S = 1.0, 0.05
 """How long the kernel may take to let this process run on what came on line; and between looks at it."""
 
@@ -38,7 +41,13 @@ class Cores:
         cpus = {0, *(int(m[1]) for m in found if m and files.sysfs.exists(f"{CPU}/{m[0]}/online"))}
         last = {1, 2} if soc == "tegra186" else set[int]()
         self.order = tuple(sorted(cpus, key=lambda cpu: (cpu in last, cpu)))
-        self.switchable = all(files.sysfs.may_write(self.path(cpu)) for cpu in cpus if cpu)
+        self.permitted = all(files.sysfs.may_write(self.path(cpu)) for cpu in cpus if cpu)
+        """Whether this user may switch them."""
+        # One that does not tell whether it is on could not be restored, and no mode could count it.
+        silent = (self.path(cpu) for cpu in self.order if cpu and files.text(self.path(cpu)) not in STATES)
+        self.silent = next(silent, "")
+        """The file of the first that does not tell whether it is on; empty where all do."""
+        self.switchable = self.permitted and not self.silent
 
     def of(self, mode: PowerMode) -> frozenset[int]:
         """Return the processors that are on in a mode; all that are, where it does not switch them."""
@@ -90,7 +99,13 @@ class CoresOnPart(FilePart):
         allowed = cores.switchable
         counts = tuple(float(n) for n in range(1, len(cores.order) + 1))
         self.knobs: Mapping[str, tuple[float, ...]] = {"cpu_cores": counts} if allowed else {}
-        self.missing = () if allowed else (not_writable("cpu_cores", f"{CPU}/cpu*/online"),)
+        self.missing = () if allowed else (self._why_missing(),)
+
+    def _why_missing(self) -> Reason:
+        if not self._cores.permitted:
+            return not_writable("cpu_cores", f"{CPU}/cpu*/online")
+        sentence = f"{self._cores.silent} does not tell whether the processor is on line"
+        return Reason(what="cpu_cores", why=Why.BROKEN, sentence=sentence)
 
     @override
     def in_force(self) -> Mapping[str, tuple[float, float]]:
@@ -171,6 +186,10 @@ class CoresOffPart(FilePart):
                 f"processors {_listed(wanted)} were to be on line and {_listed(seen)} are: "
                 "does a service switch them?"
             )
+
+    @override
+    def try_out(self) -> None:
+        self._cores.set_again()
 
     @override
     def lost(self, mode: PowerMode) -> str:

@@ -78,6 +78,12 @@ class CpuClockPart(FilePart):
             return _absent("the kernel offers no cpufreq")
         if not self._khz:
             return _absent("there is no scaling_available_frequencies, or the clusters have none in common")
+        for policy in self._answering():
+            silent = (path for path in (policy.least, policy.greatest) if not self._files.number(path))
+            path = next(silent, "" if policy.table_khz else f"{policy.path}/scaling_available_frequencies")
+            if path:
+                told = self._files.silence(path) or f"it says {self._files.text(path)[:40]!r}"
+                return Reason(what="cpu_mhz", why=Why.BROKEN, sentence=f"{path} tells no clock ({told})")
         paths = (path for policy in self._policies for path in (policy.least, policy.greatest))
         forbidden = (path for path in paths if not self._files.sysfs.may_write(path))
         return next((not_writable("cpu_mhz", path) for path in forbidden), None)
@@ -97,7 +103,7 @@ class CpuClockPart(FilePart):
         found: dict[str, str] = {}
         for policy in self._answering():
             ends = self._files.number(policy.least), self._files.number(policy.greatest)
-            if ends[0] is None or ends[1] is None:
+            if not ends[0] or not ends[1]:  # it answers nothing, or what cannot be
                 continue
             # What shows may be what heat leaves of it: only what somebody asked for is to be restored.
             table_mhz = [mhz_from_khz(float(khz)) for khz in self._table(policy)]
@@ -138,8 +144,8 @@ class CpuClockPart(FilePart):
     def capped(self, mode: PowerMode) -> str:
         """Compare the fastest clock that runs with what was set.
 
-        `cpuinfo_cur_freq` is measured by counters (Jetson Linux tegra194-cpufreq.c), `scaling_cur_freq` is what
-        was asked for.
+        `cpuinfo_cur_freq` is measured by counters (Jetson Linux tegra194-cpufreq.c), `scaling_cur_freq` is
+        what was asked for.
         """
         khz = self._khz[mode["cpu_mhz"]]
         names = ("cpuinfo_cur_freq", "scaling_cur_freq")
@@ -174,8 +180,8 @@ class CpuClockPart(FilePart):
             yield partial(self._files.change, policy.governor, saved[policy.governor])
 
     def _wake(self, policy: Policy) -> None:
-        # It was off line before and was changed since, so one of its processors has to answer for it; the part
-        # that comes last takes that off line again.
+        # It was off line before and was changed since, so one of its processors has to answer for it; the
+        # part that comes last takes that off line again.
         if self._cores.on_line().isdisjoint(policy.cpus):
             self._cores.switch(policy.cpus[0], on=True)
 

@@ -74,6 +74,10 @@ class EmcPart(FilePart):
                 return _without(Why.ABSENT, "this kernel has neither bpmp/debug/clk/emc nor clk/override.emc")
             mend = f"{BECOME_ROOT}; it has to be mounted there (-v {DEBUGFS})"
             return _without(Why.FORBIDDEN, f"this user may not read {DEBUGFS}, or it is empty", mend=mend)
+        for path in (self._emc.lock, self._emc.shown):
+            if self._files.number(path) is None:
+                told = self._files.silence(path) or f"it says {self._files.text(path)[:40]!r}"
+                return _without(Why.BROKEN, f"{path} tells nothing ({told})")
         paths = (self._emc.lock, self._emc.rate)
         if forbidden := [path for path in paths if not self._files.sysfs.may_write(path)]:
             return not_writable("mem_mhz", forbidden[0])

@@ -66,7 +66,8 @@ def find_emc(files: Files) -> EmcFiles | None:
 
     BPMP's: TX2, Xavier, Orin, Thor; read on Jetson Linux 32 to 38 by public scripts.
     """
-    cap = next((path for path in CAPS if files.sysfs.exists(path)), "")
+    # What tells no number could not be restored: it is left alone, and trying tells what can be set all the same.
+    cap = next((path for path in CAPS if files.number(path) is not None), "")
     emc, halt = f"{BPMP}/clk/emc", f"{BPMP}/bwmgr/bwmgr_halt"
     if files.sysfs.exists(f"{emc}/mrq_rate_locked"):
         return EmcFiles(
@@ -75,7 +76,7 @@ def find_emc(files: Files) -> EmcFiles | None:
             shown=f"{emc}/rate",
             least=f"{emc}/min_rate",
             greatest=f"{emc}/max_rate",
-            halt=halt if files.sysfs.exists(halt) else "",
+            halt=halt if files.number(halt) is not None else "",
             cap=cap,
         )
     if files.sysfs.exists(f"{NANO}/clk_state"):

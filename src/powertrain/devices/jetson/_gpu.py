@@ -30,6 +30,8 @@ GPU_FOLDER = re.compile(r"(?:[0-9a-f]+\.)?(?:gv11b|gp10b|ga10b|gb10b|gpu)(?:\.\d
 BUSES = ("/sys/devices", "/sys/devices/platform", "/sys/devices/platform/bus@0")
 """Folders that have held the GPU's: stock nvpmodel confs up to L4T 35; `nvpmodel -q --verbose` of 36.4.3
 (TIARE006/powercap_orin_ws); joshua41057/neural-operator-jetson-benchmark:harness/preflight_clocks.sh."""
+POWER_STATES = ("0", "1", "on", "auto")
+"""What a switch of the GPU's power says: `railgate_enable`, or `power/control` of runtime power management."""
 ARRIVES_S, POLL_S = 1.0, 0.02
 """How long the clock may take to be what was asked: Kernel Tuner polls until it is; and between looks."""
 
@@ -99,10 +101,12 @@ class GpuPart(FilePart):
 
     def _silence(self) -> str:
         """Return which of the limits cannot be read, and why; empty where both can."""
-        for path in (self._least, self._greatest):
+        for path in (self._least, self._greatest, f"{self.node}/cur_freq"):
             if why := self._files.silence(path):
                 return f"{path} does not answer ({why})"
-        return ""
+            if self._files.number(path) is None:
+                return f"{path} says {self._files.text(path)[:40]!r}, which is no clock"
+        return "" if self._files.number(self._greatest) else f"{self._greatest} says 0, which is no clock"
 
     @override
     def in_force(self) -> Mapping[str, tuple[float, float]]:
@@ -115,7 +119,8 @@ class GpuPart(FilePart):
 
     @override
     def save(self) -> dict[str, str]:
-        found = self._files.saved(self._power_files())
+        saved = self._files.saved(self._power_files())
+        found = {path: text for path, text in saved.items() if text in POWER_STATES}
         ends = self._files.number(self._least), self._files.number(self._greatest)
         if self._hz and ends[0] is not None and ends[1] is not None:
             shown_mhz = mhz_from_hz(float(ends[0])), mhz_from_hz(float(ends[1]))
@@ -127,7 +132,8 @@ class GpuPart(FilePart):
     @override
     def prepare(self) -> None:
         for path in self._power_files():
-            if self._files.text(path) and self._files.sysfs.may_write(path):
+            # What tells nothing that could be restored is left alone.
+            if self._files.text(path) in POWER_STATES and self._files.sysfs.may_write(path):
                 self._files.change(path, _awake(path))
         # Its files come back with its power, a little later.
         end_s = self._clock.now_s() + ARRIVES_S

@@ -136,7 +136,8 @@ def rails_of(labels: Iterable[str], *, asked: Sequence[str] = ()) -> Rails:
     )
     if lacking := [label for label in asked if label not in found]:
         raise DeviceError(
-            f"{OPTION}={','.join(asked)}: there is no rail {lacking[0]}; the board has {', '.join(found) or 'none'}"
+            f"{OPTION}={','.join(asked)}: there is no rail {lacking[0]}; the board has "
+            f"{', '.join(found) or 'none'}"
         )
     if rule is None:
         return Rails(summed=tuple(asked), scope="those asked for")

@@ -21,7 +21,7 @@ from powertrain.devices._parts import Part, knobs_of, restore_parts, try_parts
 from powertrain.devices._reasons import Why
 from powertrain.devices.jetson._emc import EmcPart
 from powertrain.devices.jetson._gpu import GpuPart
-from powertrain.errors import DeviceBusyError
+from powertrain.errors import DeviceBusyError, DeviceError
 from powertrain.files import read_file, write_file
 from powertrain.records import PowerMode
 
@@ -137,4 +137,9 @@ class _Trial(Settings):
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
-        restore_parts(self._parts, saved)
+        try:
+            restore_parts(self._parts, saved)
+        except DeviceError:
+            # What refuses to be set was not changed by the trial, so there is nothing to restore.
+            if any(part.save() != saved.get(part.name) for part in self._parts):
+                raise

@@ -281,8 +281,8 @@ class _Sensors:
         told: list[str] = []
         if self.power and self._energy:
             told.append(
-                f"Power is {RAIL}, energy is that of the GPU's own counter, which is preferred since it misses "
-                "nothing; profiles for which the two disagree are flagged."
+                f"Power is {RAIL}, energy is that of the GPU's own counter, which is preferred since it "
+                "misses nothing; profiles for which the two disagree are flagged."
             )
         elif self.power:
             # NVML API reference, nvmlDeviceGetPowerUsage.

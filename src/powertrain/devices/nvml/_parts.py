@@ -46,8 +46,8 @@ SET_LIMIT = "nvmlDeviceSetPowerManagementLimit"
 BEYOND_MW = 1000
 """How far beyond the greatest limit of the board one is asked for that the driver refuses."""
 CROSSED = (1, 0)
-"""A least clock above the greatest: no valid combination, which a driver that can lock refuses as such (NVML API
-reference, INVALID_ARGUMENT), and one that cannot as not supported. Nothing is changed by either."""
+"""A least clock above the greatest: no valid combination, which a driver that can lock refuses as such (NVML
+API reference, INVALID_ARGUMENT), and one that cannot as not supported. Nothing is changed by either."""
 LIMIT_STEPS = 10
 """Power limits that are offered, besides the default one."""
 CLOCK_PAIR = frozenset({"gpu_mhz", "mem_mhz"})
@@ -178,8 +178,8 @@ class ClocksPart(_NvmlPart):
     def off_lock(self, mode: PowerMode) -> tuple[str, str]:
         """Return which clock of a busy GPU runs below its lock, and which above it; empty where none does.
 
-        A power limit may hold clocks below their lock: that belongs to the mode. What the driver does not tell
-        is not judged.
+        A power limit may hold clocks below their lock: that belongs to the mode. What the driver does not
+        tell is not judged.
         """
         try:
             reasons = next(
@@ -271,7 +271,10 @@ class PowerLimitPart(_NvmlPart):
         """Ask which limits there are.
 
         Args:
-            gpu, forbidden, clock, tries: As for `ClocksPart`.
+            gpu: The GPU.
+            forbidden: Why it may not be changed; None if it may.
+            clock: Tells how long a setting may take to show.
+            tries: Whether to find out, by calls that change nothing, if the limit can be set at all.
             pinned_w: The one limit that the user asks for; None: any.
         """
         super().__init__(gpu, clock=clock)
@@ -297,7 +300,7 @@ class PowerLimitPart(_NvmlPart):
         self.missing = () if reason is None else (reason,)
 
     def _why_refused(self, most_mw: int, now_mw: int) -> Reason | None:
-        """Return why nobody can set the limit, by asking for one that is out of range; None if somebody can."""
+        """Return why nobody can set the limit, by asking for one that is out of range; else None."""
         refused = _refused(self._gpu, "power_limit_w", SET_LIMIT, most_mw + BEYOND_MW)
         if refused is None and self._gpu.find("nvmlDeviceGetPowerManagementLimit") != now_mw:
             self._gpu.ask(SET_LIMIT, now_mw)  # a driver that takes any limit

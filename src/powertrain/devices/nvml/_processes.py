@@ -14,7 +14,8 @@ from powertrain.errors import DeviceError
 __all__ = ["Neighbours"]
 
 LISTS = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetMPSComputeRunningProcesses")
-"""NVML API reference: processes with a compute context. A desktop's are graphics contexts and not among them."""
+"""NVML API reference: processes with a compute context. A desktop's are graphics contexts and not among
+them."""
 USAGE = "nvmlDeviceGetProcessUtilization"
 BUSY_PERCENT = 5
 """Of the time that a process keeps the multiprocessors or the memory busy: less spoils no measurement."""
@@ -25,8 +26,8 @@ MOST_GENERATIONS = 64
 class Neighbours:
     """Tells which processes share the GPU with this one and what it has started.
 
-    NVML lists who has a context, and on many GPUs how busy each keeps the GPU. Who only has a context disturbs
-    nobody, so where usage is told that decides.
+    NVML lists who has a context, and on many GPUs how busy each keeps the GPU. Who only has a context
+    disturbs nobody, so where usage is told that decides.
     """
 
     def __init__(self, gpu: NvmlGpu, sysfs: Sysfs, *, pid: Callable[[], int] = os.getpid) -> None:
@@ -83,7 +84,7 @@ class Neighbours:
         return False
 
     def _stat(self, pid: int) -> tuple[int, int]:
-        """Return the parent and the process group of a process, zeros where it is not seen (Linux proc(5))."""
+        """Return parent and process group of a process, zeros where it is not seen (Linux proc(5))."""
         # The name stands in brackets and may hold any character, brackets and blanks as well.
         text = self._sysfs.read_or(f"/proc/{pid}/stat").rpartition(")")[2]
         found = re.match(r"\s*\S\s+(\d{1,9})\s+(\d{1,9})\s", text, re.ASCII)

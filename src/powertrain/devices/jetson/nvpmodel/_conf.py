@@ -50,6 +50,6 @@ def present_mode(sysfs: Sysfs, conf: NvpConf) -> NvpMode | None:
 
 
 def asked_mode_id(sysfs: Sysfs) -> int | None:
-    """Return the id that nvpmodel was last asked for; None where its status file tells none, or is not there."""
+    """Return the id that nvpmodel was last asked for; None where its status file does not tell."""
     match = re.search(r"pmode:(\d{1,9})(?!\d)", sysfs.read_or(STATUS), re.ASCII)
     return int(match[1]) if match else None
