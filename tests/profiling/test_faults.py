@@ -161,7 +161,7 @@ def test_a_mode_that_something_else_undid_is_flagged(board):
 def test_every_flag_is_explained(board):
     assert set(FLAGS) == {
         *("throttled", "unsteady", "drifting", "interrupted", "undone"),
-        *("sensor_failed", "out_of_memory", "unreachable"),
+        *("capped", "shared", "sensor_failed", "sensors_disagree", "out_of_memory", "unreachable"),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,8 +73,24 @@ def _workloads_table(name: str, found: Sequence[ProfileContents]) -> Table:
             )
             for one in found
         ],
-        note=f"Measuring them took {duration(took_s)}." if took_s else "",
+        note=" ".join(filter(None, (_took(took_s), *_sums(found)))),
     )
+
+
+def _took(took_s: float) -> str:
+    return f"Measuring them took {duration(took_s)}." if took_s else ""
+
+
+def _sums(found: Sequence[ProfileContents]) -> Iterator[str]:
+    """Yield of what the powers are the sum, by device; several sums of one device are a warning."""
+    by_device: dict[str, dict[str, None]] = {}
+    for one in found:
+        by_device.setdefault(one.device, {}).update(dict.fromkeys(one.sums))
+    for device, sums in by_device.items():
+        if len(sums) == 1:
+            yield f"Power of {device}: {next(iter(sums))}."
+        elif sums:
+            yield f"Powers of {device} are of different sums, which no fit mixes: {'; '.join(sums)}."
 
 
 def _knobs_table(found: Sequence[ProfileContents]) -> Table:

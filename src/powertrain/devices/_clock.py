@@ -15,6 +15,9 @@ from typing_extensions import override
 
 __all__ = ["Clock", "MonotonicClock", "VirtualClock"]
 
+PATIENCE_S = 5.0
+"""For a periodic call to come back when no more are wanted."""
+
 
 class Clock(ABC):
     """Time that only goes forward."""
@@ -35,7 +38,7 @@ class Clock(ABC):
         """Call `call` after each period while the context lasts.
 
         A call that is late by more than a period is left out. An error that it raises ends the calls and is
-        raised when the context ends.
+        raised when the context ends. One that does not come back is waited for some seconds, then left.
         """
 
 
@@ -74,7 +77,8 @@ class MonotonicClock(Clock):
             yield
         finally:
             stop.set()
-            thread.join()
+            # A call that never comes back, as of a driver that hangs, is left to itself: it is a daemon.
+            thread.join(PATIENCE_S)
         if failed:
             raise failed[0]
 

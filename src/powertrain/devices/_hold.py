@@ -8,8 +8,10 @@ line of Python between the block and its end has to run for it. SIGKILL is the j
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -194,6 +196,7 @@ class Held(AbstractContextManager[None]):
 
     def __init__(self, holder: Holder, mode: PowerMode, *, check: Callable[[PowerMode], None]) -> None:
         self._holder, self._mode, self._check = holder, mode, check
+        self._pid = os.getpid()
         self._saved: Mapping[str, Any] | None = None
         self._lock = ExitStack()
         self._handlers: dict[int, Any] = {}
@@ -233,11 +236,15 @@ class Held(AbstractContextManager[None]):
         saved = holder.settings.save()
         holder.keep(saved)
         holder.busy, self._saved = True, saved
+        _HELD.add(self)
         holder.mode = self._mode
         holder.settings.write(self._mode)
 
     def _restore(self) -> None:
         """Bring the saved state back, once; then let others have the device."""
+        if os.getpid() != self._pid:
+            return  # a child that was forked: what its parent holds is its parent's
+        _HELD.discard(self)
         holder, saved = self._holder, self._saved
         try:
             if saved is not None:
@@ -251,6 +258,18 @@ class Held(AbstractContextManager[None]):
                 holder.busy, holder.mode = False, None
             self._lock.close()
             self._release_signals()
+
+    def disarm(self) -> None:
+        """Let go of everything in a child that was forked, without restoring: the parent goes on holding.
+
+        The child gets the signals' handlers back that there were before.
+        """
+        holder, self._saved = self._holder, None
+        holder.busy, holder.mode = False, None
+        for number, before in self._handlers.items():
+            if signal.getsignal(number) == self._on_signal:
+                signal.signal(number, before)
+        self._handlers = {}
 
     def _catch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -269,6 +288,11 @@ class Held(AbstractContextManager[None]):
                 signal.signal(number, before)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:
+            # A child that was forked a moment ago: it has not been disarmed yet. The signal is for the child.
+            self.disarm()
+            signal.raise_signal(number)
+            return
         if self._working:
             self._pending = number  # delivered once the device is in a whole state
             return
@@ -293,3 +317,21 @@ class Held(AbstractContextManager[None]):
             before(number, frame)
             return
         raise Terminated(number)
+
+
+_HELD: weakref.WeakSet[Held] = weakref.WeakSet()
+"""What this process holds now."""
+
+
+def _disarm_child() -> None:
+    """Make a child that was just forked hold nothing, whatever its parent holds.
+
+    Else a worker of a pool that is terminated would restore the board under the training of its parent, and
+    the parent's lock would last as long as the child.
+    """
+    for held in list(_HELD):
+        held.disarm()
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_disarm_child)

@@ -8,6 +8,7 @@ that ends; so a file without a locked lock is one that somebody left behind.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -118,9 +119,15 @@ class Journal:
             # two processes lock two files of one name.
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"pid {os.getpid()}\n".encode(), 0)
+            _LOCKS_OF.update({lock: os.getpid()})
             yield
         finally:
-            os.close(lock)
+            # Unlocked before it is closed: a child that was forked may still have the descriptor, and with it
+            # the lock. In the child itself it is closed already, and the number may be another file's.
+            if _LOCKS_OF.pop(lock, os.getpid()) == os.getpid():
+                with contextlib.suppress(OSError):
+                    fcntl.flock(lock, fcntl.LOCK_UN)
+                os.close(lock)
 
     def holder(self, key: str) -> Lock | None:
         """Return who has a device locked now, None where nobody has, without getting in anybody's way.
@@ -203,3 +210,17 @@ class Journal:
             # `/a/b` and `/a-b` are two devices, and one must never be restored to the state of the other.
             name = f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:HASH_DIGITS]}"
         return self.folder / f"{name}.json"
+
+
+_LOCKS_OF: dict[int, int] = {}
+"""The descriptors of locks that are held, each with the process that took it."""
+
+
+def _close_in_child() -> None:
+    """Close the locks of a parent in a child that was just forked: the lock goes with the last descriptor."""
+    for lock in _LOCKS_OF:
+        with contextlib.suppress(OSError):
+            os.close(lock)
+
+
+os.register_at_fork(after_in_child=_close_in_child)

@@ -11,6 +11,8 @@ from powertrain.space import KNOWN_KNOBS, SOFTWARE_KNOBS, Knob, ModeSpace
 
 __all__ = ["PRECISIONS", "SOFTWARE_NOTE", "KnobOptions"]
 
+WITHOUT = "without"
+"""An option that leaves knobs out, which then stay as they are: `without=cpu_mhz`."""
 PRECISIONS: Mapping[str, float] = {"fp32": 32.0, "tf32": 19.0, "bf16": 16.0, "fp16": 15.0}
 
 SOFTWARE_NOTE = (
@@ -33,10 +35,14 @@ class KnobOptions:
         """
         self.text = text
         self._values: dict[str, tuple[float, ...]] = {}
+        self._without: tuple[str, ...] = ()
         for part in text.split("&") if text else ():
             knob, mark, values = part.partition("=")
             if not mark or not values:
                 raise DeviceError(f"{part!r} is not KNOB=VALUE,VALUE as in batch_size=8,16")
+            if knob == WITHOUT:
+                self._without = tuple(values.split(","))
+                continue
             self._values[knob] = tuple(_value(knob, value) for value in values.split(","))
 
     def only_value(self, knob: str) -> float | None:
@@ -61,7 +67,11 @@ class KnobOptions:
         """
         refuse_missing(self._values, missing, offered=hardware, device=device)
         # Hardware comes first, in the device's order; the training's own knobs follow as they were asked for.
-        knobs = {name: Knob(name=name, values=values) for name, values in hardware.items()}
+        for name in self._without:
+            if name not in hardware and all(reason.what != name for reason in missing):
+                raise UnknownNameError.of(f"knob of {device}", name, hardware)
+        kept = {name: values for name, values in hardware.items() if name not in self._without}
+        knobs = {name: Knob(name=name, values=values) for name, values in kept.items()}
         for name, values in self._values.items():
             if name in knobs:
                 knobs[name] = Knob(name=name, values=_taken(knobs[name], values, device))

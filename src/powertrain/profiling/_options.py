@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict, final
 
 from powertrain.planning import ModeSource, Order, as_source
 from powertrain.profiling._procedure import Procedure
 from powertrain.progress import Progress as Progress
-from powertrain.records import ModeTable, Profile
+from powertrain.records import ModeTable, Profile, sum_of
 
 __all__ = ["Progress", "RunKeywords", "RunOptions"]
 
@@ -47,11 +47,17 @@ class RunOptions:
         """Return what says which of `modes` comes next; a source is taken as it is."""
         return as_source(modes, order=self.order, seed=self.seed)
 
-    def known(self, profiles: Iterable[Profile]) -> list[Profile]:
-        """Return those of the store's profiles whose modes need not be measured again."""
+    def known(self, profiles: Iterable[Profile], *, rails: Sequence[str] = ()) -> list[Profile]:
+        """Return those of the store's profiles whose modes need not be measured again.
+
+        Args:
+            profiles: What the store has.
+            rails: Of what the device's power is the sum; profiles by another sum count for nothing.
+        """
         if self.again:
             return []
-        return [profile for profile in profiles if not (self.retry_flagged and profile.flags)]
+        of_this_sum = [p for p in profiles if not rails or not sum_of(p) or sum_of(p) == frozenset(rails)]
+        return [profile for profile in of_this_sum if not (self.retry_flagged and profile.flags)]
 
     def changed(self, keywords: RunKeywords) -> RunOptions:
         """Return the record with some of its fields replaced."""

@@ -35,6 +35,8 @@ def integrate_j(times_s: FloatArray, power_w: FloatArray, span: Span) -> float:
 
 
 MANY_FAILURES = 5
+PATIENCE_S = 5.0
+"""For a reading that another thread has begun."""
 STALE_S = 1.0
 """Age beyond the period at which a reading is no answer: it would be taken for the power of another mode."""
 LEAST_AROUND = 4
@@ -62,9 +64,10 @@ class Sampler:
 
     def __init__(self, device: AbstractLiveDevice, period_s: float) -> None:
         self._device, self._period_s = device, period_s
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
         self._readings: list[PowerReading] = []
         self._failed_in_a_row = 0
+        self._asked_s = math.nan
         self.failures = 0
         """Readings that the sensor did not give, or that cannot be."""
         self.error: Exception | None = None
@@ -77,8 +80,9 @@ class Sampler:
 
     @property
     def gives_nothing(self) -> bool:
-        """Whether the sensor fails: the last `MANY_FAILURES` readings, or most of them."""
-        return self._failed_in_a_row >= MANY_FAILURES or self.failures > len(self._readings)
+        """Whether the sensor fails: the last `MANY_FAILURES` readings, or most of them; or one never ends."""
+        hangs = self._device.clock.now_s() - self._asked_s > PATIENCE_S
+        return hangs or self._failed_in_a_row >= MANY_FAILURES or self.failures > len(self._readings)
 
     @contextmanager
     def running(self) -> Generator[None]:
@@ -94,19 +98,32 @@ class Sampler:
         """Take one reading now."""
         if not self.reads_power:
             return
+        # One at a time. A reading that hangs must hang nobody else: not whoever asks for what was read so
+        # far.
+        if not self._reading.acquire(timeout=PATIENCE_S):
+            self._fail(DeviceError(f"the power sensor has not answered for {PATIENCE_S:g} s"))
+            return
+        try:
+            self._asked_s = self._device.clock.now_s()
+            reading = self._device.read_power()
+            self._check(reading)
+        except (DeviceError, OSError) as error:
+            self._fail(error)
+        else:
+            with self._lock:
+                self._failed_in_a_row = 0
+                # A source that tells the same line twice has told nothing new.
+                if not self._readings or reading.time_s > self._readings[-1].time_s:
+                    self._readings.append(reading)
+        finally:
+            self._asked_s = math.nan
+            self._reading.release()
+
+    def _fail(self, error: Exception) -> None:
         with self._lock:
-            try:
-                reading = self._device.read_power()
-                self._check(reading)
-            except (DeviceError, OSError) as error:
-                self.failures += 1
-                self._failed_in_a_row += 1
-                self.error = error
-                return
-            self._failed_in_a_row = 0
-            # A source that tells the same line twice has told nothing new.
-            if not self._readings or reading.time_s > self._readings[-1].time_s:
-                self._readings.append(reading)
+            self.failures += 1
+            self._failed_in_a_row += 1
+            self.error = error
 
     def _check(self, reading: PowerReading) -> None:
         """Refuse a reading that is old, or that no device draws; all devices are treated alike."""

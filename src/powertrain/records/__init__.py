@@ -11,7 +11,7 @@ from __future__ import annotations
 from powertrain.records._choice import Choice, Interval, Limits
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode
 from powertrain.records._prediction import CENTRAL_90, Z90, Estimate, Prediction, check_risk, quantile
-from powertrain.records._profiles import Profile, ProfileTable
+from powertrain.records._profiles import Profile, ProfileTable, of_one_sum, sum_of
 
 __all__ = [
     "CENTRAL_90",
@@ -27,5 +27,7 @@ __all__ = [
     "Profile",
     "ProfileTable",
     "check_risk",
+    "of_one_sum",
     "quantile",
+    "sum_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,13 @@ from powertrain.quantities import POWER, TIME, Quantity
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode, row_index
 from powertrain.units import energy_j
 
-__all__ = ["Profile", "ProfileTable"]
+__all__ = ["Profile", "ProfileTable", "of_one_sum", "sum_of"]
+
+logger = logging.getLogger(__name__)
 
 NAN = float("nan")
+POWER_FROM = "power_from"
+"""Under which a profile says of what its power is the sum, as in `VDD_GPU_SOC + VDD_CPU_CV`."""
 IntArray = npt.NDArray[np.int64]
 
 
@@ -166,6 +171,43 @@ def _refusal(quantity: Quantity | None, column: str, value: float) -> Exception:
     return DataError(f"{column} is {value!r}: a measurement is {quantity.described}, or NaN for none")
 
 
+def sum_of(profile: Profile) -> frozenset[str]:
+    """Return the rails or counters whose sum the power of a profile is; none where it does not say."""
+    text = profile.extra.get(POWER_FROM, "")
+    return frozenset(rail.strip() for rail in text.split(" + ") if rail.strip())
+
+
+def of_one_sum(profiles: Sequence[Profile]) -> list[Profile]:
+    """Return profiles whose powers can be compared.
+
+    Those by another sum than the latest keep their times alone, and a warning tells how many these are. One that
+    does not say what its power is a sum of, as from a file, is taken to fit.
+    """
+    latest = next((found for profile in reversed(profiles) if (found := sum_of(profile))), frozenset[str]())
+    others = [profile for profile in profiles if sum_of(profile) and sum_of(profile) != latest]
+    if not others:
+        return list(profiles)
+    logger.warning(
+        "the power of %d of %d profiles of %s is the sum of %s, and of the latest that of %s: only the "
+        "latest are used for power; measure the others again (profile --again), or choose the rails",
+        len(others),
+        len(profiles),
+        profiles[0].workload,
+        others[0].extra[POWER_FROM],
+        " + ".join(sorted(latest)),
+    )
+    left = set(map(id, others))
+    return [_without_power(profile) if id(profile) in left else profile for profile in profiles]
+
+
+def _without_power(profile: Profile) -> Profile:
+    values = {column: value for column, value in profile.values.items() if column != "power_w"}
+    se = {column: value for column, value in profile.se.items() if column != "power_w"}
+    # Of one without a time nothing is left: flagged, no table takes it.
+    flags = profile.flags if values else ("other_sum",)
+    return replace(profile, values=values, se=se, flags=flags)
+
+
 @final
 @dataclass(frozen=True, init=False, eq=False)
 class ProfileTable:
@@ -236,8 +278,11 @@ class ProfileTable:
     def of(
         cls, profiles: Iterable[Profile], *, knobs: Sequence[str] | None = None, ends: ModeTable | None = None
     ) -> ProfileTable:
-        """Stack the profiles of one workload on one device, leaving out the flagged ones."""
-        kept = [p for p in profiles if not p.flags]
+        """Stack the profiles of one workload on one device, leaving out the flagged ones.
+
+        Powers that are sums of other rails than the latest profile's are left out as well, with a warning.
+        """
+        kept = [p for p in of_one_sum([p for p in profiles if not p.flags]) if not p.flags]
         if not kept:
             raise DataError("there are no usable profiles: all are flagged, or none was given")
         owners = {(p.device, p.workload) for p in kept}

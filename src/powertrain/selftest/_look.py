@@ -14,6 +14,8 @@ import numpy as np
 from powertrain.devices import AbstractDevice, AbstractLiveDevice, PowerReading, live
 from powertrain.errors import PowerTrainError
 from powertrain.records import PowerMode
+from powertrain.selftest._nesting import nesting_checks
+from powertrain.selftest._records import Check
 from powertrain.units import ms_from_s
 
 __all__ = ["PERIOD_S", "Check", "SelfTest", "Trial", "differing", "inspect_device"]
@@ -26,17 +28,6 @@ SLOW_READING_MS = 100.0
 """A reading that takes longer cannot be taken ten times a second."""
 PLAUSIBLE_CHIP_C = (-40.0, 130.0)
 """Temperatures that a chip can have while it works; beyond them its sensor is broken, or switched off."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    says: str
-    """What was found, one sentence."""
 
 
 @final
@@ -116,6 +107,7 @@ def inspect_device(device: AbstractDevice, *, timer: Callable[[], float] = time.
             says=f"{len(stock)}: {', '.join(stock)}." if stock else "None are known.",
         ),
         _state_check(board),
+        *nesting_checks(board),
     )
     return SelfTest(
         device=board.name,

@@ -15,16 +15,35 @@ from __future__ import annotations
 
 from powertrain.testing._damage import PredictorFileDamage
 from powertrain.testing._devices import DeviceSuite, LiveDeviceSuite, TabulatedDeviceSuite
+from powertrain.testing._faults import (
+    Fault,
+    FaultyLibrary,
+    FaultySysfs,
+    Outcome,
+    faults_of_files,
+    faults_of_library,
+    try_fault,
+)
+from powertrain.testing._made_up import MadeUpNvml, MadeUpProcessor
 from powertrain.testing._predictors import PredictorSuite, example_table
 from powertrain.testing._stores import StoreSuite, example_profiles
 
 __all__ = [
     "DeviceSuite",
+    "Fault",
+    "FaultyLibrary",
+    "FaultySysfs",
     "LiveDeviceSuite",
+    "MadeUpNvml",
+    "MadeUpProcessor",
+    "Outcome",
     "PredictorFileDamage",
     "PredictorSuite",
     "StoreSuite",
     "TabulatedDeviceSuite",
     "example_profiles",
     "example_table",
+    "faults_of_files",
+    "faults_of_library",
+    "try_fault",
 ]

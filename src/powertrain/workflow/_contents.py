@@ -33,6 +33,8 @@ class ProfileContents:
     """The values of each knob that occur, ascending."""
     ranges: Mapping[str, tuple[float, float]]
     """The least and the greatest value of what was measured, by column, of profiles without a flag."""
+    sums: tuple[str, ...]
+    """Of what the powers are the sum, as profiles say; more than one are never mixed in a fit."""
     duration_s: float
     """What measuring took, as far as that is known [s]."""
 
@@ -112,5 +114,6 @@ def _summed_up(group: list[Profile]) -> ProfileContents:
         flags=flagged_modes(group),
         knobs={n: tuple(sorted({p.mode[n] for p in group if n in p.mode})) for n in names},
         ranges={c: (min(values), max(values)) for c, values in measured.items() if values},
+        sums=tuple(dict.fromkeys(p.extra["power_from"] for p in group if p.extra.get("power_from"))),
         duration_s=sum(durations_s),
     )

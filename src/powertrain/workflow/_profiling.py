@@ -14,7 +14,7 @@ import numpy as np
 from typing_extensions import Unpack
 
 from powertrain.dataset import AbstractStore
-from powertrain.devices import AbstractDevice, live
+from powertrain.devices import AbstractDevice, AbstractLiveDevice, live
 from powertrain.devices.cpu import run_on
 from powertrain.planning import ModeSource
 from powertrain.profiling import (
@@ -26,7 +26,7 @@ from powertrain.profiling import (
     Session,
     profile_modes,
 )
-from powertrain.records import ModeTable, Profile
+from powertrain.records import ModeTable, Profile, sum_of
 from powertrain.workflow._ranks import OrdersFile, rank_here
 from powertrain.workloads import (
     Job,
@@ -88,7 +88,9 @@ class Record:
         self.source = options.source(modes)
         before = store.profiles(device=device.name, workload=workload)
         self._remark_on_others(before)
-        self.kept = self.source.recall(options.known(before))
+        rails = device.rails if isinstance(device, AbstractLiveDevice) else ()
+        self._remark_on_sums(before, rails)
+        self.kept = self.source.recall(options.known(before, rails=rails))
         self.measured: list[Profile] = []
 
     def keep(self, profile: Profile) -> None:
@@ -110,6 +112,21 @@ class Record:
                     was.get("program", "of the same name"),
                 )
                 return
+
+    def _remark_on_sums(self, before: Sequence[Profile], rails: Sequence[str]) -> None:
+        """Say so where the store has powers that are sums of other rails than the device's are now."""
+        others = [profile for profile in before if sum_of(profile) and sum_of(profile) != frozenset(rails)]
+        if rails and others:
+            logger.warning(
+                "the powers of %d profiles of %s in %s are sums of %s; the device now adds %s. They are not "
+                "mixed: these modes are measured again, unless the device is opened with the old sum "
+                "(?rails=LABEL,LABEL)",
+                len(others),
+                self.workload,
+                self._store.name,
+                others[0].extra["power_from"],
+                " + ".join(rails),
+            )
 
     def summary(self) -> Profiled:
         """Return what the run did so far."""

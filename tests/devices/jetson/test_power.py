@@ -29,7 +29,7 @@ def test_the_window_of_a_reading_sets_how_long_to_settle(tmp_path):
 
 
 RULES = {
-    "orin-agx": ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO"),
+    "orin-agx": ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),
     "orin-nx": ("VDD_IN",),
     "orin-nano": ("VDD_IN",),
     "xavier-agx": ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),
@@ -51,7 +51,7 @@ def test_power_follows_the_rule_of_the_board(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in EMULATED if not name.startswith(("orin-agx", "xavier-agx"))]
+    "name", [name for name in EMULATED if not name.startswith(("orin-agx", "xavier-agx", "thor"))]
 )
 def test_without_the_rail_that_carries_all_there_is_no_power(name, tmp_path):
     board = board_of(name)
@@ -78,10 +78,61 @@ def test_a_rail_of_somebodys_carrier_board_is_recorded_and_not_added(name, tmp_p
     assert any("CAMERA" in note and "recorded and not added" in note for note in device.notes())
 
 
+NESTED = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO")
+
+
 @every_board
-def test_a_sum_that_may_count_a_rail_twice_says_so(name, tmp_path):
-    notes = [note for note in device_on(board_of(name), tmp_path).notes() if "counted twice" in note]
-    assert len(notes) == name.startswith("orin-agx")
+def test_a_rail_that_another_one_feeds_is_recorded_beside_and_not_added(name, tmp_path):
+    device = device_on(board_of(name), tmp_path)
+    reading = device.read_power()
+    assert not any(outer in device.rails and inner in device.rails for outer, inner in device.nested_rails)
+    if name.startswith("orin-agx"):
+        assert device.nested_rails == (("VIN_SYS_5V0", "VDDQ_VDD2_1V8AO"),)
+        assert reading.rails_w["VDDQ_VDD2_1V8AO"] > 0
+        assert any("VDDQ_VDD2_1V8AO are recorded and not added" in note for note in device.notes())
+
+
+def test_an_option_chooses_which_rails_are_added_and_says_what_is_counted_twice(tmp_path):
+    board = board_of(AGX)
+    device = device_on(board, tmp_path, f"rails={'+'.join(NESTED)}&gpu_mhz=612")
+    assert device.rails == NESTED
+    assert device.read_power().power_w > device_on(board, tmp_path).read_power().power_w
+    assert any("both are added: if so, the second is counted twice" in note for note in device.notes())
+    assert device.space.knob("gpu_mhz").values == (612,)
+    with pytest.raises(
+        DeviceError, match=r"rails=VDD_IN: there is no rail VDD_IN; the board has VDD_GPU_SOC"
+    ):
+        device_on(board, tmp_path, "rails=VDD_IN")
+    with pytest.raises(DeviceError, match="name each rail that is to be added, once"):
+        device_on(board, tmp_path, "rails=VDD_CPU_CV,VDD_CPU_CV")
+
+
+def test_a_thor_whose_carrier_does_not_measure_the_input_sums_its_modules_rails_and_says_so(tmp_path):
+    board = board_of("thor@jp7")
+    chips = board.glob("/sys/class/hwmon/hwmon*")
+    gone = {f"{chip}/name": "other" for chip in chips if board.read_or(f"{chip}/name") == "ina238"}
+    device = device_on(board, tmp_path, sysfs=Changed(board, gone))
+    assert device.rails == ("VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0")
+    assert any("the module's" in note and "UNCONFIRMED" in note for note in device.notes())
+
+
+def test_parts_that_draw_more_than_the_whole_are_told_beside_it(tmp_path):
+    device = device_on(board_of("orin-nano@jp6"), tmp_path)
+    reading = device.read_power()
+    assert reading.least_w == pytest.approx(reading.rails_w["VDD_CPU_GPU_CV"] + reading.rails_w["VDD_SOC"])
+    assert reading.least_w < reading.power_w
+
+
+@pytest.mark.parametrize("name", ["orin-nano@jp6", "nano@jp4", "thor@jp7"])
+def test_a_whole_that_reads_below_zero_is_no_power_from_hwmon_iio_or_an_ina238(name, tmp_path):
+    board = board_of(name)
+    files = [f"{chip}/curr1_input" for chip in board.glob("/sys/class/hwmon/hwmon*")]
+    files += [f"{chip}/power1_input" for chip in board.glob("/sys/class/hwmon/hwmon*")]
+    files += board.glob("/sys/bus/i2c/drivers/ina3221x/*/iio:device*/in_power0_input")
+    wrong = {board.resolve(path): "-900000000" for path in files if board.exists(path)}
+    device = device_on(board, tmp_path, sysfs=Changed(board, wrong))
+    with pytest.raises(DeviceError, match="a power below zero is not believed"):
+        device.read_power()
 
 
 @given(st.lists(st.sampled_from(["VDD_IN", "POM_5V_IN", "VIN", "GPU", "VDD_SOC", "NC", ""]), unique=True))

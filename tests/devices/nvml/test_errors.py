@@ -138,8 +138,11 @@ def test_an_old_driver_is_asked_by_its_old_names_and_what_it_lacks_is_put_back(
     assert device.throttle_count() == 1
     assert device.temperature_c() == 41
     assert any(reason.what == "energy counter" for reason in device.missing)
-    with pytest.raises(DeviceError, match="install a newer NVIDIA driver"), device.hold(device.modes()[0]):
-        pass
+    assert "mem_mhz" not in device.space.names  # what can never be held is not offered
+    with pytest.raises(DeviceError, match=r"no mem_mhz: .*install a newer NVIDIA driver"):
+        emulated.open("mem_mhz=1600")
+    with device.hold(device.modes()[0]):
+        assert emulated.settings() != AT_REST
     assert emulated.settings() == AT_REST
     assert emulated.kept() == []
 

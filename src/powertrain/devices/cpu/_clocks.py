@@ -201,7 +201,8 @@ class CpuClockPart(Part):
         return (policy.least, floor), (policy.greatest, greatest), (policy.least, least)
 
     def _shown(self, policy: _Policy) -> tuple[int | None, int | None]:
-        return self._files.number(policy.least), self._files.number(policy.greatest)
+        # A clock of 0 is none: nothing would come of restoring it.
+        return self._files.number(policy.least) or None, self._files.number(policy.greatest) or None
 
 
 def _absent(sentence: str) -> Reason:
@@ -219,9 +220,11 @@ def _find_policies(files: Files) -> list[_Policy]:
 def _policy(files: Files, path: str) -> _Policy:
     """Return a policy with the clocks that it lists, else with its ends; none where it does not answer."""
     # Intel's and AMD's own drivers list no clocks: they take any number between two ends.
-    if listed := files.numbers(f"{path}/scaling_available_frequencies"):
-        return _Policy(path=path, clocks_khz=listed, listed=True)
     low, high = (files.number(f"{path}/cpuinfo_{end}_freq") for end in ("min", "max"))
+    table = files.numbers(f"{path}/scaling_available_frequencies")
+    # What is no clock of the processor's, whatever the list is, cannot be set.
+    if listed := tuple(khz for khz in table if (low or 1) <= khz <= (high or khz)):
+        return _Policy(path=path, clocks_khz=listed, listed=True)
     ends = (low, high) if low and high and low <= high else ()
     return _Policy(path=path, clocks_khz=tuple(sorted(set(ends))), listed=False)
 

@@ -66,7 +66,8 @@ def find_emc(files: Files) -> EmcFiles | None:
 
     BPMP's: TX2, Xavier, Orin, Thor; read on Jetson Linux 32 to 38 by public scripts.
     """
-    # What tells no number could not be restored: it is left alone, and trying tells what can be set all the same.
+    # What tells no number could not be restored: it is left alone, and trying tells what can be set all the
+    # same.
     cap = next((path for path in CAPS if files.number(path) is not None), "")
     emc, halt = f"{BPMP}/clk/emc", f"{BPMP}/bwmgr/bwmgr_halt"
     if files.sysfs.exists(f"{emc}/mrq_rate_locked"):

@@ -31,7 +31,8 @@ BUSES = ("/sys/devices", "/sys/devices/platform", "/sys/devices/platform/bus@0")
 """Folders that have held the GPU's: stock nvpmodel confs up to L4T 35; `nvpmodel -q --verbose` of 36.4.3
 (TIARE006/powercap_orin_ws); joshua41057/neural-operator-jetson-benchmark:harness/preflight_clocks.sh."""
 POWER_STATES = ("0", "1", "on", "auto")
-"""What a switch of the GPU's power says: `railgate_enable`, or `power/control` of runtime power management."""
+"""What a switch of the GPU's power says: `railgate_enable`, or `power/control` of runtime power
+management."""
 ARRIVES_S, POLL_S = 1.0, 0.02
 """How long the clock may take to be what was asked: Kernel Tuner polls until it is; and between looks."""
 

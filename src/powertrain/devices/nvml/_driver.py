@@ -16,6 +16,7 @@ from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError, DevicePermissionError, MissingExtraError
 
 __all__ = [
+    "FATAL",
     "FUNCTION_NOT_FOUND",
     "NOT_SUPPORTED",
     "NO_PERMISSION",
@@ -81,10 +82,9 @@ class NvmlGpu:
         self._nvml = _binding(self.spec) if nvml is None else nvml
         # Counted by the library: whoever else in this process has initialised it is not disturbed.
         self._call("nvmlInit")
-        count = _whole(self._call("nvmlDeviceGetCount"))
-        if count is None:
-            raise DeviceError(f"{self.spec}: the NVIDIA driver does not tell how many GPUs there are")
-        if not 0 <= index < count:
+        count = self.system_number("nvmlDeviceGetCount")
+        # Where that is not told the GPU itself answers, or does not.
+        if count is not None and not 0 <= index < count:
             found = ", ".join(f"nvml:{i}" for i in range(count))
             raise DeviceError(
                 f"{self.spec}: there is no such GPU; the NVIDIA driver shows {found or 'none'}"
@@ -142,6 +142,17 @@ class NvmlGpu:
         if number is None:
             raise DeviceError(f"{self.spec}: {function} says {str(told)[:40]!r}, which is no number")
         return number
+
+    def is_busy(self) -> bool:
+        """Tell whether the GPU worked in the last second (nvmlDeviceGetUtilizationRates).
+
+        Raises:
+            DeviceError: It does not tell.
+        """
+        percent = _whole(getattr(self.ask("nvmlDeviceGetUtilizationRates"), "gpu", None))
+        if percent is None:
+            raise DeviceError(f"{self.spec}: nvmlDeviceGetUtilizationRates does not tell how busy the GPU is")
+        return percent > 0
 
     def find(self, function: str, *arguments: Any) -> int | None:
         """Return such a number; None where there is none."""

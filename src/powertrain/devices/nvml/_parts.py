@@ -20,6 +20,7 @@ from powertrain.devices._clock import Clock
 from powertrain.devices._parts import Part
 from powertrain.devices._reasons import Reason, Why
 from powertrain.devices.nvml._driver import (
+    FATAL,
     FUNCTION_NOT_FOUND,
     NO_PERMISSION,
     NOT_SUPPORTED,
@@ -43,6 +44,8 @@ VOLTA, AMPERE, UNKNOWN = 5, 7, 0xFFFFFFFF
 """nvmlDeviceArchitecture_t: graphics clocks can be locked since Volta, memory clocks since Ampere."""
 LOCKS = {"gpu_mhz": "nvmlDeviceSetGpuLockedClocks", "mem_mhz": "nvmlDeviceSetMemoryLockedClocks"}
 SET_LIMIT = "nvmlDeviceSetPowerManagementLimit"
+FAR_OFF = 10
+"""How many times beyond its ends a limit that a board tells is taken for no limit."""
 BEYOND_MW = 1000
 """How far beyond the greatest limit of the board one is asked for that the driver refuses."""
 CROSSED = (1, 0)
@@ -185,7 +188,7 @@ class ClocksPart(_NvmlPart):
             reasons = next(
                 (self._gpu.number(name) for name in REASONS if self._gpu.find(name) is not None), 0
             )
-            if reasons & (IDLE | POWER_CAP) or not self._gpu.ask("nvmlDeviceGetUtilizationRates").gpu:
+            if reasons & (IDLE | POWER_CAP) or not self._gpu.is_busy():
                 return "", ""
             for knob, kind in (("gpu_mhz", GRAPHICS), ("mem_mhz", MEMORY)):
                 if knob not in mode:
@@ -196,7 +199,7 @@ class ClocksPart(_NvmlPart):
                     return told, ""
                 if shown > (1 + OFF_LOCK) * wanted:
                     return "", told
-        except (DeviceError, AttributeError):
+        except DeviceError:
             pass
         return "", ""
 
@@ -243,7 +246,7 @@ class ClocksPart(_NvmlPart):
         second (nvmlDeviceGetUtilizationRates): the GPU may be idle again.
         """
         try:
-            if not self._gpu.ask("nvmlDeviceGetUtilizationRates").gpu:
+            if not self._gpu.is_busy():
                 return
             shown = self._shown("nvmlDeviceGetClockInfo", kind, wanted=mhz)
         except DeviceError as error:
@@ -281,6 +284,9 @@ class PowerLimitPart(_NvmlPart):
         # Asked once: what a board allows does not change while it is in use.
         ends_mw = gpu.find_all("nvmlDeviceGetPowerManagementLimitConstraints")
         now_mw = gpu.find("nvmlDeviceGetPowerManagementLimit")
+        known = now_mw is not None and len(ends_mw) == 2
+        if known and not ends_mw[0] / FAR_OFF <= now_mw <= ends_mw[1] * FAR_OFF:
+            now_mw = None  # no limit of such a board: what it tells could not be restored
         default_mw = gpu.find("nvmlDeviceGetPowerManagementDefaultLimit")
         self._enforced = gpu.working(("nvmlDeviceGetEnforcedPowerLimit",))
         self.default_w = math.nan if default_mw is None else watts_from_milliwatts(float(default_mw))
@@ -403,7 +409,9 @@ def _refused(gpu: NvmlGpu, knob: str, function: str, *arguments: int) -> Reason 
     except DeviceError as error:
         code = code_of(error)
         if code in (NOT_SUPPORTED, FUNCTION_NOT_FOUND):
-            return Reason(what=knob, why=Why.ABSENT, sentence=f"{UNSUPPORTED}: {function} is refused")
+            mend = "install a newer NVIDIA driver" if code == FUNCTION_NOT_FOUND else ""
+            sentence = f"{UNSUPPORTED}: {function} is refused"
+            return Reason(what=knob, why=Why.ABSENT, sentence=sentence, mend=mend)
         if code == NO_PERMISSION:
             return Reason(
                 what=knob,
@@ -411,6 +419,10 @@ def _refused(gpu: NvmlGpu, knob: str, function: str, *arguments: int) -> Reason 
                 sentence="changing it needs root, and the driver does not take this process for it",
                 mend="start the container with --cap-add=SYS_ADMIN, or run on the machine itself",
             )
+        # No error of the driver's, so that the binding cannot call it; or one after which nothing is
+        # answered.
+        if code is None or code in FATAL:
+            return Reason(what=knob, why=Why.BROKEN, sentence=str(error))
     return None
 
 

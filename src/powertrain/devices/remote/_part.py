@@ -94,6 +94,10 @@ class HelperPart(RemotePart):
         # A mode that went through a file lacks the last digits, and the helper takes no other than its own.
         values: dict[str, float] = {}
         for knob in self._description.space.knobs:
+            if knob.name not in mode:
+                raise DeviceError(
+                    f"{self.name} sets {', '.join(self.knobs)} together: {knob.name} cannot be left out"
+                )
             try:
                 values[knob.name] = knob.values[knob.index(mode[knob.name])]
             except ValueError as error:
