@@ -1,4 +1,4 @@
-"""Every read, write and call of every back-end fails, one at a time; `benchmarks/faults.py` tries them all."""
+"""Every read, write and call of every back-end fails in turn; `benchmarks/faults.py` tries them all."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ SAMPLE = 60
 
 
 class Processor:
-    faults = staticmethod(faults_of_files)
-
     def __init__(self, folder, fault=None) -> None:
         self.clock = VirtualClock(1.0)
         self.below = MadeUpProcessor(self.clock.now_s)
@@ -43,8 +41,6 @@ class Processor:
 
 
 class Gpu:
-    faults = staticmethod(faults_of_library)
-
     def __init__(self, folder, fault=None) -> None:
         self.clock = VirtualClock(1.0)
         self.below = MadeUpNvml(self.clock.now_s)
@@ -68,8 +64,6 @@ class Gpu:
 
 
 class Board:
-    faults = staticmethod(faults_of_files)
-
     def __init__(self, folder, fault=None, *, name: str) -> None:
         self.below, self.folder = board_of(name), folder
         self.between = FaultySysfs(self.below, fault)
@@ -88,9 +82,8 @@ def tried(make, folder, *, sample: int, seed: str):
     assert outcome.opened
     assert not outcome.refused
     assert not outcome.outside
-    faults = (
-        list(make.faults(whole.between)) if hasattr(make, "faults") else list(faults_of_files(whole.between))
-    )
+    files = isinstance(whole.between, FaultySysfs)
+    faults = list(faults_of_files(whole.between) if files else faults_of_library(whole.between))
     for number, fault in enumerate(random.Random(seed).sample(faults, min(sample, len(faults)))):
         stand_in = make(folder / str(number), fault)
         yield fault, stand_in, try_fault(stand_in.open, stand_in.start)

@@ -121,12 +121,20 @@ class Part(ABC):
         return nullcontext()
 
     def try_out(self) -> None:
-        """Set what is set already: nothing changes, and what can be read but not set shows.
+        """Set the least value of each knob for a moment, to see whether it can be set, and bring back what
+        was.
+
+        The least, since no limit of heat or power keeps it from being reached.
 
         Raises:
-            DeviceError: It is refused.
+            DeviceError: It is refused, or shows another value.
         """
-        self.put_back(self.save())
+        saved = self.save()
+        try:
+            self.prepare()
+            self.write(PowerMode({knob: min(values) for knob, values in self.knobs.items()}))
+        finally:
+            self.put_back(saved)
 
     @final
     def withdraw(self, why: Why, sentence: str) -> None:
@@ -312,7 +320,7 @@ def restore_parts(parts: Sequence[Part], saved: Mapping[str, Any]) -> None:
 
 
 def try_parts(parts: Iterable[Part]) -> None:
-    """Have each part set what is set already; one whose settings are refused offers no knobs any more.
+    """Have each part try itself out; one whose settings are refused offers no knobs any more.
 
     Whoever calls this holds the device, so that what is interrupted is restored.
     """

@@ -180,8 +180,8 @@ def sum_of(profile: Profile) -> frozenset[str]:
 def of_one_sum(profiles: Sequence[Profile]) -> list[Profile]:
     """Return profiles whose powers can be compared.
 
-    Those by another sum than the latest keep their times alone, and a warning tells how many these are. One that
-    does not say what its power is a sum of, as from a file, is taken to fit.
+    Those by another sum than the latest keep their times alone, and a warning tells how many these are. One
+    that does not say what its power is a sum of, as from a file, is taken to fit.
     """
     latest = next((found for profile in reversed(profiles) if (found := sum_of(profile))), frozenset[str]())
     others = [profile for profile in profiles if sum_of(profile) and sum_of(profile) != latest]

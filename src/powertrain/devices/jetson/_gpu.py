@@ -142,12 +142,6 @@ class GpuPart(FilePart):
             self._clock.sleep_s(POLL_S)
 
     @override
-    def try_out(self) -> None:
-        saved = self.save()
-        self.prepare()
-        self.put_back(saved)
-
-    @override
     def changes(self, mode: PowerMode) -> Iterable[str]:
         return (self._least, self._greatest)
 

@@ -102,7 +102,7 @@ def survey(
 
 @final
 class _Trial(Settings):
-    """Wakes the GPU, sets what is set already to see that it can be, and tries every memory clock."""
+    """Wakes the GPU, sees whether each knob can be set, and tries every memory clock."""
 
     outlives_process = True
 

@@ -1,0 +1,164 @@
+"""Let every read, write and call of every back-end fail in turn, in every way that its interface can.
+
+    python benchmarks/faults.py [--share 1.0] [--seed 0] [--only cpu nvml orin-agx@jp6 ...]
+
+A device stands on a made-up processor, a made-up GPU's library or an emulated board. It is opened once to see
+what it reads, writes and calls. Then, for each of these and each kind of fault (errors of the kernel or of
+the library, a call that never comes back and is given up, nothing, garbage, values of a wrong type; from the
+start, and once it is open), it is opened anew, asked everything, and each knob is held at both ends.
+
+Ends with 1 if an exception outside PowerTrain's tree of errors came up, or if a knob of a board was offered
+that could not be held. `--share` takes a part of the faults at random: the whole takes hours.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import argparse
+import logging
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from _harness import machine, table, today, write_result
+
+from powertrain.devices import AbstractLiveDevice, Journal, VirtualClock
+from powertrain.devices.cpu import CpuDevice
+from powertrain.devices.jetson import JetsonDevice
+from powertrain.devices.nvml import NvmlDevice
+from powertrain.testing import (
+    Fault,
+    FaultyLibrary,
+    FaultySysfs,
+    MadeUpNvml,
+    MadeUpProcessor,
+    Outcome,
+    faults_of_files,
+    faults_of_library,
+    try_fault,
+)
+from powertrain.virtual.emulated import EMULATED, EmulatedSysfs
+
+Between = FaultySysfs | FaultyLibrary
+MEMORY = Path("/dev/shm")
+"""Journals reach the disk (fsync), which would take most of the time: they are kept in memory where it can
+be."""
+
+
+def stand_in(
+    kind: str, fault: Fault | None, folder: Path
+) -> tuple[Between, Callable[[], AbstractLiveDevice]]:
+    """Return what a fault is put into, and what opens a device on it."""
+    journal = Journal(folder)
+    if kind == "cpu":
+        clock = VirtualClock(1.0)
+        files = FaultySysfs(MadeUpProcessor(clock.now_s), fault)
+        return files, lambda: CpuDevice("cpu_cores=1", sysfs=files, clock=clock, journal=journal)
+    if kind == "nvml":
+        clock = VirtualClock(1.0)
+        library = FaultyLibrary(MadeUpNvml(clock.now_s), fault)
+        files = FaultySysfs(MadeUpProcessor(clock.now_s))
+        return library, lambda: NvmlDevice(
+            0, "cpu_cores=1", nvml=library, sysfs=files, euid=lambda: 0, clock=clock, journal=journal
+        )
+    board = EmulatedSysfs(kind, clock=VirtualClock())
+    files = FaultySysfs(board, fault)
+    return files, lambda: JetsonDevice(
+        sysfs=files,
+        clock=board.clock,
+        journal=journal,
+        jobs=lambda workload, _: board.job(workload),
+        name=board.title,
+        simulated=True,
+    )
+
+
+def trial(kind: str, fault: Fault | None) -> tuple[Between, Outcome]:
+    """Try one fault, or none."""
+    folder = Path(tempfile.mkdtemp(prefix="faults-", dir=MEMORY if MEMORY.is_dir() else None))
+    try:
+        between, opens = stand_in(kind, fault, folder)
+
+        def start() -> None:
+            between.on = fault is not None
+
+        return between, try_fault(opens, start)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def all_faults(between: Between) -> list[Fault]:
+    """Return every fault of what a device was seen to use."""
+    return list(faults_of_files(between) if isinstance(between, FaultySysfs) else faults_of_library(between))
+
+
+def tried(kind: str, *, share: float, seed: int) -> Counter[str]:
+    """Try the faults of one back-end; count what became of them."""
+    between, outcome = trial(kind, None)
+    assert outcome.opened, outcome
+    assert not outcome.outside, outcome
+    faults = all_faults(between)
+    chosen = random.Random(f"{seed} {kind}").sample(faults, max(round(share * len(faults)), 1))
+    counts: Counter[str] = Counter(all=len(faults))
+    for fault in chosen:
+        _, outcome = trial(kind, fault)
+        counts["tried"] += 1
+        counts["closed"] += not outcome.opened
+        if outcome.outside:
+            counts["outside"] += 1
+            print(f"{kind}: {fault}: outside the tree: {outcome.outside}", file=sys.stderr)
+        if outcome.refused and not fault.late:
+            counts["refused"] += 1
+            if kind not in ("cpu", "nvml"):
+                print(f"{kind}: {fault}: offered and not held: {outcome.refused}", file=sys.stderr)
+    return counts
+
+
+def lines_of(rows: list[tuple[object, ...]]) -> list[str]:
+    """Return the page: a table, and what its columns mean."""
+    head = ("back-end", "faults there are", "tried", "outside the tree", "not opened", "offered, not held")
+    return [
+        *table(head, [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]),
+        "",
+        "Outside the tree: an exception that is none of PowerTrain's errors. Not opened, in one line: the board",
+        "does not say what it is, or the library is lost. Offered, not held: what the kernel or the driver accepts",
+        "in name alone. A processor and a GPU tell that only when they are set; the error names the file or the",
+        "function, and the option `without=KNOB` leaves the knob out. A board is tried out once after each boot.",
+        "",
+        f"{machine()}, {today()}.",
+    ]
+
+
+def main() -> int:
+    """Try all, print a table and keep it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=["cpu", "nvml", *EMULATED])
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # what is restored in vain is told in each of thousands of trials
+    rows: list[tuple[object, ...]] = []
+    total: Counter[str] = Counter()
+    for kind in options.only:
+        counts = tried(kind, share=options.share, seed=options.seed)
+        total += counts
+        names = ("all", "tried", "outside", "closed", "refused")
+        rows.append((kind, *(counts[name] for name in names)))
+        print(*rows[-1], flush=True)
+    names = ("all", "tried", "outside", "closed", "refused")
+    rows.append(("all", *(total[name] for name in names)))
+    command = f"python benchmarks/faults.py --share {options.share:g} --seed {options.seed}"
+    write_result("faults.md", "Faults injected one at a time", command, lines_of(rows))
+    refused = sum(int(str(row[-1])) for row in rows if row[0] not in ("cpu", "nvml", "all"))
+    return int(bool(total["outside"] or refused))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
