@@ -52,6 +52,13 @@ MEMORY = Path("/dev/shm")
 be."""
 
 
+MEANING = """\
+Outside the tree: an exception that is none of PowerTrain's errors. Not opened: the board does not say what it
+is, or the library is lost; one line tells it. Offered, not held: what the kernel or the driver refuses only when
+it is set, which a processor and a GPU do not tell before. The error names the file or the function, and the
+option `without=KNOB` leaves the knob out. A board is tried out once after each boot."""
+
+
 def stand_in(
     kind: str, fault: Fault | None, folder: Path
 ) -> tuple[Between, Callable[[], AbstractLiveDevice]]:
@@ -127,10 +134,7 @@ def lines_of(rows: list[tuple[object, ...]]) -> list[str]:
     return [
         *table(head, [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]),
         "",
-        "Outside the tree: an exception that is none of PowerTrain's errors. Not opened, in one line: the board",
-        "does not say what it is, or the library is lost. Offered, not held: what the kernel or the driver accepts",
-        "in name alone. A processor and a GPU tell that only when they are set; the error names the file or the",
-        "function, and the option `without=KNOB` leaves the knob out. A board is tried out once after each boot.",
+        *MEANING.splitlines(),
         "",
         f"{machine()}, {today()}.",
     ]

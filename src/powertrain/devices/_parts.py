@@ -121,8 +121,7 @@ class Part(ABC):
         return nullcontext()
 
     def try_out(self) -> None:
-        """Set the least value of each knob for a moment, to see whether it can be set, and bring back what
-        was.
+        """Set the least value of each knob for a moment, to see whether it can be set.
 
         The least, since no limit of heat or power keeps it from being reached.
 
