@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 from typing_extensions import override
@@ -150,7 +151,7 @@ class MadeUpNvml:
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("nvml"):
             raise AttributeError(name)
-        return lambda *arguments: self._answer(name, *arguments)
+        return partial(self._answer, name)
 
     def _answer(self, name: str, *arguments: Any) -> Any:
         if name in ANSWERS:

@@ -284,8 +284,8 @@ class PowerLimitPart(_NvmlPart):
         # Asked once: what a board allows does not change while it is in use.
         ends_mw = gpu.find_all("nvmlDeviceGetPowerManagementLimitConstraints")
         now_mw = gpu.find("nvmlDeviceGetPowerManagementLimit")
-        known = now_mw is not None and len(ends_mw) == 2
-        if known and not ends_mw[0] / FAR_OFF <= now_mw <= ends_mw[1] * FAR_OFF:
+        ends_known = len(ends_mw) == 2
+        if now_mw is not None and ends_known and not ends_mw[0] / FAR_OFF <= now_mw <= ends_mw[1] * FAR_OFF:
             now_mw = None  # no limit of such a board: what it tells could not be restored
         default_mw = gpu.find("nvmlDeviceGetPowerManagementDefaultLimit")
         self._enforced = gpu.working(("nvmlDeviceGetEnforcedPowerLimit",))
