@@ -55,8 +55,8 @@ be."""
 MEANING = """\
 Outside the tree: an exception that is none of PowerTrain's errors. Not opened: the board does not say what it
 is, or the library is lost; one line tells it. Offered, not held: what the kernel or the driver refuses only
-when it is set, which a processor and a GPU do not tell before. The error names the file or the function, and the
-option `without=KNOB` leaves the knob out. A board is tried out once after each boot.
+when it is set, which a processor and a GPU do not tell before. The error names the file or the function, and
+the option `without=KNOB` leaves the knob out. A board is tried out once after each boot.
 """
 
 

@@ -18,7 +18,21 @@ from typing import Literal, final
 from powertrain import units
 from powertrain.errors import UnknownNameError
 
-__all__ = ["POWER", "QUANTITIES", "TIME", "Quantity", "by_column", "derived", "find", "limited", "measured"]
+__all__ = [
+    "MOST",
+    "POWER",
+    "QUANTITIES",
+    "TIME",
+    "Quantity",
+    "by_column",
+    "derived",
+    "find",
+    "limited",
+    "measured",
+]
+
+MOST = 1e30
+"""Of any quantity, in its unit: beyond it no measurement lies, and squares of it would be no numbers."""
 
 
 @final
@@ -90,11 +104,12 @@ class Quantity:
     @property
     def described(self) -> str:
         """What a value of it must be, for messages."""
-        return "a positive number" if self.low == 0 else f"a number above {self.low:g} {self.unit}"
+        least = "a positive number" if self.low == 0 else f"a number above {self.low:g} {self.unit}"
+        return f"{least}, up to {MOST:g}"
 
     def holds(self, value: float) -> bool:
         """Tell whether `value` can be one of its values; NaN, which is "not measured", is none."""
-        return self.low < value < math.inf
+        return self.low < value <= MOST
 
 
 TIME = Quantity(

@@ -1,3 +1,7 @@
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -217,3 +221,26 @@ def test_one_reference_alone_changes_no_plan():
     modes = ModeSpace.of({"a": range(1, 31), "b": range(1, 11)}).table()
 
     np.testing.assert_array_equal(plan_modes(modes, 5), plan_modes(modes, 5, references=[Steep(1.0)]))
+
+
+def test_a_signal_during_planning_is_delivered_after_it_and_changes_no_plan():
+    table = ModeSpace.of({"cpu_mhz": range(100, 2200, 100), "gpu_mhz": range(100, 1400, 100)}).table()
+    undisturbed = plan_modes(table, 8, seed=3)
+    before = signal.getsignal(signal.SIGINT)
+    came: list[float] = []
+
+    def plan_under_fire() -> None:
+        timer = threading.Timer(0.005, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        try:
+            for _ in range(50):
+                assert (plan_modes(table, 8, seed=3) == undisturbed).all()
+        except KeyboardInterrupt:
+            came.append(1.0)
+        finally:
+            timer.join()
+
+    for _ in range(3):
+        plan_under_fire()
+    assert len(came) == 3
+    assert signal.getsignal(signal.SIGINT) == before

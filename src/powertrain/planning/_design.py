@@ -8,7 +8,8 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
-from powertrain.errors import TooFewProfilesError
+from powertrain.errors import PowerTrainError, TooFewProfilesError
+from powertrain.planning._undisturbed import undisturbed
 from powertrain.planning._variance import MOST, least_variance
 from powertrain.records import FloatArray, ModeTable, Prediction
 from powertrain.space import ModeSpace
@@ -65,6 +66,17 @@ def plan_modes(
         ValueError: `n` is less than 1, or the sampling is unknown.
     """
     check_request(n, len(modes), sampling)
+    with undisturbed():
+        rows = _planned(modes, n, sampling, seed, references)
+    if len(rows) != n or len(np.unique(rows)) != n:
+        raise PowerTrainError(f"the plan has {len(np.unique(rows))} of {n} distinct modes: plan again")
+    return rows
+
+
+def _planned(
+    modes: ModeTable, n: int, sampling: Sampling, seed: int, references: Sequence[Predicts]
+) -> npt.NDArray[np.int64]:
+    """Do what `plan_modes` says."""
     rng = np.random.default_rng(seed)
     if sampling == "random":
         return rng.permutation(len(modes))[:n]

@@ -49,7 +49,7 @@ class Procedure:
         if not (0 <= self.stabilise_s <= self.stabilise_limit_s and self.sample_period_s > 0):
             raise ValueError("stabilising takes 0 s or more, up to its limit; the period is above 0 s")
         tolerances = (self.precision, self.time_tolerance, self.power_tolerance, self.drift_tolerance)
-        if not min(*tolerances, self.limit_s) > 0:
+        if not all(value > 0 for value in (*tolerances, self.limit_s)):  # which NaN is not, either
             raise ValueError("precision, tolerances and the limit on a mode are above 0")
 
     @classmethod

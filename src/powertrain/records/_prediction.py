@@ -25,8 +25,11 @@ Z90 = NormalDist().inv_cdf(CENTRAL_90[1])
 
 
 def check_risk(risk: float) -> None:
-    """Refuse a `risk` outside of 0 to 1 with a `ValueError`; 0 and 1 themselves are outside."""
-    if not 0 < risk < 1:
+    """Refuse a `risk` outside of 0 to 1 with a `ValueError`; 0 and 1 themselves are outside.
+
+    So is what double precision cannot tell from them: 1 less the risk has to be less than 1.
+    """
+    if not (0 < risk < 1 and 0 < 1 - risk < 1):
         raise ValueError(f"risk is {risk!r}: give a number between 0 and 1; 0.5 is the point prediction")
 
 

@@ -89,7 +89,7 @@ def test_a_rail_that_another_one_feeds_is_recorded_beside_and_not_added(name, tm
     if name.startswith("orin-agx"):
         assert device.nested_rails == (("VIN_SYS_5V0", "VDDQ_VDD2_1V8AO"),)
         assert reading.rails_w["VDDQ_VDD2_1V8AO"] > 0
-        assert any("VDDQ_VDD2_1V8AO are recorded and not added" in note for note in device.notes())
+        assert any("VDDQ_VDD2_1V8AO is recorded and not added" in note for note in device.notes())
 
 
 def test_an_option_chooses_which_rails_are_added_and_says_what_is_counted_twice(tmp_path):

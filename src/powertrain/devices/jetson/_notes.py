@@ -38,7 +38,11 @@ def notes_of_power(power: PowerRails, rule: Rails, *, source: str) -> tuple[str,
     others = [label for label in power.labels if label not in summed]
     told = f"Power is {'the sum of ' * (len(summed) > 1)}{', '.join(summed)}, {rule.scope}, from "
     told += f"{source or 'the power monitors'}; the carrier board may come on top"
-    told += f"; {', '.join(others)} are recorded and not added." if others else "."
+    told += (
+        f"; {', '.join(others)} {'is' if len(others) == 1 else 'are'} recorded and not added."
+        if others
+        else "."
+    )
     if not rule.confirmed:
         told += f" That these rails are the whole is UNCONFIRMED ({rule.source})."
     window_s = power.averaging.window_s
