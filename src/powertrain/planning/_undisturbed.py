@@ -1,4 +1,4 @@
-"""Computing without being interrupted in the middle: libraries in C swallow what a signal's handler raises."""
+"""Computing without being interrupted in the middle: C code swallows what a signal's handler raises."""
 
 from __future__ import annotations
 

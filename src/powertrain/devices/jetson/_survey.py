@@ -21,7 +21,7 @@ from powertrain.devices._parts import Part, knobs_of, restore_parts, try_parts
 from powertrain.devices._reasons import Why
 from powertrain.devices.jetson._emc import EmcPart
 from powertrain.devices.jetson._gpu import GpuPart
-from powertrain.errors import DeviceBusyError, DeviceError
+from powertrain.errors import DeviceError
 from powertrain.files import read_file, write_file
 from powertrain.records import PowerMode
 
@@ -78,26 +78,28 @@ def survey(
     Raises:
         DeviceError: The board could not be restored.
     """
-    found = known.read() if known is not None and emc.can_be_probed else None
-    if found is not None:
+    found = known.read() if known is not None else None
+    if found is not None and emc.can_be_probed:
         emc.offer(found)
     to_probe = emc.can_be_probed and found is None
-    if not probe or not (to_probe or gpu.sleeps or found is None):
+    if not probe or (found is not None and not gpu.sleeps):
         return
     # Held as a mode is, so that a kill in the middle of a trial is restored as well.
     trial = _Trial(parts, gpu, emc if to_probe else None)
     try:
         with holder(trial).hold(PowerMode(mem_mhz=1.0)):  # it has no modes yet: any will do
             pass
-    except DeviceBusyError as error:
+    except DeviceError as error:
+        if trial.began:
+            raise  # what was tried could not be restored: that is to be told
         if to_probe:
             emc.miss(Why.UNTRIED, f"the memory clocks could not be tried, since {error}")
         return
     if trial.lockable_hz is not None:
         emc.offer(trial.lockable_hz)
-        # What was refused may have been so for a moment: then all is tried another time.
-        if known is not None and not trial.refused:
-            known.write(trial.lockable_hz)
+    # What was refused may have been so for a moment: then all is tried another time.
+    if known is not None and found is None and not trial.refused:
+        known.write(trial.lockable_hz or ())
 
 
 @final
@@ -111,6 +113,7 @@ class _Trial(Settings):
         self.lockable_hz: tuple[int, ...] | None = None
         self.refused = False
         """Whether a part can be read and not set."""
+        self.began = False
 
     @override
     def check(self, mode: PowerMode) -> None:
@@ -122,6 +125,7 @@ class _Trial(Settings):
 
     @override
     def write(self, mode: PowerMode) -> None:
+        self.began = True
         if self._gpu.sleeps:
             self._gpu.prepare()
             self._gpu.look()
