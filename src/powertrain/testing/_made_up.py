@@ -11,13 +11,16 @@ from typing import Any, final
 from typing_extensions import override
 
 from powertrain.devices._sysfs import Sysfs
+from powertrain.units import microwatts_from_watts, milliwatts_from_watts
 
 __all__ = ["MadeUpNvml", "MadeUpProcessor"]
 
 CPU = "/sys/devices/system/cpu"
 RAPL = "/sys/class/powercap/intel-rapl"
 CLOCKS_KHZ = (1_200_000, 1_800_000, 2_400_000)
-PACKAGE_W, MEMORY_W = 40.0, 5.0
+PACKAGE_W, MEMORY_W, GPU_W = 40.0, 5.0, 60.0
+FIRST_UJ, FIRST_MJ = 5_000_000, 123_456
+"""What the counters show at first, in the units of the kernel and of NVML."""
 
 
 @final
@@ -62,7 +65,9 @@ class MadeUpProcessor(Sysfs):
         self._put(f"{folder}/name", label)
         self._put(f"{folder}/max_energy_range_uj", "262143328850")
         self._put(f"{folder}/constraint_0_power_limit_uw", "125000000")
-        self._files[f"{folder}/energy_uj"] = lambda: str(1_000_000 + round(watts * 1e6 * self._now_s()))
+        self._files[f"{folder}/energy_uj"] = lambda: str(
+            FIRST_UJ + round(microwatts_from_watts(watts) * self._now_s())
+        )
 
     @override
     def read(self, path: str) -> str:
@@ -157,7 +162,7 @@ class MadeUpNvml:
         if name in ANSWERS:
             return ANSWERS[name]
         if name == "nvmlDeviceGetTotalEnergyConsumption":
-            return 123_000 + round(60_000 * self._now_s())
+            return FIRST_MJ + round(milliwatts_from_watts(GPU_W) * self._now_s())
         if name == "nvmlDeviceGetUtilizationRates":
             return _Rates()
         if name == "nvmlDeviceGetClockInfo":
