@@ -92,6 +92,15 @@ class Quantity:
         """What a value of it must be, for messages."""
         return "a positive number" if self.low == 0 else f"a number above {self.low:g} {self.unit}"
 
+    def of(self, values: Mapping[str, float]) -> float:
+        """Return it from measured values by column, also where it is a product; NaN where one is missing."""
+        if not self.powers:
+            return values.get(self.column, math.nan)
+        value = self.factor
+        for name, power in self.powers.items():
+            value *= values.get(find(name).column, math.nan) ** power
+        return value
+
     def holds(self, value: float) -> bool:
         """Tell whether `value` can be one of its values; NaN, which is "not measured", is none."""
         return self.low < value < math.inf

@@ -51,6 +51,10 @@ from powertrain.workflow._ranks import rank_here
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
 from powertrain.workflow._script import follow_script, profile_script
 from powertrain.workflow._status import DeviceStatus, Hold, device_status
+from powertrain.workflow._tune_options import Told, TuneKeywords, TuneOptions
+from powertrain.workflow._tune_report import Saving, Trial, TuneReport, summary_lines
+from powertrain.workflow._tuned import TuningHandle, tune, tune_job, tune_script, tuned
+from powertrain.workflow._tuning import Tuning
 
 __all__ = [
     "MEASURED",
@@ -71,8 +75,16 @@ __all__ = [
     "Program",
     "Record",
     "Restored",
+    "Saving",
     "StoreSummary",
     "StoredWorkload",
+    "Told",
+    "Trial",
+    "TuneKeywords",
+    "TuneOptions",
+    "TuneReport",
+    "Tuning",
+    "TuningHandle",
     "VendorModes",
     "add_new",
     "candidates",
@@ -119,7 +131,12 @@ __all__ = [
     "stored_profiles",
     "stored_workload",
     "summarise_store",
+    "summary_lines",
     "transfer",
+    "tune",
+    "tune_job",
+    "tune_script",
+    "tuned",
     "vendor_modes",
     "workload",
 ]
