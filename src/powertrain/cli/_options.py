@@ -36,6 +36,7 @@ __all__ = [
     "names",
     "new_file",
     "numbers",
+    "precision_option",
     "program_arguments",
     "rows_option",
     "seed_option",
@@ -259,6 +260,17 @@ def seed_option(function: Decorated) -> Decorated:
     """Add `--seed`."""
     return click.option(
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
+    )(function)
+
+
+def precision_option(function: Decorated) -> Decorated:
+    """Add `--precision`, to which the means of a mode are measured."""
+    return click.option(
+        "--precision",
+        type=click.FloatRange(min=0, max=50, min_open=True),
+        default=2.0,
+        show_default=True,
+        help="Measure until the 95 % confidence intervals of mean time and power are so narrow [%].",
     )(function)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +19,12 @@ from powertrain.cli._options import (
     device_spec_option,
     existing_file,
     json_option,
-    program_arguments,
+    precision_option,
     seed_option,
 )
 from powertrain.cli._printing import print_json, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
+from powertrain.cli._trained import Trained, follow, store_of, trained_by
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
 from powertrain.wording import counted, duration
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from powertrain.planning import ModeSource
     from powertrain.profiling import RunOptions
     from powertrain.records import ModeTable
-    from powertrain.workflow import Profiled, Program
+    from powertrain.workflow import Profiled
 
 __all__ = ["profile_command"]
 
@@ -92,13 +91,7 @@ __all__ = ["profile_command"]
     type=click.FloatRange(min=0, min_open=True),
     help="Measure from the slowest mode up; none that is known to draw more power than this [W].",
 )
-@click.option(
-    "--precision",
-    type=click.FloatRange(min=0, max=50, min_open=True),
-    default=2.0,
-    show_default=True,
-    help="Measure until the 95 % confidence intervals of mean time and power are so narrow [%].",
-)
+@precision_option
 @click.option(
     "--mode-limit",
     "limit_s",
@@ -160,13 +153,13 @@ def profile_command(
     from powertrain import workflow
     from powertrain.profiling import Procedure, RunOptions
 
-    wanted_runs = _runs(workloads, module, script_args)
+    wanted_runs = trained_by(workloads, module, script_args)
     if name is not None and len(wanted_runs) > 1:
         raise WrongUse(
             f"--name names one WORKLOAD, and {len(wanted_runs)} were given: profile them one by one"
         )
     if workflow.rank_here().follows:
-        _follow(wanted_runs)
+        follow(wanted_runs)
         return
     how = Procedure.paper() if as_paper else replace(Procedure(), precision=precision / 100, limit_s=limit_s)
     for run in wanted_runs:
@@ -177,7 +170,7 @@ def profile_command(
     runs: list[Profiled] = []
     with (
         stdout_on_stderr() if as_json else nullcontext(),
-        _store(database) as store,
+        store_of(database) as store,
         progress_bar(every_s=30) as progress,
     ):
         options = RunOptions(
@@ -209,73 +202,9 @@ def profile_command(
         print_table(table)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What is trained, as it was typed: a workload of the device or of one's own, or a program."""
-
-    job: str | None = None
-    program: Program | None = None
-    data: Path | None = None
-    name: str | None = None
-
-
-def _runs(workloads: tuple[str, ...], module: str | None, script_args: str) -> list[_Run]:
-    """Return what is to be trained; programs that are not there are refused before anything else."""
-    from powertrain.workflow import Program
-
-    arguments = (*shlex.split(script_args), *program_arguments())
-    if module is not None and workloads:
-        raise WrongUse(f"-m {module} and {', '.join(workloads)} were given: profile them one by one")
-    if module is not None:
-        runs = [_Run(program=Program(target=module, arguments=arguments, is_module=True))]
-    else:
-        runs = [
-            _Run(program=Program(target=workload, arguments=arguments))
-            if workload.endswith(".py")
-            else _Run(job=workload)
-            for workload in workloads
-        ]
-    if not runs:
-        raise WrongUse("there is nothing to train: give a WORKLOAD, a script, or -m MODULE")
-    if arguments and (others := [run.job for run in runs if run.job is not None]):
-        raise WrongUse(f"arguments are for a script, and {others[0]} is none: leave them out")
-    for run in runs:
-        if run.program is not None:
-            run.program.check()
-    return runs
-
-
-def _follow(runs: list[_Run]) -> None:
-    """Train as one of the processes that torchrun started; the first of them measures, and says all."""
-    from powertrain.workflow import follow_script
-
-    if len(runs) != 1 or runs[0].program is None:
-        raise WrongUse("several processes train one script together: give a single script, or -m MODULE")
-    with stdout_on_stderr():
-        follow_script(runs[0].program)
-
-
-@contextmanager
-def _store(database: str) -> Generator[AbstractStore]:
-    """Open the store; a file that was made for this run and is still empty at its end is removed."""
-    from powertrain.dataset import open_store, store_file
-
-    file, empty = store_file(database), False
-    is_new = file is not None and not file.exists()
-    try:
-        with open_store(database) as store:
-            try:
-                yield store
-            finally:
-                empty = is_new and not store.counts()
-    finally:
-        if file is not None and empty:
-            file.unlink(missing_ok=True)
-
-
 def _one(
     device: AbstractDevice,
-    run: _Run,
+    run: Trained,
     modes: ModeTable | ModeSource,
     store: AbstractStore,
     options: RunOptions,

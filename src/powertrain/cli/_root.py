@@ -21,6 +21,7 @@ from powertrain.errors import PowerTrainError, ProgramError
 __all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "main", "powertrain"]
 
 COMMANDS = {
+    "tune": "_tune",
     "devices": "_devices",
     "modes": "_devices",
     "status": "_status",

@@ -18,7 +18,7 @@ from powertrain.models import AbstractPredictor, load_references, predictor_clas
 from powertrain.profiling import Director, Glance
 from powertrain.quantities import POWER, find
 from powertrain.records import ModeTable, PowerMode, Profile, ProfileTable
-from powertrain.space import ModeSpace
+from powertrain.space import ModeSpace, is_speed
 from powertrain.tuning import Budget, Decision, Departure, Goal, Tuner, Watch
 from powertrain.units import s_from_ms
 from powertrain.wording import counted
@@ -44,6 +44,8 @@ PASSING = frozenset({"throttled", "unsteady", "drifting", "interrupted", "undone
 """Flags of a trial that may go better the next time: a run that goes on makes it again."""
 LEAST_TO_LEARN = 3
 """Trials before a change of the training from which the trials after it can learn."""
+HOPELESS_TRIALS = 5
+"""Trials above a limit on power after which the lowest mode is tried."""
 CORRECTING_TRIALS = 4
 """More trials, at most, once a limit was found exceeded."""
 
@@ -149,7 +151,11 @@ class Tuning(Director):
         now = self.device.clock.now_s(), self._minibatches(), self._paused_s()
         self._before = self._before or now
         self._tuner.budget = replace(self._tuner.budget, minibatches_left=self._minibatches_left())
-        return self._tuner.ask()
+        bottom = self._bottom()
+        if bottom is None or self._tuner.left <= 0:
+            return self._tuner.ask()
+        tried = next((trial for trial in self._trials if trial.mode == bottom), None)
+        return bottom if tried is None else None
 
     @override
     def tell(self, profile: Profile) -> None:
@@ -159,7 +165,10 @@ class Tuning(Director):
 
     @override
     def decide(self) -> PowerMode | None:
-        decision = self._decision = self._tuner.decision()
+        decision = self._tuner.decision()
+        if decision.mode is not None and not self._tuner.reason:
+            decision = replace(decision, why="every mode was tried")
+        self._decision = decision
         self._count_cost(decision)
         mode = self._to_hold(decision)
         self._held = mode
@@ -259,6 +268,22 @@ class Tuning(Director):
 
     def _is_ours(self, profile: Profile) -> bool:
         return all(profile.extra.get(key, value) == value for key, value in self._origin.items())
+
+    def _bottom(self) -> PowerMode | None:
+        """Return the lowest mode once it is to tell whether any mode keeps a limit on power, None before.
+
+        With every speed at its lowest a board draws the least. Where several trials have kept no limit, this
+        one tells whether to go on, and a limit below what the board draws at rest costs no fifteen trials.
+        """
+        limit_w = self.options.goal.limits.max_power_w
+        usable = [trial for trial in self._trials if not trial.flags]
+        if len(usable) < HOPELESS_TRIALS or any(trial.keeps for trial in usable):
+            return None
+        if not all(trial.power_w > limit_w for trial in usable) or not all(map(is_speed, self.knobs)):
+            return None
+        lowest = PowerMode({knob.name: min(knob.values) for knob in self.device.space.knobs})
+        tried = next((trial for trial in self._trials if trial.mode == lowest), None)
+        return None if tried is not None and (tried.flags or tried.keeps) else lowest
 
     def _minibatches_left(self) -> float:
         total = self.options.minibatches
@@ -361,7 +386,8 @@ class Tuning(Director):
         self._before = None
         spent_s = self.device.clock.now_s() - started_s - (self._paused_s() - paused_s)
         self._tuning_s += spent_s
-        best_ms = decision.values.get("time_ms", math.nan)
+        as_found_ms = math.nan if self._found is None else self._found.time_ms
+        best_ms = decision.values.get("time_ms", as_found_ms)
         trained = self._minibatches() - minibatches
         self._cost_s += max(spent_s - s_from_ms(best_ms) * trained, 0.0) if math.isfinite(best_ms) else 0.0
 
