@@ -61,12 +61,16 @@ class Watch:
         """Take what is asked of the mode."""
         self._goal, self._patience = goal, patience or Patience()
         self._expected: Mapping[str, float] = {}
+        self._limited = True
         self._glances: deque[Mapping[str, float]] = deque(maxlen=self._patience.glances)
         self._rests_until_s, self._rest_s = -math.inf, self._patience.rest_s
 
-    def expect(self, values: Mapping[str, float], *, at_s: float) -> None:
-        """Compare with these values, by column, from this time on [s]."""
-        self._expected = dict(values)
+    def expect(self, values: Mapping[str, float], *, at_s: float, limited: bool = True) -> None:
+        """Compare with these values, by column, from this time on [s].
+
+        Where no mode keeps the limits, they are not `limited`: that one is exceeded is known.
+        """
+        self._expected, self._limited = dict(values), limited
         self._glances.clear()
         self._rests_until_s = at_s + self._rest_s
 
@@ -75,13 +79,13 @@ class Watch:
         self._glances.append(values)
         if len(self._glances) < self._patience.glances:
             return None
-        now = {column: self._mean(column) for column in values}
-        now = {column: value for column, value in now.items() if math.isfinite(value)}
-        changed = [text for q, tolerance in self._tolerances() if (text := self._off(q, tolerance, now))]
+        # The first of these glances may have seen the change happen, so it is the last that counts.
+        changed = [text for q, tolerance in self._tolerances() if (text := self._off(q, tolerance, values))]
         if changed and at_s >= self._rests_until_s:
             self._rest_s *= 2
-            return Departure(kind="change", values=now, why=" and ".join(changed))
-        if exceeded := self._exceeded(now):
+            return Departure(kind="change", values=dict(values), why=" and ".join(changed))
+        now = {column: self._mean(column) for column in values}
+        if self._limited and (exceeded := self._exceeded(now)):
             return Departure(kind="limit", values=now, why=exceeded)
         return None
 
@@ -94,7 +98,7 @@ class Watch:
         expected = self._expected.get(column, math.nan)
         if column not in now or not expected > 0:
             return ""
-        ratios = [glance[column] / expected for glance in self._glances]
+        ratios = [glance.get(column, math.nan) / expected for glance in self._glances]
         if not (min(ratios) > 1 + tolerance or max(ratios) < 1 / (1 + tolerance)):
             return ""
         return f"the {quantity.title} is {now[column]:.4g} {quantity.unit}, not {expected:.4g}"
@@ -108,4 +112,4 @@ class Watch:
         return ""
 
     def _mean(self, column: str) -> float:
-        return math.fsum(glance[column] for glance in self._glances) / len(self._glances)
+        return math.fsum(glance.get(column, math.nan) for glance in self._glances) / len(self._glances)

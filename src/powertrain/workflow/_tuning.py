@@ -174,7 +174,8 @@ class Tuning(Director):
         self._held = mode
         self._decided_at = self._minibatches()
         if mode is not None:
-            self._watch.expect(self._expected(mode), at_s=self.device.clock.now_s())
+            at_s, limited = self.device.clock.now_s(), decision.mode is not None
+            self._watch.expect(self._expected(mode), at_s=at_s, limited=limited)
         return mode
 
     @override
@@ -346,7 +347,7 @@ class Tuning(Director):
     def _profile_of(self, mode: PowerMode, departure: Departure) -> Profile:
         """Return what was seen of the mode that is held as a measurement of it."""
         return Profile(
-            device=self.device.name, workload=self.workload, mode=mode, values=dict(departure.values)
+            device=self.device.name, workload=self.workload, mode=mode, values=departure.values
         )
 
     def _correct(self, now: Profile) -> None:
@@ -393,8 +394,8 @@ class Tuning(Director):
 
     def _saving(self, decision: Decision) -> Saving | None:
         found = self._found
-        if decision.mode is None or found is None or found.flags:
-            return None
+        if decision.mode is None or found is None or found.flags or self._phase != found.phase:
+            return None  # what was found was another training
         time_ms = decision.values.get("time_ms", math.nan)
         power_w = decision.values.get("power_w", math.nan)
         since = self._minibatches() - self._decided_at if self._state == "held" else 0
