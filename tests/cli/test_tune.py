@@ -36,7 +36,9 @@ def script(tmp_path):
 
 def lines(ran):
     """What was said, without warnings."""
-    return [line.removeprefix("powertrain: ") for line in ran.err.splitlines() if line.startswith("powertrain: ")]
+    return [
+        line.removeprefix("powertrain: ") for line in ran.err.splitlines() if line.startswith("powertrain: ")
+    ]
 
 
 class TestAScript:

@@ -162,11 +162,17 @@ class TestWhatIsRefusedBeforeTheTrainingBegins:
     def test_a_reference_of_other_knobs(self, board):
         table = board.measure("lstm", pt.plan(board, 8))
         predictor = pt.fit(dataclasses.replace(table, modes=renamed(table.modes), ends=None))
-        with pytest.raises(MissingKnobError, match="leave it out"), pt.tune(device=board, references=[predictor]):
+        with (
+            pytest.raises(MissingKnobError, match="leave it out"),
+            pt.tune(device=board, references=[predictor]),
+        ):
             pass
 
     def test_a_knob_of_the_training(self):
-        with pytest.raises(MissingKnobError, match=r"FILE\.py:FUNCTION"), pt.tune(device="cpu?batch_size=8,16"):
+        with (
+            pytest.raises(MissingKnobError, match=r"FILE\.py:FUNCTION"),
+            pt.tune(device="cpu?batch_size=8,16"),
+        ):
             pass
 
     @pytest.mark.parametrize(

@@ -73,10 +73,9 @@ class Glance:
 class Director(ModeSource):
     """Says which modes a training tries, in which it goes on, and when it is to try again."""
 
-    @property
     @abstractmethod
-    def looks_first(self) -> bool:
-        """Whether to measure how the training goes before anything is changed."""
+    def begin(self) -> bool:
+        """Take in that the training begins; return whether to measure it before anything is changed."""
 
     @abstractmethod
     def found(self, profile: Profile, *, is_mode: bool) -> None:
@@ -118,7 +117,7 @@ def tune_modes(
     """
     how, failures, lost = options.procedure or Procedure(), 0, 0
     with device.reserved():
-        if director.looks_first:
+        if director.begin():
             yield from _look_first(device, director, prepare, how)
         while True:
             while (mode := director.ask()) is not None:

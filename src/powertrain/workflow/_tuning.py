@@ -87,7 +87,7 @@ class Tuning(Director):
         self._tuner, self._phase, self._profiles = self._new_tuner(options.trials), 1, list[Profile]()
         self._trials: list[Trial] = []
         self._found: Trial | None = None
-        self._begun = self._found_counts = False
+        self._found_counts = False
         self._held: PowerMode | None = None
         self._changes: list[str] = []
         self._decision = Decision(mode=None, why="nothing was tried yet")
@@ -103,9 +103,11 @@ class Tuning(Director):
         """Take what tells how many minibatches were trained so far, and how long something else was done."""
         self._minibatches, self._paused_s = minibatches, paused_s
 
-    @property
     @override
-    def looks_first(self) -> bool:
+    def begin(self) -> bool:
+        goal = goal_line(self.workload, self.device.name, self.options.goal, self.options.trials)
+        recalled = f"; {counted(n, 'trial')} made before" if (n := len(self._trials)) else ""
+        self._say("start", goal + recalled)
         # Above a hard limit not even a minibatch is to be trained for the sake of a comparison.
         return not math.isfinite(self.options.goal.hard_limit_w)
 
@@ -140,14 +142,12 @@ class Tuning(Director):
         self._found = self._trial(profile)
         usable = is_mode and not profile.flags
         self._found_counts = not is_mode and not profile.flags
-        self._begin()
         self._say("found", found_line(self._found))
         if usable:
             self._take(profile)
 
     @override
     def ask(self) -> PowerMode | None:
-        self._begin()
         now = self.device.clock.now_s(), self._minibatches(), self._paused_s()
         self._before = self._before or now
         self._tuner.budget = replace(self._tuner.budget, minibatches_left=self._minibatches_left())
@@ -233,14 +233,6 @@ class Tuning(Director):
             saving=saving,
             apply=None if decision.mode is None else apply_line(decision.mode, self.device.spec),
         )
-
-    def _begin(self) -> None:
-        """Say once what is looked for."""
-        if not self._begun:
-            self._begun = True
-            goal = goal_line(self.workload, self.device.name, self.options.goal, self.options.trials)
-            recalled = f"; {counted(n, 'trial')} made before" if (n := len(self._trials)) else ""
-            self._say("start", goal + recalled)
 
     def _new_tuner(self, trials: int, *, more: Sequence[AbstractPredictor] = ()) -> Tuner:
         return Tuner(
@@ -346,9 +338,7 @@ class Tuning(Director):
 
     def _profile_of(self, mode: PowerMode, departure: Departure) -> Profile:
         """Return what was seen of the mode that is held as a measurement of it."""
-        return Profile(
-            device=self.device.name, workload=self.workload, mode=mode, values=departure.values
-        )
+        return Profile(device=self.device.name, workload=self.workload, mode=mode, values=departure.values)
 
     def _correct(self, now: Profile) -> None:
         """Have what was seen later take the place of what was measured in this mode before."""
