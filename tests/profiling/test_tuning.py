@@ -136,12 +136,10 @@ class TestTheTraining:
             raise DeviceError(f"no {mode['gpu_mhz']}")
 
         board.at_write = refuses
-        with (
-            pytest.warns(RuntimeWarning, match="tuning ends.*: no "),
-            pt.tune(device=board, procedure=ROUGH) as tuning,
-        ):
-            for _ in pt.measured(range(1000)):
-                job.step()
+        with pytest.warns(RuntimeWarning, match="tuning ends.*: no "):  # noqa: SIM117, PT031
+            with pt.tune(device=board, procedure=ROUGH) as tuning:
+                for _ in pt.measured(range(1000)):
+                    job.step()
         assert tuning.report().state == "failed"
 
 

@@ -165,10 +165,7 @@ class Tuning(Director):
 
     @override
     def decide(self) -> PowerMode | None:
-        decision = self._tuner.decision()
-        if decision.mode is not None and not self._tuner.reason:
-            decision = replace(decision, why="every mode was tried")
-        self._decision = decision
+        decision = self._decision = self._explained(self._tuner.decision())
         self._count_cost(decision)
         mode = self._to_hold(decision)
         self._held = mode
@@ -281,6 +278,17 @@ class Tuning(Director):
     def _minibatches_left(self) -> float:
         total = self.options.minibatches
         return math.inf if total is None else max(float(total - self._minibatches()), 0.0)
+
+    def _explained(self, decision: Decision) -> Decision:
+        """Return the decision with a reason that fits the end of the trials."""
+        flags = sorted({flag for trial in self._trials for flag in trial.flags})
+        if decision.mode is None and all(trial.flags for trial in self._trials):
+            return replace(
+                decision, why=f"no trial can be relied on ({', '.join(flags) or 'there was none'})"
+            )
+        if decision.mode is not None and not self._tuner.reason:
+            return replace(decision, why="every mode was tried")
+        return decision
 
     def _to_hold(self, decision: Decision) -> PowerMode | None:
         """Return the mode to go on in, and say so; None for the state that the device was found in."""
