@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -408,7 +409,9 @@ class Tuning(Director):
         if self.options.say is not None:
             self.options.say(Told(kind=kind, text=text))
         elif kind == "problem":
-            warnings.warn(f"powertrain: {text}", RuntimeWarning, stacklevel=2)
+            # Where warnings are errors, this one is still none of the training's.
+            with suppress(RuntimeWarning):
+                warnings.warn(f"powertrain: {text}", RuntimeWarning, stacklevel=2)
 
 
 def check_sensor(device: AbstractLiveDevice, goal: Goal) -> None:
