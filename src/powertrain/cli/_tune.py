@@ -20,10 +20,11 @@ from powertrain.cli._options import (
     existing_file,
     json_option,
     limit_options,
+    new_file,
     precision_option,
     seed_option,
 )
-from powertrain.cli._printing import print_json, stdout_on_stderr
+from powertrain.cli._printing import print_json, refuse_unwritable, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._trained import Trained, follow, store_of, trained_by
 from powertrain.cli._wanted import refuse_missing_file
@@ -91,6 +92,9 @@ NOT_TUNED = (
     show_default=True,
     help="Train on in the best mode, or as the device was found.",
 )
+@click.option(
+    "--plot", "plot_path", type=new_file, help="Draw the run to a .png or .svg file (needs matplotlib)."
+)
 @precision_option
 @seed_option
 @click.option("--name", help="Name for the trials, instead of the script's.")
@@ -113,6 +117,7 @@ def tune_command(
     precision: float,
     data: Path | None,
     script_args: str,
+    plot_path: Path | None,
     as_json: bool,
     **goal: Any,
 ) -> None:
@@ -132,6 +137,8 @@ def tune_command(
     from powertrain import workflow
     from powertrain.profiling import Procedure
 
+    if plot_path is not None:
+        refuse_unwritable(plot_path)
     (trained,) = trained_by((script,) if script else (), module, script_args)
     if trained.job is not None:
         if minibatches is None:
@@ -152,7 +159,7 @@ def tune_command(
                 "say": _View().show,
             }
         )
-        run = _Run(replace(trained, data=data, name=options.name), options, as_json=as_json)
+        run = _Run(replace(trained, data=data, name=options.name), options, plot_path, as_json=as_json)
         run.train(place=store.location if database is not None else None)
 
 
@@ -185,8 +192,11 @@ STYLES: dict[str, dict[str, Any]] = {
 class _Run:
     """One run of the command."""
 
-    def __init__(self, trained: Trained, options: TuneOptions, *, as_json: bool) -> None:
+    def __init__(
+        self, trained: Trained, options: TuneOptions, plot_path: Path | None, *, as_json: bool
+    ) -> None:
         self._trained, self._options, self._as_json = trained, options, as_json
+        self._plot_path = plot_path
         self._tuning: Tuning | None = None
         self._view = _View()
 
@@ -233,11 +243,13 @@ class _Run:
 
     def _conclude(self, code: int) -> None:
         """Say what became of the tuning; nothing where it never began."""
-        from powertrain.workflow import summary_lines
+        from powertrain.workflow import draw_tuned_run, summary_lines
 
         if self._tuning is None:
             return
         report = self._tuning.report()
+        if self._plot_path is not None and report.trials:
+            draw_tuned_run(report, self._plot_path)
         if self._as_json:
             from powertrain.plain import to_plain
 

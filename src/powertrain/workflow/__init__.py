@@ -13,7 +13,7 @@ from powertrain.workflow._choosing import (
 )
 from powertrain.workflow._contents import PredictorContents, ProfileContents, contents_of
 from powertrain.workflow._demo import Demo, DemoMethod, Outcome, paper_grid, run_demo
-from powertrain.workflow._drawings import draw_errors, draw_predicted_front
+from powertrain.workflow._drawings import draw_errors, draw_predicted_front, draw_tuned_run
 from powertrain.workflow._flags import Flagged, flagged_modes
 from powertrain.workflow._holding import Restored, held_mode, restore_all, run_held
 from powertrain.workflow._jetson import Deployment, VendorModes, deployment, parsed_mode, vendor_modes
@@ -101,6 +101,7 @@ __all__ = [
     "device_status",
     "draw_errors",
     "draw_predicted_front",
+    "draw_tuned_run",
     "export_csv",
     "fit",
     "flagged_modes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ class Trial:
     """Whether its means keep every limit; None where that is not known."""
     recalled: bool = False
     """Whether it was made before this run."""
+    ended_s: float = math.nan
+    """When it ended, after the training began, on the device's clock [s]; NaN of one that was recalled."""
+    duration_s: float = math.nan
+    """How long it took [s]."""
     phase: int = 1
     """Which of the training: a change that leads to new trials begins another."""
 
@@ -87,6 +92,8 @@ class TuneReport:
     """How much longer they took than the same minibatches would have in the mode that was decided on [s]."""
     minibatches: int
     """That were trained, the trials' included."""
+    training_s: float
+    """Time since the training began, on the device's clock [s]."""
     changes: tuple[str, ...]
     """Why modes were tried again, each time that they were."""
     saving: Saving | None

@@ -97,6 +97,7 @@ class Tuning(Director):
         self._paused_s: Callable[[], float] = lambda: 0.0
         self._before: tuple[float, int, float] | None = None
         self._tuning_s = self._cost_s = 0.0
+        self._began_s: float | None = None
         self._decided_at = 0
         self.recall(store.profiles(device=device.name, workload=workload))
 
@@ -106,6 +107,7 @@ class Tuning(Director):
 
     @override
     def begin(self) -> bool:
+        self._began_s = self.device.clock.now_s()
         goal = goal_line(self.workload, self.device.name, self.options.goal, self.options.trials)
         recalled = f"; {counted(n, 'trial')} made before" if (n := len(self._trials)) else ""
         self._say("start", goal + recalled)
@@ -227,10 +229,15 @@ class Tuning(Director):
             tuning_s=self._tuning_s,
             cost_s=self._cost_s,
             minibatches=self._minibatches(),
+            training_s=self._training_s(),
             changes=tuple(self._changes),
             saving=saving,
             apply=None if decision.mode is None else apply_line(decision.mode, self.device.spec),
         )
+
+    def _training_s(self) -> float:
+        """Return the time since the training began [s]; 0 before that."""
+        return 0.0 if self._began_s is None else self.device.clock.now_s() - self._began_s
 
     def _new_tuner(self, trials: int, *, more: Sequence[AbstractPredictor] = ()) -> Tuner:
         return Tuner(
@@ -254,6 +261,8 @@ class Tuning(Director):
             flags=profile.flags,
             keeps=keeps(profile, self.options.goal),
             recalled=recalled,
+            ended_s=math.nan if recalled else self._training_s(),
+            duration_s=profile.duration_s,
             phase=self._phase,
         )
 
