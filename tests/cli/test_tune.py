@@ -122,6 +122,12 @@ class TestAWorkload:
         assert told["apply"].startswith("powertrain apply ")
         assert set(told["saving"]) == {"time_pct", "power_w", "energy_pct", "so_far_s"}
 
+    def test_can_be_drawn(self, done, tmp_path):
+        pytest.importorskip("matplotlib", reason="drawing needs the extra 'report'")
+        path = tmp_path / "run.svg"
+        done("tune", "lstm", *NANO, "--minibatches", 2000, "--plot", path)
+        assert "limit 9 W" in path.read_text()
+
     def test_starts_where_references_say(self, done, tmp_path):
         db, reference = tmp_path / "p.db", tmp_path / "r.ptm"
         done("profile", "resnet18", "--device", "sim:orin-nano", "--db", db, "--modes", 30)

@@ -15,12 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RunPlot", "Stretch", "draw_run"]
 
-STYLES = {
-    "found": ("as found", MUTED, 3.0),
-    "trial": ("trials", ORANGE, 3.0),
-    "held": ("best mode", BLUE, 3.5),
-}
-"""What a stretch is called, its colour, and the width of its line."""
+STYLES = {"found": ("as found", MUTED), "trial": ("trials", ORANGE), "held": ("best mode", BLUE)}
+"""What a stretch is called, and its colour."""
 
 
 @final
@@ -70,10 +66,10 @@ def draw_run(plot: RunPlot) -> Figure:
 
 
 def _draw(axes: Axes, plot: RunPlot, values: list[float]) -> None:
-    for kind, (label, colour, width) in STYLES.items():
+    for kind, (label, colour) in STYLES.items():
         chosen = [(s, v) for s, v in zip(plot.stretches, values, strict=True) if s.kind == kind and v == v]
         if chosen:
             starts, ends = [s.start_s for s, _ in chosen], [s.end_s for s, _ in chosen]
-            axes.hlines([v for _, v in chosen], starts, ends, colors=colour, lw=width, label=label)
+            axes.hlines([v for _, v in chosen], starts, ends, colors=colour, lw=3, label=label)
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)

@@ -148,6 +148,7 @@ class Tuning(Director):
         self._say("found", found_line(self._found))
         if usable:
             self._take(profile)
+            self._found = self._trials[-1]
 
     @override
     def ask(self) -> PowerMode | None:
