@@ -8,6 +8,7 @@ line of Python between the block and its end has to run for it. SIGKILL is the j
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -189,9 +190,11 @@ class Held(AbstractContextManager[None]):
         self._handlers: dict[int, Any] = {}
         self._working = True
         self._pending: int | None = None
+        self._process = os.getpid()
 
     @override
     def __enter__(self) -> None:
+        self._process = os.getpid()
         holder = self._holder
         if holder.busy:
             raise DeviceError(f"{holder.name} holds a mode already: leave that before holding {self._mode}")
@@ -227,7 +230,13 @@ class Held(AbstractContextManager[None]):
         holder.settings.write(self._mode)
 
     def _restore(self) -> None:
-        """Bring the saved state back, once; then let others have the device."""
+        """Bring the saved state back, once; then let others have the device.
+
+        A process that was forked meanwhile, as those that load minibatches are, has nothing to restore: the
+        device is held by the one that it was forked from.
+        """
+        if os.getpid() != self._process:
+            return
         holder, saved = self._holder, self._saved
         try:
             if saved is not None:

@@ -17,6 +17,7 @@ from typing_extensions import Unpack
 
 from powertrain.dataset import AbstractStore, open_store
 from powertrain.devices import AbstractLiveDevice, live
+from powertrain.errors import PowerTrainError, WorkloadError
 from powertrain.profiling import (
     Driver,
     LoopSession,
@@ -181,9 +182,15 @@ def tune_job(
         driver = Driver(run, job, most_minibatches=minibatches)
         tuning.attach(minibatches=lambda: driver.minibatches, paused_s=lambda: 0.0)
         yield tuning
-        for profile in driver.profiles():
-            tuning.keep(profile)
-            yield tuning
+        try:
+            for profile in driver.profiles():
+                tuning.keep(profile)
+                yield tuning
+        except WorkloadError:
+            raise
+        except PowerTrainError as error:
+            run.close()
+            tuning.failed(error)
         while driver.minibatches < minibatches:  # nothing is held, and the training goes on
             driver.train()
 

@@ -88,7 +88,7 @@ class Tuning(Director):
         self._tuner, self._phase, self._profiles = self._new_tuner(options.trials), 1, list[Profile]()
         self._trials: list[Trial] = []
         self._found: Trial | None = None
-        self._found_counts = False
+        self._found_counts = self._blind = False
         self._held: PowerMode | None = None
         self._changes: list[str] = []
         self._decision = Decision(mode=None, why="nothing was tried yet")
@@ -183,6 +183,9 @@ class Tuning(Director):
     def saw(self, glance: Glance) -> bool:
         values = {"time_ms": glance.time_ms, "power_w": glance.power_w}
         known = {column: value for column, value in values.items() if not math.isnan(value)}
+        if self.device.rails and "power_w" not in known and not self._blind:
+            self._blind = True
+            self._say("problem", "the power sensor gives nothing any more; the mode is held unseen")
         departure = self._watch.add(known, at_s=glance.at_s)
         if departure is None or self._held is None:
             return False
