@@ -297,14 +297,14 @@ def test_the_journal_of_root_is_roots_whoever_called_sudo(monkeypatch, tmp_path)
     assert Journal().folder == tmp_path / "powertrain"
 
 
-@pytest.mark.parametrize("end", [lambda: os.kill(os.getpid(), signal.SIGTERM), lambda: None])
-def test_a_forked_process_restores_nothing_whatever_ends_it(holder, register, end):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, 0])
+def test_a_forked_process_restores_nothing_whatever_ends_it(holder, register, number):
     with contextlib.ExitStack() as stack:
         stack.enter_context(holder.hold(FAST))
         child = os.fork()
         if not child:
             with contextlib.suppress(BaseException):
-                end()
+                os.kill(os.getpid(), number)
             stack.close()  # as the end of a process does, which collects what is left
             os._exit(0)
         os.waitpid(child, 0)
