@@ -135,21 +135,27 @@ def trial_line(trial: Trial, *, number: int, best: bool) -> str:
 
 def kept_line(decision: Decision) -> str:
     """Say which mode was decided on, what it gave, and why no more was tried."""
+    return f"{_named(decision)}: {decision.why}"
+
+
+def _named(decision: Decision) -> str:
     values = decision.values
     told = [f"{values['time_ms']:.4g} ms" if "time_ms" in values else ""]
     told.append(f"{values['power_w']:.4g} W" if "power_w" in values else "")
-    return f"{decision.mode} ({', '.join(filter(None, told))}): {decision.why}"
+    return f"{decision.mode} ({', '.join(filter(None, told))})"
 
 
 def summary_lines(report: TuneReport) -> list[str]:
     """Say what became of a tuning, for people."""
     decision, saving = report.decision, report.saving
-    tried = f"{counted(len(report.trials), 'trial')} in {duration(report.tuning_s)}" if report.trials else ""
+    recalled = sum(trial.recalled for trial in report.trials)
+    before = f", {recalled} of them before this run" if recalled else ""
+    tried = f"{counted(len(report.trials), 'trial')} in {duration(report.tuning_s)}{before}"
     if decision.mode is None:
-        return list(filter(None, (f"no mode was decided on: {report.reason or decision.why}", tried)))
-    lines = [f"best mode {kept_line(decision)}", f"{tried}, which cost {duration(report.cost_s)}"]
+        return [f"no mode was decided on: {report.reason}", tried]
+    lines = [f"best mode {kept_line(decision)}", f"{tried}; they cost {duration(report.cost_s)}"]
     if report.state in ("trying", "failed"):
-        lines[0] = f"{report.reason}; the best mode so far is {kept_line(decision)}"
+        lines[0] = f"{report.reason}; the best mode so far is {_named(decision)}"
     if saving is not None:
         lines.append(_saving_line(saving))
     return [*lines, f"again: {report.apply}"]

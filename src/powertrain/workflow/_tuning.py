@@ -91,6 +91,7 @@ class Tuning(Director):
         self._found_counts = self._blind = False
         self._held: PowerMode | None = None
         self._changes: list[str] = []
+        self._failure = ""
         self._decision = Decision(mode=None, why="nothing was tried yet")
         self._state: TuneState = "trying"
         self._minibatches: Callable[[], int] = lambda: 0
@@ -212,14 +213,15 @@ class Tuning(Director):
         """Take in why nothing more is tried: the training goes on, and the device is as it was found."""
         self._state, self._held = "failed", None
         self._decision = self._tuner.decision()
-        text = " ".join(str(error).split()) or type(error).__name__
-        self._say("problem", f"tuning ends, and the training goes on as it was before: {text}")
+        self._failure = " ".join(str(error).split()) or type(error).__name__
+        self._say("problem", f"tuning ends, and the training goes on as it was before: {self._failure}")
 
     def report(self) -> TuneReport:
         """Return what became of the tuning so far."""
         trying = self._state == "trying"
         decision = self._tuner.decision() if trying else self._decision
         saving = self._saving(decision)
+        tuning_s, cost_s = self._spent(decision)
         return TuneReport(
             device=self.device.name,
             simulated=self.device.simulated,
@@ -228,10 +230,10 @@ class Tuning(Director):
             found=self._found,
             trials=self.trials,
             decision=decision,
-            reason="the training ended" if trying and not self._tuner.reason else decision.why,
+            reason=self._failure or ("the training ended" if trying else decision.why),
             state=self._state,
-            tuning_s=self._tuning_s,
-            cost_s=self._cost_s,
+            tuning_s=self._tuning_s + tuning_s,
+            cost_s=self._cost_s + cost_s,
             minibatches=self._minibatches(),
             training_s=self._training_s(),
             changes=tuple(self._changes),
@@ -393,16 +395,24 @@ class Tuning(Director):
         return [predictor_class("gp").fit(table, seed=self.options.seed)]
 
     def _count_cost(self, decision: Decision) -> None:
-        if self._before is None:
-            return
-        started_s, minibatches, paused_s = self._before
+        """Count what the trials since the last decision took, and close them."""
+        tuning_s, cost_s = self._spent(decision)
+        self._tuning_s += tuning_s
+        self._cost_s += cost_s
         self._before = None
+
+    def _spent(self, decision: Decision) -> tuple[float, float]:
+        """Return what the trials since the last decision took, and how much longer that was [s]."""
+        if self._before is None:
+            return 0.0, 0.0
+        started_s, minibatches, paused_s = self._before
         spent_s = self.device.clock.now_s() - started_s - (self._paused_s() - paused_s)
-        self._tuning_s += spent_s
         as_found_ms = math.nan if self._found is None else self._found.time_ms
         best_ms = decision.values.get("time_ms", as_found_ms)
+        if not math.isfinite(best_ms):
+            return spent_s, 0.0
         trained = self._minibatches() - minibatches
-        self._cost_s += max(spent_s - s_from_ms(best_ms) * trained, 0.0) if math.isfinite(best_ms) else 0.0
+        return spent_s, max(spent_s - s_from_ms(best_ms) * trained, 0.0)
 
     def _saving(self, decision: Decision) -> Saving | None:
         found = self._found
