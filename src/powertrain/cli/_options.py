@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import click
+from click.shell_completion import CompletionItem
 from typing_extensions import override
 
 from powertrain.quantities import QUANTITIES, limited
@@ -25,6 +26,7 @@ __all__ = [
     "command",
     "complete_devices",
     "complete_modes",
+    "complete_scripts",
     "complete_workloads",
     "database_option",
     "device_name_option",
@@ -75,6 +77,16 @@ def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: s
 
     del param
     return workloads(ctx, incomplete)
+
+
+def complete_scripts(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem] | list[str]:
+    """Complete a script, or the name of a workload where no file begins like that."""
+    from powertrain.cli._completing import scripts
+
+    del param
+    return scripts(ctx, incomplete)
 
 
 def complete_modes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -14,7 +14,7 @@ import click
 from powertrain.cli._options import (
     TakesProgram,
     command,
-    complete_workloads,
+    complete_scripts,
     database_option,
     device_spec_option,
     existing_file,
@@ -52,7 +52,7 @@ NOT_TUNED = (
     ),
     kind=TakesProgram,
 )
-@click.argument("script", metavar="SCRIPT", required=False, shell_complete=complete_workloads)
+@click.argument("script", metavar="SCRIPT", required=False, shell_complete=complete_scripts)
 @click.option("-m", "module", metavar="MODULE", help="Train a module of a package, as python -m does.")
 @device_spec_option(name="spec", default="auto")
 @limit_options
