@@ -236,8 +236,8 @@ def _regression_restored(numbers: _Numbers, layout: Layout) -> Regression:
         numbers.column("target", n),
         numbers.parameters("theta", shape.size + k + 4),
     )
-    mean, sd = regression.predict(inputs)
-    if not (np.isfinite(mean).all() and np.isfinite(sd).all() and regression.scale > 0):
+    told = regression.predict(inputs)
+    if not (np.isfinite(told.mean).all() and np.isfinite(told.sd).all() and regression.scale > 0):
         raise header.unfit(f"{header.within} predicts no finite numbers")
     return regression
 
