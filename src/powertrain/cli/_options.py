@@ -1,14 +1,16 @@
 """What several commands share: options, their types, and the form of help.
 
-A command's function has an argument for each of its options, so some have more than seven: click passes
-all of them by name.
+A command's function has an argument for each of its options, which click passes by name. A command with many
+of them takes those that belong together as one record (`gathered`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 import click
 from typing_extensions import override
@@ -30,6 +32,7 @@ __all__ = [
     "device_name_option",
     "device_spec_option",
     "existing_file",
+    "gathered",
     "json_option",
     "limit_options",
     "method_option",
@@ -142,6 +145,22 @@ def command(
     lines = "\n".join(f"  powertrain {example}" for example in examples)
     epilog = f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}"
     return click.command(name, cls=kind, short_help=short, epilog=epilog)
+
+
+def gathered(name: str, record: type[Any]) -> Callable[[Decorated], Decorated]:
+    """Hand over options as the argument `name`: a dataclass, whose fields are called as the options are."""
+    own = [field.name for field in fields(record)]
+
+    def decorate(function: Decorated) -> Decorated:
+        # It also hands on the list of options that click keeps with the function.
+        @wraps(function)
+        def called(**given: Any) -> Any:
+            made = record(**{key: given.pop(key) for key in own})
+            return function(**given, **{name: made})
+
+        return cast("Decorated", called)
+
+    return decorate
 
 
 @final

@@ -13,7 +13,8 @@ from threadpoolctl import ThreadpoolController
 
 __all__ = ["in_threads", "one_thread"]
 
-Given, Made = TypeVar("Given"), TypeVar("Made")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 MOST_THREADS = 4
 """More of them wait for Python's lock most of the time."""

@@ -155,10 +155,11 @@ class Likeness:
         """
         found: list[tuple[FloatArray, npt.NDArray[np.intp]]] = []
         for own, column in zip(self.unit.T, unit.T, strict=True):
-            levels = np.unique(column)
+            levels: FloatArray = np.unique(column)
             apart = (levels[:, None] - own) / self.length
             table = matern(apart**2) / len(unit.T) @ self._read_out.by_knob
-            found.append((table, np.searchsorted(levels, column)))
+            place = np.searchsorted(levels, column)
+            found.append((table, place))
         return found
 
     @cached_property
