@@ -6,6 +6,7 @@ of them takes those that belong together as one record (`gathered`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from functools import wraps
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 import click
 from typing_extensions import override
 
+from powertrain.methods import DESCRIBED, METHODS, PREDICTORS
 from powertrain.quantities import QUANTITIES, limited
 
 __all__ = [
     "DEVICE_HELP",
-    "METHODS",
     "NAME_HELP",
     "SAMPLINGS",
     "AliasedOption",
@@ -48,9 +49,8 @@ __all__ = [
     "whole_numbers",
 ]
 
-# Written out, because the layers that own these names would bring numpy with them; a test compares.
-METHODS = ("gp", "gp-alone", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
 ROWS_SHOWN = 20
+# Written out, because the layer that owns these names would bring numpy with it; a test compares.
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
@@ -294,11 +294,8 @@ class MethodChoice(BaseChoice):
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in METHODS:
-            from powertrain.models import PREDICTORS
-
-            if value in PREDICTORS:
-                return value
+        if value not in METHODS and value in PREDICTORS:
+            return value
         return super().convert(value, param, ctx)
 
 
@@ -309,21 +306,23 @@ def method_option(function: Decorated) -> Decorated:
         type=MethodChoice(),
         default="gp",
         show_default=True,
-        help="How to predict: gp (Gaussian processes), gp-alone (without references), nearest, ridge and "
-        "factors (simple ways to transfer), paper (the published network), paper-scratch (that network "
-        "without references), linear.",
+        help=f"How to predict: {DESCRIBED}.",
     )(function)
 
 
 def limit_options(function: Decorated) -> Decorated:
     """Add the limits, the objective and the risk of a choice."""
-    positive = click.FloatRange(min=0, min_open=True)
     options = (
         *(
             click.option(
                 f"--max-{quantity.name.replace('_', '-')}",
                 quantity.limit_name,
-                type=positive if quantity.low == 0 else click.FLOAT,
+                type=click.FloatRange(
+                    min=quantity.low,
+                    min_open=not quantity.reaches_low,
+                    max=quantity.high if quantity.high < math.inf else None,
+                    max_open=not quantity.reaches_high,
+                ),
                 help=f"Limit on the {quantity.title} [{quantity.unit}].",
             )
             for quantity in limited()

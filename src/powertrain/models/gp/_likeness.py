@@ -154,11 +154,12 @@ class Likeness:
         A knob has few values, each of them in many modes.
         """
         found: list[tuple[FloatArray, npt.NDArray[np.intp]]] = []
-        for own, column in zip(self.unit.T, unit.T, strict=True):
+        for j in range(unit.shape[1]):
+            column: FloatArray = unit[:, j]
             levels: FloatArray = np.unique(column)
-            apart = (levels[:, None] - own) / self.length
+            apart = (levels[:, None] - self.unit[:, j]) / self.length
             table = matern(apart**2) / len(unit.T) @ self._read_out.by_knob
-            place = np.searchsorted(levels, column)
+            place: npt.NDArray[np.intp] = np.searchsorted(levels, column)
             found.append((table, place))
         return found
 
