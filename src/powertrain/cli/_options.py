@@ -17,7 +17,7 @@ import click
 from typing_extensions import override
 
 from powertrain.methods import DESCRIBED, METHODS, PREDICTORS
-from powertrain.quantities import QUANTITIES, limited
+from powertrain.quantities import QUANTITIES, Quantity, limited
 
 __all__ = [
     "DEVICE_HELP",
@@ -310,6 +310,18 @@ def method_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def _values_of(quantity: Quantity) -> click.FloatRange:
+    """Return the type of an option that takes a value of a quantity."""
+    # click shows the ends as they are given, and 0.0 reads worse than 0.
+    low, high = (int(end) if end.is_integer() else end for end in (quantity.low, quantity.high))
+    return click.FloatRange(
+        min=low,
+        min_open=not quantity.reaches_low,
+        max=None if high == math.inf else high,
+        max_open=not quantity.reaches_high,
+    )
+
+
 def limit_options(function: Decorated) -> Decorated:
     """Add the limits, the objective and the risk of a choice."""
     options = (
@@ -317,12 +329,7 @@ def limit_options(function: Decorated) -> Decorated:
             click.option(
                 f"--max-{quantity.name.replace('_', '-')}",
                 quantity.limit_name,
-                type=click.FloatRange(
-                    min=quantity.low,
-                    min_open=not quantity.reaches_low,
-                    max=quantity.high if quantity.high < math.inf else None,
-                    max_open=not quantity.reaches_high,
-                ),
+                type=_values_of(quantity),
                 help=f"Limit on the {quantity.title} [{quantity.unit}].",
             )
             for quantity in limited()
