@@ -79,6 +79,9 @@ class MissingKnobError(DataError):
 class UnknownNameError(PowerTrainError):
     """A name is not among those that exist; the message lists the nearest."""
 
+    nearest: tuple[str, ...] = ()
+    """Known names that are much like it."""
+
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
         """Build the error for a `kind` ("workload", "device", ...) called `name`.
@@ -96,7 +99,9 @@ class UnknownNameError(PowerTrainError):
             hint = f"there are {', '.join(map(repr, names[:8]))}{more}"
         else:
             hint = "there are none"
-        return cls(f"unknown {kind} {name!r}: {hint}")
+        error = cls(f"unknown {kind} {name!r}: {hint}")
+        error.nearest = tuple(nearest)
+        return error
 
 
 class StoreError(PowerTrainError):

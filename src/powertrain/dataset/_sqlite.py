@@ -215,6 +215,7 @@ def _logs_ahead(connection: sqlite3.Connection, *, last: bool) -> bool:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError as error:
+        # SQLite's own words, as Python 3.10 does not hand on its error codes.
         if last or "locked" not in str(error):
             raise
         return False

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -155,6 +155,12 @@ class PowerReading:
     """Of the whole board, by its rule: one rail is the total, or the total is a sum; NaN: not known."""
     energy_j: float = math.nan
     """What an energy counter shows, which only grows; NaN where there is none."""
+    others: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What else was read at that moment, by column: `"temperature_c"`, `"gpu_mem_mb"`; NaN: not known.
+
+    A profile holds the means. Those that `QUANTITIES` knows are predicted and limited like time and power;
+    the others are remarks.
+    """
 
 
 class AbstractLiveDevice(AbstractDevice):

@@ -40,9 +40,9 @@ from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import (
     StoreSummary,
     demo_fronts,
-    demo_html,
+    demo_page,
     demo_tables,
-    store_html,
+    store_page,
     summarise_store,
 )
 from powertrain.workflow._profiling import Profiled, Record, measuring, open_session, profile, workload
@@ -80,7 +80,7 @@ __all__ = [
     "choose_measured",
     "contents_of",
     "demo_fronts",
-    "demo_html",
+    "demo_page",
     "demo_tables",
     "deployment",
     "device_in",
@@ -115,7 +115,7 @@ __all__ = [
     "run_demo",
     "run_held",
     "shown_quantities",
-    "store_html",
+    "store_page",
     "stored_profiles",
     "stored_workload",
     "summarise_store",

@@ -190,7 +190,7 @@ def _opened(spec: str, names: Sequence[str]) -> AbstractDevice:
         return open_device(spec)
     except UnknownNameError as error:
         own = UnknownNameError.of("device", spec, names)
-        raise (own if "did you mean" in str(own) else error) from None
+        raise (own if own.nearest else error) from None
 
 
 def _remark_on_worth(store: AbstractStore, profiles: ProfileTable) -> None:

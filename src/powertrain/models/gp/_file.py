@@ -245,8 +245,8 @@ def _regression_restored(numbers: _Numbers, layout: Layout) -> Regression:
         numbers.parameters("theta", shape.size + k + 4),
         _certainty_restored(numbers, n) if told else None,
     )
-    mean, sd = regression.predict(inputs)
-    if not (np.isfinite(mean).all() and np.isfinite(sd).all() and regression.scale > 0):
+    told = regression.predict(inputs)
+    if not (np.isfinite(told.mean).all() and np.isfinite(told.sd).all() and regression.scale > 0):
         raise header.unfit(f"{header.within} predicts no finite numbers")
     return regression
 

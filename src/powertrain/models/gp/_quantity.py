@@ -93,14 +93,15 @@ class Layout:
         n = len(modes)
         # An energy per unit of work is a power once it is divided by the time.
         offsets = [fixed[-1] if term.per_work else np.zeros(n) for term in self.terms]
-        mean = MeanInputs(
-            slopes=np.stack(slopes, axis=1) if slopes else np.zeros((n, 0)),
-            offsets=np.stack(offsets, axis=1) if slopes else np.zeros((n, 0)),
-            fixed=np.stack(fixed, axis=1) if fixed else np.zeros((n, 0)),
-        )
+        mean = MeanInputs(slopes=_columns(slopes, n), offsets=_columns(offsets, n), fixed=_columns(fixed, n))
         return RegressionInputs(
             unit=unit, surfaces=surfaces - self.surface_means, mean=mean, log_time_sd=log_time_sd
         )
+
+
+def _columns(columns: Sequence[FloatArray], n: int) -> FloatArray:
+    """Return `(n, columns)`, each column in one piece of memory, as the mean reads them."""
+    return np.stack(columns).T if columns else np.zeros((n, 0))
 
 
 def correlation_with_time(follows: FloatArray, time: Estimate, own: Estimate) -> FloatArray:
@@ -164,8 +165,8 @@ class Quantity:
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray]:
         """Return the logarithm of the value (the value over `scale`), `(n,)`, and its standard deviation."""
-        mean, sd = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
-        return mean + self.layout.level, sd
+        told = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
+        return told.mean + self.layout.level, told.sd
 
     def estimate(self, modes: ModeTable, time: Estimate | None) -> tuple[Estimate, FloatArray]:
         """Predict in the unit of the quantity, from the estimated time where that is an input.
@@ -175,18 +176,17 @@ class Quantity:
         """
         # What repeats differ in time is no error of the mean time that power follows.
         before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
-        inputs = self.layout.inputs(modes, *before)
-        target, sd = self.regression.predict(inputs)
+        told = self.regression.predict(self.layout.inputs(modes, *before))
         own = in_unit(
             self.measured,
-            target + self.layout.level,
-            sd,
+            told.mean + self.layout.level,
+            told.sd,
             noise_sd=self.noise_sd,
             scale=self.layout.scale,
         )
         if time is None:
             return own, np.zeros(len(modes))
-        return own, correlation_with_time(self.regression.follows_time(inputs), time, own)
+        return own, correlation_with_time(told.follows_time, time, own)
 
     def lending_itself(self, workload: str, time: Quantity | None) -> Quantity:
         """Return this quantity with its own process as what it lends; `time` as for `log_mean`."""
