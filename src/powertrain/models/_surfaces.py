@@ -61,6 +61,8 @@ class Surface(ABC):
     """Of the reference's own device."""
     device: str
     workload: str
+    error: float
+    """What it is wrong by between what was profiled [log], as leaving profiles out shows; 0: nobody said."""
 
     @abstractmethod
     def at(self, unit: FloatArray) -> FloatArray:
@@ -82,6 +84,7 @@ class GridSurface(Surface):
     """Ascending unit coordinates of each varying knob."""
     nodes: FloatArray
     """`(n_nodes,)` log-values, last knob fastest."""
+    error: float = 0.0
 
     def at(self, unit: FloatArray) -> FloatArray:
         """Interpolate between the nodes around each place."""
@@ -114,8 +117,12 @@ def build_grid(
     device: str,
     workload: str,
     predict: Callable[[ModeTable], FloatArray],
+    error: float = 0.0,
 ) -> GridSurface:
-    """Tabulate measured log-values `(n,)`, means over repeats; `predict` fills the nodes not measured."""
+    """Tabulate measured log-values `(n,)`, means over repeats; `predict` fills the nodes not measured.
+
+    `error` is what predictions of modes that were not measured are wrong by [log].
+    """
     unit = coordinates.unit(modes)
     levels = [np.unique(column, return_inverse=True) for column in unit.T]
     axes, shape = tuple(axis for axis, _ in levels), tuple(len(axis) for axis, _ in levels)
@@ -133,7 +140,9 @@ def build_grid(
         places = np.unravel_index(empty, shape)
         missing = np.stack([axis[place] for axis, place in zip(axes, places, strict=True)], axis=1)
         nodes[empty] = predict(ModeTable(knobs=coordinates.knobs, values=coordinates.values(missing)))
-    return GridSurface(coordinates=coordinates, device=device, workload=workload, axes=axes, nodes=nodes)
+    return GridSurface(
+        coordinates=coordinates, device=device, workload=workload, axes=axes, nodes=nodes, error=error
+    )
 
 
 def check_knobs(target: Coordinates, reference: Coordinates, *, workload: str) -> None:
@@ -255,6 +264,7 @@ def grid_state(surface: GridSurface, prefix: str, arrays: Arrays) -> dict[str, A
         "workload": surface.workload,
         "coordinates": surface.coordinates.header(),
         "lengths": [len(axis) for axis in surface.axes],
+        "error": surface.error,
     }
 
 
@@ -269,6 +279,11 @@ def coordinates_restored(header: Checkpoint) -> Coordinates:
     if (low > high).any() or not (found.span > 0).all():
         raise header.unfit(f"a range in {header.within} ends before it begins")
     return found
+
+
+def error_restored(header: Checkpoint) -> float:
+    """Return what a surface is wrong by; files of version 0.3.0 do not say."""
+    return header.number("error", least=0.0, most=LARGEST_LOG) if "error" in header.header else 0.0
 
 
 def grid_restored(header: Checkpoint, prefix: str, *, largest: float) -> GridSurface:
@@ -287,6 +302,7 @@ def grid_restored(header: Checkpoint, prefix: str, *, largest: float) -> GridSur
         workload=header.text("workload"),
         axes=tuple(np.split(axes, np.cumsum(lengths)[:-1])) if lengths else (),
         nodes=header.column(f"{prefix}.nodes", shape=(size,), **bounds),
+        error=error_restored(header),
     )
     if any((np.diff(axis) <= 0).any() for axis in found.axes):
         raise header.unfit(f"the places in {header.within} do not ascend")

@@ -79,9 +79,13 @@ class Blend:
         alone = self.alone.layout.inputs(modes, log_time, log_time_sd)
         first, second = self.alone.regression.predict(alone), self.beside.regression.predict(beside)
         mean, sd = self.likeness.predict(beside.unit, beside.surfaces)
+        # A reference of few profiles is itself known only so well, which the noise of the fits holds in part.
+        errors = np.array([surface.error for surface in layout.stack.surfaces])
+        closest = max(errors[0] ** 2 - self.beside.regression.noise_variance, 0.0)
+        relied = max(self.likeness.relied_on(errors) ** 2 - self.likeness.noise_variance, 0.0)
         return _Parts(
             means=np.stack([first.mean, second.mean, mean]) + layout.level,
-            sds=np.stack([first.sd, second.sd, sd]),
+            sds=np.stack([first.sd, np.sqrt(second.sd**2 + closest), np.sqrt(sd**2 + relied)]),
             # Likeness does not look at the time.
             follow_time=np.stack([first.follows_time, second.follows_time, np.zeros(len(modes))]),
         )

@@ -116,6 +116,15 @@ class Likeness:
             root=np.asarray(np.linalg.inv(np.linalg.cholesky(average)), dtype=np.float64),
         )
 
+    @property
+    def noise_variance(self) -> float:
+        """Variance of a new measurement about the mean of its mode [log squared]."""
+        return float(self.shares @ self.scales[:, NOISE] ** 2)
+
+    def relied_on(self, errors: FloatArray) -> float:
+        """Return what the centres are wrong by where the references are, by `(R,)` standard deviations."""
+        return float(np.sqrt(((self.centres * errors[:, None]) ** 2).sum(axis=0) @ self.shares))
+
     def predict(self, unit: FloatArray, surfaces: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation `(m,)` of the log-value of a new measurement.
 

@@ -174,7 +174,8 @@ class Regression:
         self._readout = self._read_out()
         self.loo_z, self.loo_errors = self._leave_one_out(covariance, noise, residual, jacobian)
         self.scale = self._calibration()
-        self._new_noise = self._noise_variance()
+        self.noise_variance = self._noise_variance()
+        """Expected variance of a new measurement about the mean of its mode [log squared]."""
 
     @classmethod
     def fit(
@@ -249,7 +250,7 @@ class Regression:
             explained = read[:, :n]
             variance[rows] -= np.einsum("ij,ij->i", explained, explained)
             unknown_mean[rows] -= read[:, n:-1]
-        variance = np.maximum(variance, 1e-12) + self._new_noise
+        variance = np.maximum(variance, 1e-12) + self.noise_variance
         variance += np.einsum("ij,ij->i", unknown_mean, unknown_mean)
         follows_time = -jacobian[:, self.shape.timed].sum(axis=1)
         if inputs.log_time_sd is not None:
