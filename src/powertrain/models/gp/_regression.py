@@ -386,7 +386,8 @@ def correlations(modes: FloatArray, profiled: FloatArray) -> Iterator[tuple[slic
     """Yield some modes at a time, with their `(m, n)` Matern-5/2 correlations with `n` profiles.
 
     This is most of a prediction's time. So the arrays fit a core's cache, the next one is written over the
-    last, and they are of single precision: it moves values and error bars by less than 1 part in 10,000.
+    last, and they are of single precision: it moves values by less than 1 part in 10,000 and error bars by
+    less than 1 in 1,000.
     """
     left, right = _factors(modes, profiled)
     size = min(CHUNK, len(modes)), len(profiled)
