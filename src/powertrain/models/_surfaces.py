@@ -12,7 +12,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, final
 
 import numpy as np
@@ -243,15 +242,19 @@ def _interpolate(axes: Sequence[FloatArray], nodes: FloatArray, at: FloatArray) 
         fraction.append(np.clip((column - axis[place]) / (axis[place + 1] - axis[place]), 0.0, 1.0))
     strides = np.cumprod([1, *[len(a) for a in axes[:0:-1]]])[::-1]
     base = sum(p * s for p, s in zip(lower, strides, strict=True))
+    # One weight and one offset per corner of the cell; each knob doubles them.
+    corners: list[tuple[FloatArray | float, int]] = [(1.0, 0)]
+    for axis, share, stride in zip(axes, fraction, strides.tolist(), strict=True):
+        if len(axis) > 1:
+            low = 1.0 - share
+            corners = [
+                (weight * part, offset + step)
+                for weight, offset in corners
+                for part, step in ((low, 0), (share, stride))
+            ]
     out = np.zeros((len(at), nodes.shape[1]))
-    for corner in product((0, 1), repeat=len(axes)):
-        if any(c and len(a) == 1 for c, a in zip(corner, axes, strict=True)):
-            continue
-        weight = np.ones(len(at))
-        for c, f in zip(corner, fraction, strict=True):
-            weight *= f if c else 1.0 - f
-        offset = int(np.dot(corner, strides))
-        out += weight[:, None] * nodes[base + offset]
+    for weight, offset in corners:
+        out += np.reshape(weight, (-1, 1)) * nodes[base + offset]
     return out
 
 

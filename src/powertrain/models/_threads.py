@@ -1,23 +1,15 @@
-"""How many threads a predictor and its linear algebra take."""
+"""How many threads the linear algebra takes."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["in_threads", "one_thread"]
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-MOST_THREADS = 4
-"""More of them wait for Python's lock most of the time."""
+__all__ = ["one_thread"]
 
 
 @cache
@@ -34,25 +26,3 @@ def one_thread() -> AbstractContextManager[Any]:
     one they wait for each other.
     """
     return _controller().limit(limits=1, user_api="blas")
-
-
-def in_threads(function: Callable[[Given], Made], parts: Iterable[Given]) -> list[Made]:
-    """Return what a function makes of each part, in their order, on as many cores as this process may use.
-
-    Whatever the number of cores, the parts are the same, and so are the results.
-    """
-    waiting = list(parts)
-    threads = min(len(waiting), _cores(), MOST_THREADS)
-    if threads < 2:
-        return [function(part) for part in waiting]
-    # Imported here, because most predictions are of one part.
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, waiting))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import final
@@ -118,13 +118,6 @@ class Estimate:
             sd=self.sd[index],
             noise_sd=self.noise_sd[index],
         )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Estimate]) -> Estimate:
-        """Return the estimates of several tables of modes, one after the other; all are of one quantity."""
-        columns = [(part.value, part.sd, part.noise_sd) for part in parts]
-        value, sd, noise_sd = (np.concatenate(column) for column in zip(*columns, strict=True))
-        return cls(quantity=parts[0].quantity, value=value, sd=sd, noise_sd=noise_sd)
 
 
 @final
@@ -273,21 +266,6 @@ class Prediction:
             estimates={name: estimate.take(index) for name, estimate in self.estimates.items()},
             correlations={pair: rho[index] for pair, rho in self.correlations.items()},
             is_measured=self.is_measured,
-        )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Prediction]) -> Prediction:
-        """Return the predictions of several tables of modes as one, in their order.
-
-        All of them, one at least, must come from one predictor.
-        """
-        first = parts[0]
-        return cls(
-            estimates={name: Estimate.joined([p.estimates[name] for p in parts]) for name in first.estimates},
-            correlations={
-                pair: np.concatenate([p.correlations[pair] for p in parts]) for pair in first.correlations
-            },
-            is_measured=first.is_measured,
         )
 
 

@@ -133,6 +133,7 @@ class Likeness:
             surfaces: `(m, R)` log-surfaces, each about its mean over the profiles.
         """
         read_out, by_knob = self._read_out, self._by_knob(unit)
+        by_correlation = read_out.by_correlation.astype(np.float32)
         features = np.concatenate([np.ones((len(unit), 1)), unit, surfaces], axis=1)
         mean, variance, differ = (
             np.empty(len(unit)),
@@ -141,8 +142,8 @@ class Likeness:
         )
         kept = len(self.shares)
         for rows, together in correlations(unit / self.length, self.unit / self.length):
-            read = together @ read_out.by_correlation
-            read += features[rows] @ read_out.by_feature
+            read = features[rows] @ read_out.by_feature
+            read += together @ by_correlation
             for table, place in by_knob:
                 read += np.take(table, place[rows], axis=0)
             mean[rows] = read[:, 0]
@@ -161,7 +162,7 @@ class Likeness:
         return variance + average[ALONE] + average[TOGETHER] + LEVEL_SD**2
 
     def _by_knob(self, unit: FloatArray) -> list[tuple[FloatArray, npt.NDArray[np.intp]]]:
-        """Return for each knob what it adds alone at each of its values, and the place of each mode's value.
+        """Return what knobs add alone: tables with a row per value, and each mode's row in each of them.
 
         A knob has few values, each of them in many modes.
         """

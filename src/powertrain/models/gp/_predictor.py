@@ -15,7 +15,7 @@ from powertrain.models._base import AbstractPredictor, Learned
 from powertrain.models._checkpoint import Checkpoint, shortened
 from powertrain.models._coordinates import Coordinates
 from powertrain.models._surfaces import Arrays, check_knobs, coordinates_restored
-from powertrain.models._threads import in_threads, one_thread
+from powertrain.models._threads import one_thread
 from powertrain.models.gp._blend import Blend
 from powertrain.models.gp._file import fitted_restored, fitted_state
 from powertrain.models.gp._quantity import Learner, Quantity
@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 BEYOND = 0.02
 """How far outside a knob's range, relative to its value, a mode may lie without remark."""
-PART = 4096
-"""Modes that one core predicts at a time."""
 
 
 class GaussianProcessPredictor(AbstractPredictor):
@@ -122,18 +120,11 @@ class GaussianProcessPredictor(AbstractPredictor):
 
     def glance(self, modes: ModeTable) -> Prediction:
         """Predict as `predict` does, without a remark on modes that lie outside what was profiled."""
-        values = modes.select(self.knobs)
-        starts = range(0, max(len(values), 1), PART)
-        parts = [ModeTable(knobs=self.knobs, values=values[start : start + PART]) for start in starts]
-        with one_thread():
-            return Prediction.joined(in_threads(self._predict, parts))
+        # Far outside what was profiled a power law may overflow; what is said there is a guess anyway.
+        with one_thread(), np.errstate(over="ignore"):
+            return self._predict(ModeTable(knobs=self.knobs, values=modes.select(self.knobs)))
 
     def _predict(self, own: ModeTable) -> Prediction:
-        # Far outside what was profiled a power law may overflow; what is said there is a guess anyway.
-        with np.errstate(over="ignore"):
-            return self._predicted(own)
-
-    def _predicted(self, own: ModeTable) -> Prediction:
         estimates: dict[str, Estimate] = {}
         correlations: dict[tuple[str, str], FloatArray] = {}
         for name, fitted in self._quantities.items():
