@@ -161,7 +161,7 @@ def test_two_devices_with_similar_keys_have_two_journals(journal, one, other):
     keep(journal, other, {"of": {"other": 2}})
     found = [journal.left_behind(key) for key in (one, other)]
     assert [entry.saved["of"] for entry in found if entry is not None] == [{"one": 1}, {"other": 2}]
-    with journal.locked(one), journal.locked(other):
+    with journal.locks.locked(one), journal.locks.locked(other):
         pass
 
 
@@ -184,34 +184,34 @@ def test_each_name_that_is_listed_is_that_of_an_entry(journal):
 def test_one_at_a_time_has_a_device_and_the_other_is_told_who(journal):
     other = Journal(journal.folder)
     with (
-        journal.locked("jetson"),
+        journal.locks.locked("jetson"),
         pytest.raises(DeviceBusyError, match=rf"jetson is held by another process \(pid {os.getpid()}\)"),
-        other.locked("jetson"),
+        other.locks.locked("jetson"),
     ):
         pass
-    with other.locked("jetson"), journal.locked("cpu"):
+    with other.locks.locked("jetson"), journal.locks.locked("cpu"):
         pass
 
 
 def test_a_lock_ends_with_an_exception_and_with_its_process(journal):
-    with pytest.raises(ZeroDivisionError), journal.locked("jetson"):
+    with pytest.raises(ZeroDivisionError), journal.locks.locked("jetson"):
         raise ZeroDivisionError
     code = """
 import os, sys
 from pathlib import Path
 from powertrain.devices import Journal
-with Journal(Path(sys.argv[1])).locked("jetson"):
+with Journal(Path(sys.argv[1])).locks.locked("jetson"):
     os._exit(0)
 """
     subprocess.run([sys.executable, "-c", code, str(journal.folder)], check=True)
-    with journal.locked("jetson"):
+    with journal.locks.locked("jetson"):
         pass
 
 
 def test_a_lock_is_not_passed_on_to_a_child(journal):
-    with journal.locked("jetson"):
+    with journal.locks.locked("jetson"):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    with journal.locked("jetson"):
+    with journal.locks.locked("jetson"):
         child.communicate(b"\n")
 
 
@@ -219,7 +219,7 @@ def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(DeviceError, match="make the folder writable, or set XDG_STATE_HOME"),
-        Journal(tmp_path / "file/journal").locked("jetson"),
+        Journal(tmp_path / "file/journal").locks.locked("jetson"),
     ):
         pass
 

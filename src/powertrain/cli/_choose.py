@@ -25,7 +25,7 @@ from powertrain.cli._options import (
     text_input,
 )
 from powertrain.cli._predict import modes_of_file, ranged
-from powertrain.cli._printing import print_json, print_table, refuse_unwritable
+from powertrain.cli._printing import print_json, print_sentence, print_table, refuse_unwritable
 from powertrain.quantities import by_column
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def choose_command(
         return
     print_table(_table(found, choice, epoch))
     for sentence in filter(None, (found.basis, choice.why)):
-        click.echo(sentence)
+        print_sentence(sentence)
     click.echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
 
 

@@ -19,6 +19,7 @@ from powertrain.cli._options import (
 from powertrain.cli._printing import (
     STDIO,
     print_json,
+    print_sentence,
     print_table,
     progress_bar,
     refuse_unwritable,
@@ -73,7 +74,7 @@ def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int
             for table in selftest_tables(result)[-2:]:
                 print_table(table)
         elif not write:
-            click.echo("Nothing was set. powertrain selftest --write sets modes, too.")
+            print_sentence("Nothing was set. powertrain selftest --write sets modes, too.")
     if report_path is not None:
         write_text(report_path, selftest_page(result))
     if as_json:
@@ -92,7 +93,7 @@ def _show(result: SelfTest) -> None:
     for table in selftest_tables(result):
         print_table(table)
     for note in result.notes:
-        click.echo(f"- {note}")
+        print_sentence(f"- {note}", indent="  ")
     click.echo()
 
 

@@ -24,7 +24,7 @@ from powertrain.cli._options import (
     program_arguments,
     seed_option,
 )
-from powertrain.cli._printing import print_json, print_table, progress_bar, stdout_on_stderr
+from powertrain.cli._printing import print_json, print_sentence, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
 from powertrain.wording import counted, duration
@@ -203,7 +203,7 @@ def profile_command(
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs, "flagged": flagged})
         return
     for done in runs:
-        click.echo(_line(done, device.name, place))
+        print_sentence(_line(done, device, place))
     if (table := flag_table(flagged)) is not None:
         click.echo()
         print_table(table)
@@ -300,11 +300,12 @@ def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> Mod
     return Climb(table, hard_limit_w=hard_limit_w)
 
 
-def _line(done: Profiled, device: str, place: str) -> str:
+def _line(done: Profiled, device: AbstractDevice, place: str) -> str:
     were = "was" if done.kept == 1 else "were"
+    simulated = " of the board's time" if device.simulated else ""
     return (
-        f"{counted(done.measured, 'mode')} of {done.workload} on {device}"
-        + (f": {duration(done.device_s)} on its clock" if done.measured else "")
+        f"{counted(done.measured, 'mode')} of {done.workload} on {device.name}"
+        + (f" measured in {duration(done.device_s)}{simulated}" if done.measured else " measured")
         + (f", {done.kept:,} {were} in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )

@@ -74,7 +74,7 @@ class ReplayDevice(AbstractTabulatedDevice, AbstractLiveDevice):
         self.clock = VirtualClock() if clock is None else clock
         self.rails = ("recorded power",) if any(t.has_power for t in self._tables.values()) else ()
         self._settings = _ReplayedMode(self._modes, self.space, self.name)
-        self._holder = Holder(self._settings, name=self.name, spec=spec)
+        self._holder = Holder(self._settings, name=self.name, spec=spec, private=True)
         self._working: str | None = None
 
     @property

@@ -31,6 +31,7 @@ def _open_board(spec: DeviceSpec, how: Opening) -> JetsonDevice:
         clock=board.clock,
         # It ends with this process, so nothing of it can be left behind.
         journal=Journal(Path(tempfile.mkdtemp(prefix="powertrain-emulated-"))),
+        private=True,
         jobs=lambda workload, _data: board.job(workload),
         spec=spec.name,
         name=board.title,

@@ -124,7 +124,8 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
         settings = _BoardSettings(self._state, self.space, self.name, state_file)
         # Boards in memory are each their own; one in a file is the same to every process that opens it.
         key = f"{board.spec} of {state_file.resolve()}" if state_file else board.spec
-        self._holder = Holder(settings, name=self.name, spec=self.spec, key=key)
+        private = state_file is None
+        self._holder = Holder(settings, name=self.name, spec=self.spec, key=key, private=private)
 
     @override
     def modes(self, *, workload: str | None = None) -> ModeTable:
