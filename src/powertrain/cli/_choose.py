@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._flags import flags_left_out
 from powertrain.cli._options import (
     DEVICE_HELP,
     command,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from powertrain.optimisation import EpochTotals
     from powertrain.records import Choice
     from powertrain.report import Table
-    from powertrain.workflow import Candidates
+    from powertrain.workflow import Candidates, Flagged
 
 __all__ = ["choose_command"]
 
@@ -111,9 +112,11 @@ def choose_command(
         goal={"objective": objective, "limits": Limits(**asked), "risk": risk},
     )
     if predictor_path is not None and database is None and workload is None:
-        found, device = _of_predictor(predictor_path, where)
+        found, device, flagged = *_of_predictor(predictor_path, where), None
     elif predictor_path is None and database is not None and workload is not None:
-        found, device = _of_store(database, workload, where, references=references, method=method, seed=seed)
+        found, device, flagged = _of_store(
+            database, workload, where, references=references, method=method, seed=seed
+        )
     else:
         raise click.UsageError("give either PREDICTOR.ptm, or --db and --workload")
     choice = choose(
@@ -131,10 +134,13 @@ def choose_command(
     if as_json:
         about = {"method": found.method, "device": found.device, "workload": found.workload}
         how = {"modes": len(found.modes), "measured": found.prediction.is_measured, "basis": found.basis}
-        print_json({**about, **how, "choice": choice, "epoch": epoch, "apply": apply_line})
+        print_json(
+            {**about, **how, "choice": choice, "epoch": epoch, "apply": apply_line, "flagged": flagged}
+        )
         return
     print_table(_table(found, choice, epoch))
-    for sentence in filter(None, (found.basis, choice.why)):
+    left_out = "" if flagged is None else flags_left_out(flagged)
+    for sentence in filter(None, (found.basis, left_out, choice.why)):
         print_sentence(sentence)
     click.echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
 
@@ -178,8 +184,11 @@ def _of_predictor(path: Path, where: _Where) -> tuple[Candidates, AbstractDevice
 
 def _of_store(
     database: str, workload: str, where: _Where, *, references: tuple[Path, ...], method: str, seed: int
-) -> tuple[Candidates, AbstractDevice | None]:
-    """Predict from the profiles of a database, or take them at their word; return the device, too."""
+) -> tuple[Candidates, AbstractDevice | None, Flagged]:
+    """Predict from the profiles of a database, or take them at their word.
+
+    Returns the device as well, and what is left out because of flags.
+    """
     from powertrain.dataset import open_store
     from powertrain.models import load_predictor
     from powertrain.workflow import candidates, stored_workload
@@ -191,7 +200,7 @@ def _of_store(
     if where.modes_path is not None:
         modes = modes_of_file(where.modes_path, stored.profiles.modes.knobs)
     found = candidates(stored.profiles, modes, references=lent, method=method, seed=seed)
-    return found, _settable(stored.device)
+    return found, _settable(stored.device), stored.flagged
 
 
 def _settable(device: AbstractDevice | None) -> AbstractDevice | None:

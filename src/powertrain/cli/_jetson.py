@@ -25,7 +25,7 @@ from powertrain.cli._printing import (
     refuse_unwritable,
     write_text,
 )
-from powertrain.cli._root import Failure
+from powertrain.cli._root import Failure, knobs_as_typed
 from powertrain.wording import counted
 
 if TYPE_CHECKING:
@@ -166,7 +166,8 @@ def export_nvpmodel_command(
     device = None if spec is None else open_device(spec)
     vendor = vendor_modes(device, conf_path)
     mode = parsed_mode(mode_text, device)
-    written = deployment(vendor, mode, device=device, name=name, like=like, whole=whole)
+    with knobs_as_typed():
+        written = deployment(vendor, mode, device=device, name=name, like=like, whole=whole)
     if out_path is not None:
         write_text(out_path, written.text)
     if as_json:

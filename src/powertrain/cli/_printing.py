@@ -90,10 +90,7 @@ def print_sentence(text: str, *, indent: str = "") -> None:
 
 
 def _screen_columns() -> int:
-    """Return how wide what is printed on stdout may be; COLUMNS says it also where there is no screen."""
-    given = os.environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given):
-        return int(given)
+    """Return how wide what is printed on stdout may be."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_COLUMNS
 
 

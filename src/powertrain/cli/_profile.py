@@ -151,11 +151,12 @@ def profile_command(
     A WORKLOAD is a built-in model (powertrain devices DEVICE lists them), with sizes as in resnet18-s64-b8;
     torchvision:NAME or transformers:NAME where these are installed; FILE.py:FUNCTION, a function that makes
     your training; or FILE.py, your script whose loop goes over powertrain.measured(...), with its ARGS
-    after --. A script that fails leaves its traceback, and its exit code is that of this command.
+    after --, also --help. It ends when all modes are measured, and what follows its loop does not run. A
+    script that fails leaves its traceback, and its exit code is that of this command.
 
     Each mode is measured until times and power are steady and their means known to 2 %. Each profile is kept
     as soon as it is finished, so a run that was stopped goes on where it was when it is started again. The
-    device is given back as it was.
+    device is restored.
     """
     from powertrain import workflow
     from powertrain.profiling import Procedure, RunOptions

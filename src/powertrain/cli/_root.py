@@ -16,9 +16,9 @@ from typing import Any, final
 import click
 from typing_extensions import override
 
-from powertrain.errors import PowerTrainError, ProgramError
+from powertrain.errors import MissingKnobError, PowerTrainError, ProgramError, UnknownNameError
 
-__all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "main", "powertrain"]
+__all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "knobs_as_typed", "main", "powertrain"]
 
 COMMANDS = {
     "devices": "_devices",
@@ -76,6 +76,15 @@ class WrongUse(AbstractFailure):
     """What was asked makes no sense."""
 
     exit_code = 2
+
+
+@contextlib.contextmanager
+def knobs_as_typed() -> Generator[None]:
+    """Take knobs that are lacking or too many for wrong use, where they were typed and stand in no file."""
+    try:
+        yield
+    except MissingKnobError as error:
+        raise WrongUse(str(error)) from error
 
 
 @final
@@ -158,7 +167,9 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _is_wrong_use(error: Exception) -> bool:
-    """Tell whether an argument was wrong in itself, for which a plain ValueError is the library's word."""
+    """Tell whether what was typed names nothing, or makes no sense: the library's word is a ValueError."""
+    if isinstance(error, UnknownNameError):
+        return True
     from json import JSONDecodeError
 
     from numpy.linalg import LinAlgError
@@ -265,7 +276,6 @@ def main() -> None:
 @contextlib.contextmanager
 def _terminated_as_by_ctrl_c() -> Generator[None]:
     """Have SIGTERM and SIGHUP end a command with a word about what is kept, and everything closed."""
-
     process = os.getpid()
 
     def terminate(number: int, frame: FrameType | None) -> None:

@@ -34,8 +34,8 @@ def status_command(specs: tuple[str, ...], as_json: bool) -> None:
 
     Without DEVICE, those of this machine, and whatever else somebody holds. Nothing is changed. A clock that
     nobody holds moves between two ends. Who holds a device through powertrain-helper is asked of the helper;
-    else the runs of this user are seen. A simulated board that is in no file is in the memory of each run: its
-    holders are told, and what it would be without them.
+    else the runs of this user are seen. A simulated board that is in no file is in the memory of each run:
+    its holders are told, and what it would be without them.
     """
     from powertrain.opening import found_here
     from powertrain.workflow import device_status, held_elsewhere, open_device

@@ -1,8 +1,8 @@
 """Which process holds which device, for all processes of a user to see.
 
-A lock file for each device is locked (flock) by who holds it, alone or together with others. The lock ends with
-the process, however that ends. Beside it each process notes what it holds and since when. A note counts only
-while the kernel lists its process among those that have the lock.
+A lock file for each device is locked (flock) by who holds it, alone or together with others. The lock ends
+with the process, however that ends. Beside it each process notes what it holds and since when. A note counts
+only while the kernel lists its process among those that have the lock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tables and sentences on a screen of some width, on which no word and no number is broken.
 
-A table that is too wide has its cells wrapped between words. Where that would not do, each row becomes a block
-with a line for each column.
+A table that is too wide has its cells wrapped between words. Where that would not do, each row becomes a
+block with a line for each column.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FittedTable:
 
 
 def fit_table(table: Table, width: int) -> FittedTable:
-    """Lay a table out in lines of at most `width` columns of a screen, wherever its longest word allows it."""
+    """Lay a table out in lines of at most `width` columns of a screen, if its longest word allows it."""
     cells = [tuple(" ".join(cell.split()) for cell in row) for row in table.cells()]
     head = tuple(" ".join(heading.split()) for heading in table.headings)
     widths = _widths([head, *cells], width - len(MARGIN) - len(GAP) * (len(head) - 1))
