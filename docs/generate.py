@@ -27,13 +27,13 @@ EXIT_CODES = """\
 | --: | --- |
 | 0 | it was done |
 | 1 | it failed; one line on standard error says what was found, what was asked and what to do |
-| 2 | wrong use: an option makes no sense, or what was typed names nothing (a device, workload, mode, method, quantity or file) |
+| 2 | wrong use: an option makes no sense, or what was typed names nothing (a device, mode, file ...) |
 | 126, 127 | `apply`: its command cannot be executed, or is not there |
 | 130, 143 | it was ended by Ctrl-C, or by SIGTERM |
 | 141 | nobody reads standard output any more |
 
-A script under `profile`, and a command under `apply`, that fails leaves its own exit code. After a failure standard output holds no
-JSON, with `--json` either: the line on standard error is the answer.
+A script under `profile`, and a command under `apply`, that fails leaves its own exit code. After a failure
+standard output holds no JSON, with `--json` either: the line on standard error is the answer.
 """
 
 HEAD = """# Command line
