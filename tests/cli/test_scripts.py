@@ -165,10 +165,19 @@ def test_what_cannot_be_run_is_refused_first(run, db, arguments, code, remark):
 
 
 def test_json_is_all_that_is_on_stdout(script, db, tmp_path):
-    script("print('printed')\nos.system('echo from another process')\nsteps(10**6)")
+    script(
+        """
+        import atexit
+        atexit.register(print, "printed at the end")
+        print('printed')
+        os.system('echo from another process')
+        steps(10**6)
+        """
+    )
     ran = powertrain("profile", "train.py", *ONE_CORE, "--db", db, "--json", folder=tmp_path)
     assert json.loads(ran.stdout)["runs"][0]["measured"] == 1
-    assert "printed" in ran.stderr
+    assert "printed\n" in ran.stderr
+    assert "printed at the end" in ran.stderr
     assert "from another process" in ran.stderr
 
 

@@ -30,7 +30,7 @@ from powertrain.cli._printing import (
     refuse_unwritable,
     write_text,
 )
-from powertrain.cli._root import Interrupted
+from powertrain.cli._root import Interrupted, knobs_as_typed
 from powertrain.wording import counted
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ def evaluate_command(
     plan = _plan(**options)
     given = dict(map(content_of, files))
     contents = {path: content for path, content in given.items() if content is not None}
-    tables = read_tables(given, knobs=knobs, contents=contents)
+    with knobs_as_typed():  # by --knobs
+        tables = read_tables(given, knobs=knobs, contents=contents)
     known = [device for device, _ in tables]
     plan = replace(
         plan,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import click
 
-from powertrain.cli._root import Failure, WrongUse
+from powertrain.cli._root import Failure, WrongUse, json_was_printed
 from powertrain.files import why_unwritten, write_file
 from powertrain.progress import Progress
 
@@ -50,6 +50,7 @@ def print_json(value: object) -> None:
     from powertrain.plain import to_plain
 
     click.echo(json.dumps(to_plain(value), indent=2, allow_nan=False, ensure_ascii=False))
+    json_was_printed()
 
 
 def json_by_line(value: Mapping[str, Any]) -> str:

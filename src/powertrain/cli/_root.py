@@ -18,7 +18,16 @@ from typing_extensions import override
 
 from powertrain.errors import MissingKnobError, PowerTrainError, ProgramError, UnknownNameError
 
-__all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "knobs_as_typed", "main", "powertrain"]
+__all__ = [
+    "COMMANDS",
+    "Failure",
+    "Interrupted",
+    "WrongUse",
+    "json_was_printed",
+    "knobs_as_typed",
+    "main",
+    "powertrain",
+]
 
 COMMANDS = {
     "devices": "_devices",
@@ -256,6 +265,15 @@ def powertrain(debug: bool) -> None:
     del debug  # read by the group, which handles failures
 
 
+def json_was_printed() -> None:
+    """Have what is printed after the end of the command go to stderr, such as by a script's `atexit`."""
+    _AFTER_THE_END.append(2)
+
+
+_AFTER_THE_END: list[int] = []
+"""File descriptors that take the place of standard output when the command has ended."""
+
+
 def main() -> None:
     """Run the command line and exit.
 
@@ -267,6 +285,8 @@ def main() -> None:
         finally:
             try:
                 sys.stdout.flush()
+                for descriptor in _AFTER_THE_END:
+                    os.dup2(descriptor, sys.stdout.fileno())
             except BrokenPipeError:
                 # Python would complain once more when it flushes at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

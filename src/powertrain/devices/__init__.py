@@ -19,7 +19,6 @@ from powertrain.devices._hold import Holder, Settings, Terminated
 from powertrain.devices._journal import Journal
 from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening, ServiceNeeds
 from powertrain.devices._live import live
-from powertrain.devices._locks import Lock
 from powertrain.devices._reasons import Reason, Why
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "DeviceSpec",
     "Holder",
     "Journal",
-    "Lock",
     "MonotonicClock",
     "Opening",
     "PowerReading",
