@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from powertrain.devices import Journal
 from powertrain.errors import DeviceBusyError, DeviceError
+from powertrain.records import PowerMode
 
 STATE = {"cpu clocks": {"/sys/policy0/scaling_max_freq": "2201600"}}
 
@@ -229,3 +230,46 @@ def test_a_journal_is_json_that_a_person_can_read(journal):
     content = json.loads((journal.folder / "jetson.json").read_text())
     assert content["version"] == 1
     assert content["saved"] == STATE
+
+
+def test_who_holds_a_device_is_told_with_what_it_noted(journal):
+    mode = PowerMode(gpu_mhz=300)
+    assert journal.locks.holders("board") == ()
+    with journal.locks.locked("board", spec="sim:board", device="Board") as claim:
+        (held,) = journal.locks.holders("board")
+        assert (held.pid, held.key, held.spec, held.device) == (os.getpid(), "board", "sim:board", "Board")
+        assert held.mode == ""
+        claim.note(mode)
+        assert journal.locks.held()[0].mode == "gpu_mhz=300"
+        claim.note(None)
+        assert journal.locks.held()[0].mode == ""
+    assert journal.locks.held() == ()
+
+
+def test_a_note_of_a_process_that_has_died_counts_for_nothing(journal):
+    with journal.locks.locked("board", spec="sim:board"):
+        (note,) = journal.folder.glob("*.held")
+        left = note.read_text()
+    note.with_name("board.1.held").write_text(left)
+    assert journal.locks.held() == ()
+    (journal.folder / "odd.2.held").write_text("odd")
+    assert journal.locks.held() == ()
+
+
+def test_several_may_share_a_device_and_nobody_may_then_have_it_alone(journal, tmp_path):
+    other = Journal(journal.folder)
+    with (
+        journal.locks.locked("cpu", alone=False, needed=False),
+        other.locks.locked("cpu", alone=False, needed=False),
+        pytest.raises(DeviceBusyError, match="cpu is held by another process"),
+        other.locks.locked("cpu", needed=False),
+    ):
+        pass
+    with other.locks.locked("cpu", needed=False):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_matters_only_where_something_is_restored(tmp_path):
+    (tmp_path / "file").write_text("")
+    with Journal(tmp_path / "file/journal").locks.locked("cpu", needed=False):
+        pass
