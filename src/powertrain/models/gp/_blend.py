@@ -39,7 +39,8 @@ class Blend:
     def likeness(self) -> Likeness:
         """The third model; it is made of what the second holds, and not kept in files."""
         regression = self.beside.regression
-        return Likeness.of(regression.inputs.unit, regression.inputs.surfaces, regression.target)
+        inputs = regression.inputs
+        return Likeness.of(inputs.unit, inputs.surfaces, regression.target, regression.certainty)
 
     @property
     def measured(self) -> quantities.Quantity:

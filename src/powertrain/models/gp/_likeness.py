@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_solve
 from scipy.special import logsumexp, ndtri
 
-from powertrain.models.gp._regression import CHUNK, LEVEL_SD, matern
+from powertrain.models.gp._regression import CHUNK, LEVEL_SD, Certainty, matern
 from powertrain.records import FloatArray
 
 __all__ = ["Likeness"]
@@ -82,23 +82,26 @@ class Likeness:
     """`(n, n)` inverse of the Cholesky factor of the average covariance."""
 
     @classmethod
-    def of(cls, unit: FloatArray, surfaces: FloatArray, target: FloatArray) -> Likeness:
+    def of(cls, unit: FloatArray, surfaces: FloatArray, target: FloatArray, certainty: Certainty) -> Likeness:
         """Learn from `n` profiles.
 
         Args:
             unit: `(n, k)` coordinates.
             surfaces: `(n, R)` log-surfaces of the references, each about its mean.
             target: `(n,)` log-values about their mean.
+            certainty: How surely each is known.
         """
         deviations = surfaces - surfaces.mean(axis=1, keepdims=True)
         centres = _centres(surfaces.shape[1])
         off = target[:, None] - surfaces @ centres
-        length, scales, chosen, shares = _likeliest(unit, deviations, off, _spread_of_kind(surfaces))
+        length, scales, chosen, shares = _likeliest(
+            unit, deviations, off, certainty, _spread_of_kind(surfaces)
+        )
         parts = _parts(unit, deviations, length)
         solved = np.empty((len(unit), len(shares)))
         average = np.zeros((len(unit), len(unit)))
         for i in range(len(shares)):
-            covariance = _covariance(scales[i], *parts) + scales[i, NOISE] ** 2 * np.eye(len(unit))
+            covariance = _covariance(scales[i], *parts) + np.diag(certainty.of_noise(scales[i, NOISE]))
             factor = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
             solved[:, i] = cho_solve((factor, True), off[:, int(chosen[i])])
             average += shares[i] * covariance
@@ -173,7 +176,7 @@ def _centres(count: int) -> FloatArray:
 
 
 def _likeliest(
-    unit: FloatArray, deviations: FloatArray, off: FloatArray, spread: float
+    unit: FloatArray, deviations: FloatArray, off: FloatArray, certainty: Certainty, spread: float
 ) -> tuple[float, FloatArray, npt.NDArray[np.intp], FloatArray]:
     """Return the likeliest length scale, and of the pairs kept scales, number of the centre, and shares."""
     # Many profiles are judged by some of them: the rest hardly move the shares.
@@ -185,7 +188,7 @@ def _likeliest(
     covariances = np.empty((DRAWS, len(unit), len(unit)))
     for i in range(DRAWS):
         covariances[i] = _covariance(scales[i], *parts[int(lengths[i])])
-    covariances += (scales[:, NOISE] ** 2)[:, None, None] * np.eye(len(unit))
+        covariances[i] += np.diag(certainty.share[few] * scales[i, NOISE] ** 2 + certainty.variance[few])
     roots = np.asarray(np.linalg.inv(np.linalg.cholesky(covariances)), dtype=np.float64)
     evidence = _log_evidence(roots, off)
     best = int(np.argmax([logsumexp(evidence[lengths == j]) for j in range(len(LENGTHS))]))

@@ -12,6 +12,7 @@ the optimum) and are scaled by the leave-one-out errors (Rasmussen & Williams 20
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -24,13 +25,18 @@ from scipy.optimize import minimize
 from powertrain.models.gp._mean import MeanInputs, MeanShape
 from powertrain.records import FloatArray
 
-__all__ = ["CHUNK", "LEVEL_SD", "KernelPrior", "Regression", "RegressionInputs", "matern"]
+__all__ = ["CHUNK", "LEVEL_SD", "Certainty", "KernelPrior", "Regression", "RegressionInputs", "matern"]
+
+logger = logging.getLogger(__name__)
 
 ROOT5 = 5**0.5
 LEVEL_SD = 10.0
 """Prior spread of the level [log]: free."""
 TOLERANCE = 1e-5
 """Relative change of the log posterior at which a fit ends: below what tells parameters apart."""
+QUIET, TOLD_BY = 0.5, 20
+"""How far below its prior centre the noise may be fitted, in standard deviations of the prior: this much, or
+one for each so many profiles if that is more."""
 CHUNK = 1024
 """Modes predicted at a time: what a core's own cache holds."""
 
@@ -43,7 +49,10 @@ class KernelPrior:
     length: tuple[float, float] = (float(np.log(0.5)), 0.7)
     """In ranges of the knob: smooth over half the range."""
     residual: tuple[float, float] = (float(np.log(0.08)), 1.0)
-    noise: tuple[float, float] = (float(np.log(0.012)), 0.6)
+    noise: tuple[float, float] = (float(np.log(0.012)), 0.8)
+    noise_doubt: float = 1.4
+    """What the logarithm of the noise spreads by between workloads, for error bars. Modes far apart say
+    little of the noise, and one fitted too small would make every limit too bold."""
     trend: tuple[float, float] = (float(np.log(0.03)), 1.0)
     weights: tuple[float, float] = (float(np.log(0.1)), 1.0)
     calibration_weight: float = 4.0
@@ -78,6 +87,42 @@ class RegressionInputs:
 
 
 @final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Certainty:
+    """How surely each of `n` profiles is known, before anything is fitted."""
+
+    share: FloatArray
+    """`(n,)` of the noise that is left in each: one over the measurements that it is the mean of."""
+    variance: FloatArray
+    """`(n,)` error of each by its own measuring [log squared]; 0 where nobody said."""
+
+    @classmethod
+    def alike(cls, n: int) -> Certainty:
+        """Return that of profiles that were measured once, by something that states no error."""
+        return cls(share=np.ones(n), variance=np.zeros(n))
+
+    @classmethod
+    def of(cls, repeats: npt.NDArray[np.int64], log_se: FloatArray) -> Certainty:
+        """Return that of profiles by their repeats and the standard errors of their logarithms, `(n,)` each.
+
+        The spread of a few repeats is too poor an error to count; the noise over their number is better.
+        """
+        stated = (repeats == 1) & np.isfinite(log_se)
+        return cls(share=1.0 / repeats, variance=np.where(stated, log_se, 0.0) ** 2)
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def take(self, rows: slice) -> Certainty:
+        """Return that of some profiles."""
+        return Certainty(share=self.share[rows], variance=self.variance[rows])
+
+    def of_noise(self, noise: float) -> FloatArray:
+        """Return the variance `(n,)` of each profile's error where one measurement has this noise [log]."""
+        return noise**2 * self.share + self.variance
+
+
+@final
 class Regression:
     """The posterior of one quantity, given profiles and parameters."""
 
@@ -88,12 +133,14 @@ class Regression:
         inputs: RegressionInputs,
         target: FloatArray,
         theta: FloatArray,
+        certainty: Certainty | None = None,
     ) -> None:
         self.shape, self.inputs, self.target, self.theta = shape, inputs, target, theta
         self.prior = prior
+        self.certainty = certainty or Certainty.alike(len(target))
         mean, jacobian = shape.value(self._mean_theta(theta), inputs.mean)
         covariance = _kernel(self._hyper(theta), inputs, inputs)
-        noise = self._hyper(theta).noise
+        noise = self.certainty.of_noise(self._hyper(theta).noise)
         self._factor = _factor(covariance, noise)
         residual = target - mean
         self._weights = cho_solve((self._factor, True), residual)
@@ -104,6 +151,7 @@ class Regression:
         self._readout = self._read_out()
         self.loo_z, self.loo_errors = self._leave_one_out(covariance, noise, residual, jacobian)
         self.scale = self._calibration()
+        self._new_noise = self._noise_variance()
 
     @classmethod
     def fit(
@@ -113,26 +161,35 @@ class Regression:
         inputs: RegressionInputs,
         target: FloatArray,
         *,
+        certainty: Certainty | None = None,
         kernel_centres: FloatArray | None = None,
-        iterations: int = 50,
+        iterations: int = 200,
     ) -> Regression:
         """Fit all parameters to `target`, `(n,)` logarithms about their mean.
 
+        `certainty` says how surely each is known; all alike by default.
         `kernel_centres` `(k + 2,)` replaces the prior centres of the log lengths, the log residual and the
         log noise by ones learned from references.
         """
         centre, sd = _prior(shape, prior, inputs.unit.shape[1], kernel_centres)
-        objective = _Objective(shape, inputs, target, centre, sd)
+        certainty = certainty or Certainty.alike(len(target))
+        objective = _Objective(shape, inputs, target, certainty, centre, sd)
         # In standard deviations of the prior all parameters are of one size.
+        bounds = [(-5.0, 5.0)] * len(centre)
+        # A mean that bends to every profile would leave no noise. Few profiles cannot show a quiet board.
+        quietest = min(max(QUIET, len(target) / TOLD_BY), 5.0)
+        bounds[shape.size + inputs.unit.shape[1] + 1] = (-quietest, 5.0)
         found: Any = minimize(
             objective.standardised,
             np.zeros(len(centre)),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(-5.0, 5.0)] * len(centre),
+            bounds=bounds,
             options={"maxiter": iterations, "ftol": TOLERANCE},
         )
-        return cls(shape, prior, inputs, target, centre + sd * np.asarray(found.x))
+        if not found.success:
+            logger.info("the fit to %d profiles ended early: %s", len(target), found.message)
+        return cls(shape, prior, inputs, target, centre + sd * np.asarray(found.x), certainty)
 
     def _mean_theta(self, theta: FloatArray) -> FloatArray:
         return theta[: self.shape.size]
@@ -197,14 +254,14 @@ class Regression:
         explained = read[:, :n]
         unknown_mean = jacobian @ self._mean_root - read[:, n:-1]
         variance = _prior_variance(hyper, inputs) - np.einsum("ij,ij->i", explained, explained)
-        variance = np.maximum(variance, 1e-12) + hyper.noise**2
+        variance = np.maximum(variance, 1e-12) + self._new_noise
         variance += np.einsum("ij,ij->i", unknown_mean, unknown_mean)
         if inputs.log_time_sd is not None and self.shape.timed:
             variance += (jacobian[:, self.shape.timed].sum(axis=1) * inputs.log_time_sd) ** 2
         return prior_mean + read[:, -1], self.scale * np.sqrt(variance)
 
     def _leave_one_out(
-        self, covariance: FloatArray, noise: float, residual: FloatArray, jacobian: FloatArray
+        self, covariance: FloatArray, noise: FloatArray, residual: FloatArray, jacobian: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return the leave-one-out errors `(n,)`, standardised and as they are.
 
@@ -216,6 +273,20 @@ class Regression:
         inverse = cho_solve((_factor(whole, noise), True), np.eye(len(residual)))
         weighted, diagonal = inverse @ about_prior, np.diag(inverse)
         return weighted / np.sqrt(diagonal), weighted / diagonal
+
+    def _noise_variance(self) -> float:
+        """Return the expected variance of a new measurement about the mode's mean.
+
+        The logarithm of the noise is normal about its fit, with the information that the profiles have of it
+        (Fisher) and that of the prior. The fewer of them lie close together, the less they tell.
+        """
+        noise, doubt = self._hyper(self.theta).noise, self.prior.noise_doubt
+        if not doubt:
+            return noise**2
+        inverse = cho_solve((self._factor, True), np.eye(len(self.target)))
+        share = self.certainty.share
+        told = 2.0 * noise**4 * float(share @ (inverse**2) @ share)
+        return float(noise**2 * np.exp(2.0 / (doubt**-2.0 + told)))
 
     def _calibration(self) -> float:
         """Return the factor on error bars: the leave-one-out scale, shrunk towards 1, and the widening."""
@@ -288,9 +359,9 @@ def _prior_variance(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
     return hyper.residual**2 + np.einsum("ij,ij->i", features, features)
 
 
-def _factor(covariance: FloatArray, noise: float) -> FloatArray:
-    """Return the lower Cholesky factor, with jitter that grows on failure."""
-    diagonal = np.diag(covariance) + noise**2
+def _factor(covariance: FloatArray, noise: FloatArray) -> FloatArray:
+    """Return the lower Cholesky factor with a variance of noise `(n,)`, and jitter that grows on failure."""
+    diagonal = np.diag(covariance) + noise
     noisy = covariance.copy()
     for jitter in (1e-9, 1e-7, 1e-5, 1e-3):
         np.fill_diagonal(noisy, diagonal + jitter)
@@ -326,10 +397,12 @@ class _Objective:
         shape: MeanShape,
         inputs: RegressionInputs,
         target: FloatArray,
+        certainty: Certainty,
         centre: FloatArray,
         sd: FloatArray,
     ) -> None:
         self.shape, self.inputs, self.target = shape, inputs, target
+        self.certainty = certainty
         self.centre, self.sd = centre, sd
         n, self.k = inputs.unit.shape
         difference = inputs.unit[:, None, :] - inputs.unit[None, :, :]
@@ -355,7 +428,7 @@ class _Objective:
         residual_part = decay * (slope + 5.0 / 3.0 * distance * distance)
         covariance = residual_part + LEVEL_SD**2 + hyper.trend**2 * self.trend
         covariance += hyper.weights**2 * self.similarity
-        factor = _factor(covariance, hyper.noise)
+        factor = _factor(covariance, self.certainty.of_noise(hyper.noise))
         mean, jacobian = self.shape.value(theta[:size], self.inputs.mean)
         inverse, solved = _inverted(factor, self.target - mean)
         value = 0.5 * (self.target - mean) @ solved + np.log(np.diag(factor)).sum()
@@ -368,7 +441,7 @@ class _Objective:
         gradient[size : size + k] = (self.squares @ by_length) * hyper.length**-2.0
         gradient[size + k :] = (
             2.0 * np.vdot(by_covariance, residual_part),
-            2.0 * hyper.noise**2 * np.trace(by_covariance),
+            2.0 * hyper.noise**2 * np.vdot(np.diag(by_covariance), self.certainty.share),
             2.0 * hyper.trend**2 * np.vdot(by_covariance, self.trend),
             2.0 * hyper.weights**2 * np.vdot(by_covariance, self.similarity),
         )
