@@ -11,6 +11,7 @@ import click
 
 from powertrain.cli._options import command, complete_devices, json_option
 from powertrain.cli._printing import print_json, print_table
+from powertrain.errors import PowerTrainError
 
 if TYPE_CHECKING:
     from powertrain.report import Table
@@ -40,10 +41,13 @@ def status_command(specs: tuple[str, ...], as_json: bool) -> None:
     from powertrain.opening import found_here
     from powertrain.workflow import device_status, held_elsewhere, open_device
 
-    if not specs:
-        specs = tuple(found_here())
-        specs += held_elsewhere(specs)
-    found = [device_status(open_device(spec, probe=False)) for spec in specs]
+    here = specs or found_here()
+    found = [device_status(open_device(spec, probe=False)) for spec in here]
+    for spec in () if specs else held_elsewhere(here):
+        try:
+            found.append(device_status(open_device(spec, probe=False)))
+        except PowerTrainError as error:  # its file may be gone
+            click.echo(f"warning: {spec} is held, and cannot be looked at: {error}", err=True)
     if as_json:
         print_json({"devices": found})
         return
