@@ -136,7 +136,7 @@ def test_the_closing_table_explains_the_flags_and_how_to_measure_again(done, db)
         )
     ran = done("profile", "lstm", *NANO, "--db", db, "--modes", 1)
 
-    assert ran.out.startswith(f"1 mode of lstm on {board.name}: ")
+    assert ran.out.startswith(f"1 mode of lstm on {board.name} measured in ")
     assert " 0.0 " not in ran.out
     assert "2 of 4 modes left out of fits" in ran.out
     assert "the device cut its clocks by itself meanwhile" in ran.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,7 +154,7 @@ def evaluate_command(
     plan = _plan(**options)
     given = dict(map(content_of, files))
     contents = {path: content for path, content in given.items() if content is not None}
-    with knobs_as_typed():  # by --knobs
+    with knobs_as_typed() if knobs else nullcontext():
         tables = read_tables(given, knobs=knobs, contents=contents)
     known = [device for device, _ in tables]
     plan = replace(

@@ -102,7 +102,7 @@ class Locks:
             device: Its name, for others to see.
             alone: Whether nobody else may hold it; else only who wants it alone is kept from it.
             needed: Whether something could go wrong without the lock. If not, a folder that cannot be written
-                does no harm, and a process may have what the process that started it holds.
+                does no harm, and a process may have what it holds itself, or the process that started it.
 
         Raises:
             DeviceBusyError: Another one holds it.
@@ -160,13 +160,13 @@ class Locks:
         return tuple(lock for locks in found.values() for lock in locks)
 
     def _lock(self, lock: int, key: str, *, alone: bool, needed: bool) -> bool:
-        """Lock the file; return whether it is locked, and not merely shared with whoever started us."""
+        """Lock the file; return whether it is locked, and not held already by us or by who started us."""
         try:
             # The lock is the kernel's: it goes with the last descriptor, so a dead process holds none.
             fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except OSError as error:
             others = [holder.pid for holder in self.holders(key)]
-            if not needed and others and set(others) <= set(_ancestors()):
+            if not needed and others and set(others) <= {os.getpid(), *_ancestors()}:
                 return False
             written = os.pread(lock, 32, 0).decode(errors="replace").strip()
             owner = ", ".join(f"pid {pid}" for pid in others) or written
