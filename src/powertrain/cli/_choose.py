@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._flags import flags_left_out
 from powertrain.cli._options import (
     DEVICE_HELP,
     command,
@@ -26,7 +27,7 @@ from powertrain.cli._options import (
     text_input,
 )
 from powertrain.cli._predict import modes_of_file, ranged
-from powertrain.cli._printing import print_json, print_table, refuse_unwritable
+from powertrain.cli._printing import print_json, print_sentence, print_table, refuse_unwritable
 from powertrain.quantities import by_column
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from powertrain.optimisation import EpochTotals
     from powertrain.records import Choice
     from powertrain.report import Table
-    from powertrain.workflow import Candidates
+    from powertrain.workflow import Candidates, Flagged
 
 __all__ = ["choose_command"]
 
@@ -134,16 +135,18 @@ def choose_command(
     if predictor_path is not None and database is None and workload is None:
         # A space too large to predict is searched by what is asked of the mode.
         goal = {"objective": objective, "limits": Limits(**asked), "risk": risk}
-        found, device = _of_predictor(predictor_path, where, goal)
+        found, device, flagged = *_of_predictor(predictor_path, where, goal), None
     elif predictor_path is None and database is not None and workload is not None:
-        found, device = _of_store(database, workload, where, learning)
+        found, device, flagged = _of_store(database, workload, where, learning)
     else:
         raise click.UsageError("give either PREDICTOR.ptm, or --db and --workload")
     choice = choose(found.prediction, found.modes, objective=objective, risk=risk, **asked)
-    _show(found, choice, device, shown)
+    _show(found, choice, device, flagged, shown)
 
 
-def _show(found: Candidates, choice: Choice, device: AbstractDevice | None, shown: _Shown) -> None:
+def _show(
+    found: Candidates, choice: Choice, device: AbstractDevice | None, flagged: Flagged | None, shown: _Shown
+) -> None:
     """Draw and print what was chosen, and how to apply it."""
     from powertrain.optimisation import epoch_totals
     from powertrain.workflow import draw_predicted_front
@@ -157,11 +160,14 @@ def _show(found: Candidates, choice: Choice, device: AbstractDevice | None, show
     if shown.as_json:
         about = {"method": found.method, "device": found.device, "workload": found.workload}
         how = {"modes": len(found.modes), "measured": found.prediction.is_measured, "basis": found.basis}
-        print_json({**about, **how, "choice": choice, "epoch": epoch, "apply": apply_line})
+        print_json(
+            {**about, **how, "choice": choice, "epoch": epoch, "apply": apply_line, "flagged": flagged}
+        )
         return
     print_table(_table(found, choice, epoch))
-    for sentence in filter(None, (found.basis, choice.why)):
-        click.echo(sentence)
+    left_out = "" if flagged is None else flags_left_out(flagged)
+    for sentence in filter(None, (found.basis, left_out, choice.why)):
+        print_sentence(sentence)
     click.echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
 
 
@@ -194,8 +200,11 @@ def _of_predictor(
 
 def _of_store(
     database: str, workload: str, where: _Where, learning: _Learning
-) -> tuple[Candidates, AbstractDevice | None]:
-    """Predict from the profiles of a database, or take them at their word; return the device, too."""
+) -> tuple[Candidates, AbstractDevice | None, Flagged]:
+    """Predict from the profiles of a database, or take them at their word.
+
+    Returns the device as well, and what is left out because of flags.
+    """
     from powertrain.dataset import open_store
     from powertrain.models import load_predictor
     from powertrain.workflow import candidates, stored_workload
@@ -207,7 +216,7 @@ def _of_store(
     if where.modes_path is not None:
         modes = modes_of_file(where.modes_path, stored.profiles.modes.knobs)
     found = candidates(stored.profiles, modes, references=lent, method=learning.method, seed=learning.seed)
-    return found, _settable(stored.device)
+    return found, _settable(stored.device), stored.flagged
 
 
 def _settable(device: AbstractDevice | None) -> AbstractDevice | None:

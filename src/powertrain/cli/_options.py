@@ -87,6 +87,19 @@ def complete_modes(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return modes(ctx, incomplete)
 
 
+def _file_of(location: str) -> Path | None:
+    """Return the file of a store, None of one that is no file, or of no kind that there is."""
+    if ":" not in location:
+        return Path(location)
+    from powertrain.dataset import store_file
+    from powertrain.errors import PowerTrainError
+
+    try:
+        return store_file(location)
+    except PowerTrainError:  # `open_store` says what is wrong
+        return None
+
+
 @final
 class _StoreLocation(click.Path):
     """A file or a URL, kept as text; a shell completes files."""
@@ -98,10 +111,11 @@ class _StoreLocation(click.Path):
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         # A file that is missing is wrong use, as for every other file; the rest is for `open_store` to say.
-        if not self._made and ":" not in value and Path(value).is_dir():
-            self.fail(f"{value!r} is a folder: give a file in it.", param, ctx)
-        if not self._made and ":" not in value and not Path(value).is_file():
-            self.fail(f"File {value!r} does not exist: import or profile something first.", param, ctx)
+        if not self._made and (file := _file_of(value)) is not None:
+            if file.is_dir():
+                self.fail(f"{value!r} is a folder: give a file in it.", param, ctx)
+            if not file.exists():
+                self.fail(f"File {value!r} does not exist: import or profile something first.", param, ctx)
         return value
 
 
@@ -122,8 +136,8 @@ class _StoreOrStdin(click.Path):
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value != "-" and ":" not in value:
-            super().convert(value, param, ctx)
+        if value != "-" and (file := _file_of(value)) is not None:
+            super().convert(str(file), param, ctx)
         return value
 
 

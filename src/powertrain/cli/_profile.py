@@ -25,7 +25,7 @@ from powertrain.cli._options import (
     program_arguments,
     seed_option,
 )
-from powertrain.cli._printing import print_json, print_table, progress_bar, stdout_on_stderr
+from powertrain.cli._printing import print_json, print_sentence, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
 from powertrain.wording import counted, duration
@@ -238,11 +238,12 @@ def profile_command(
     A WORKLOAD is a built-in model (powertrain devices DEVICE lists them), with sizes as in resnet18-s64-b8;
     torchvision:NAME or transformers:NAME where these are installed; FILE.py:FUNCTION, a function that makes
     your training; or FILE.py, your script whose loop goes over powertrain.measured(...), with its ARGS
-    after --. A script that fails leaves its traceback, and its exit code is that of this command.
+    after --, also --help. It ends when all modes are measured, and what follows its loop does not run. A
+    script that fails leaves its traceback, and its exit code is that of this command.
 
     Each mode is measured until times and power are steady and their means known to 2 %. Each profile is kept
     as soon as it is finished, so a run that was stopped goes on where it was when it is started again. The
-    device is given back as it was.
+    device is restored.
     """
     from powertrain import workflow
 
@@ -277,7 +278,7 @@ def profile_command(
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs, "flagged": flagged})
         return
     for done in runs:
-        click.echo(_line(done, device.name, place))
+        print_sentence(_line(done, device, place))
     if (table := flag_table(flagged)) is not None:
         click.echo()
         print_table(table)
@@ -351,11 +352,12 @@ def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> Mod
     return Climb(table, hard_limit_w=hard_limit_w)
 
 
-def _line(done: Profiled, device: str, place: str) -> str:
+def _line(done: Profiled, device: AbstractDevice, place: str) -> str:
     were = "was" if done.kept == 1 else "were"
+    simulated = " of the board's time" if device.simulated else ""
     return (
-        f"{counted(done.measured, 'mode')} of {done.workload} on {device}"
-        + (f": {duration(done.device_s)} on its clock" if done.measured else "")
+        f"{counted(done.measured, 'mode')} of {done.workload} on {device.name}"
+        + (f" measured in {duration(done.device_s)}{simulated}" if done.measured else " measured")
         + (f", {done.kept:,} {were} in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )

@@ -20,6 +20,7 @@ from powertrain.cli._printing import (
     STDIO,
     make_folder,
     print_json,
+    print_sentence,
     print_table,
     progress_bar,
     refuse_unwritable,
@@ -89,7 +90,7 @@ def demo_command(out: Path, as_json: bool) -> None:
     make_folder(out)
 
     def say(text: str) -> None:
-        click.echo(text, err=as_json)
+        click.echo(text, err=True) if as_json else print_sentence(text)
 
     say("The board is simulated: a Jetson AGX Orin made of formulas. No number below is a measurement.")
     with progress_bar() as progress:

@@ -20,6 +20,8 @@ from powertrain.space import KNOWN_KNOBS, KnownKnob
 __all__ = ["Place", "Sheet", "split_rows", "text_of"]
 
 NAN = float("nan")
+DATABASE, ARCHIVE = b"SQLite format 3\0", b"PK\x03\x04"
+"""How files begin that are given in the place of a CSV file."""
 _MOST_MHZ = 100_000.0
 """Beyond this a clock was given in kHz or Hz."""
 _LARGEST_BYTES = 1 << 29
@@ -51,6 +53,16 @@ def text_of(place: Place) -> str:
         raise CsvError(f"cannot read {place.path}: {error.strerror}") from error
     except ValueError as error:
         raise CsvError(f"{error}: part it into several") from None
+    if content.startswith(DATABASE):
+        raise CsvError(
+            f"{place.path} is a database, and a CSV file was asked for: powertrain export --db "
+            f"{place.path} FILE.csv writes its profiles as one, and other commands take it with --db"
+        )
+    if content.startswith(ARCHIVE):
+        raise CsvError(
+            f"{place.path} is a predictor or another archive, and a CSV file was asked for: powertrain show "
+            f"{place.path} tells what it holds"
+        )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise place.error("the text is UTF-16: save it as UTF-8")
     try:

@@ -16,7 +16,12 @@ import numpy.typing as npt
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Holder
 from powertrain.devices._reasons import Reason
-from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, UnknownNameError
+from powertrain.errors import (
+    LargeSpaceError,
+    MissingKnobError,
+    UnknownModeError,
+    UnknownNameError,
+)
 from powertrain.records import ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.workloads import Job
@@ -281,7 +286,7 @@ def check_mode(mode: PowerMode, space: ModeSpace, device: str, *, some: bool = F
 
     Raises:
         MissingKnobError: The knobs are not the device's.
-        DeviceError: A value is none of its knob's.
+        UnknownModeError: A value is none of its knob's.
     """
     if set(mode) != set(space.names) and not (some and set(mode) < set(space.names)):
         which = "some of these" if some else "exactly these"
@@ -293,4 +298,4 @@ def check_mode(mode: PowerMode, space: ModeSpace, device: str, *, some: bool = F
         try:
             knob.index(mode[knob.name])
         except ValueError as error:
-            raise DeviceError(f"{device}: {error}") from None
+            raise UnknownModeError(f"{device}: {error}") from None

@@ -30,7 +30,7 @@ FLAGS: Mapping[str, str] = {
     "unsteady": "it was begun before times and power were steady, because they would not be",
     "drifting": "times or power kept rising or falling while it was taken",
     "interrupted": "one minibatch took several times as long as the others, or the clock was set back",
-    "undone": "something else set the device meanwhile, or it was given back",
+    "undone": "something else set the device meanwhile, or it was restored",
     "sensor_failed": "the power sensor failed, so there is a time alone",
     "out_of_memory": "a minibatch did not fit into memory, so there is no number",
     "unreachable": "the device did not take the mode, so there is no number",

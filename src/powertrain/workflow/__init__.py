@@ -50,7 +50,7 @@ from powertrain.workflow._program import Program
 from powertrain.workflow._ranks import rank_here
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
 from powertrain.workflow._script import follow_script, profile_script
-from powertrain.workflow._status import DeviceStatus, Hold, device_status
+from powertrain.workflow._status import DeviceStatus, Hold, device_status, held_elsewhere
 
 __all__ = [
     "MEASURED",
@@ -94,6 +94,7 @@ __all__ = [
     "flagged_modes",
     "follow_script",
     "front",
+    "held_elsewhere",
     "held_mode",
     "import_csv",
     "measuring",

@@ -75,7 +75,7 @@ def test_intervals_hold_about_as_often_as_they_say():
         )
 
     for share in np.mean(held, axis=0):
-        # 0.9 is meant. What the models differ by, and what 20 profiles cannot tell of the noise, make it more.
+        # 0.9 is meant. What models differ by, and what 20 profiles cannot tell of the noise, make it more.
         assert 0.86 < share < 0.975
 
 

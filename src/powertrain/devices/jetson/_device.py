@@ -62,6 +62,7 @@ class JetsonDevice(AbstractLiveDevice):
         sysfs: Sysfs | None = None,
         clock: Clock | None = None,
         journal: Journal | None = None,
+        private: bool = False,
         jobs: Callable[[str, Path | None], Job] | None = None,
         helper: AskHelper | None = None,
         for_others: bool = False,
@@ -81,6 +82,7 @@ class JetsonDevice(AbstractLiveDevice):
             sysfs: The kernel's files; this machine's by default.
             clock: The monotonic one by default.
             journal: Where the state is kept while the board is changed; the default one if None.
+            private: Whether the files are this process's own, so that no other has the board.
             jobs: Opens a workload by name, on data of the user's or not; on the first GPU by default.
             helper: Finds somebody who may change the board, when this user may not.
             for_others: Whether it is to be held for other processes: then it has no knob of this process.
@@ -101,7 +103,7 @@ class JetsonDevice(AbstractLiveDevice):
         self.clock = MonotonicClock() if clock is None else clock
         self._jobs = jobs or _on_first_gpu
         self._files = Files(self._sysfs)
-        self._journal = Journal() if journal is None else journal
+        self._journal, self._private = Journal() if journal is None else journal, private
         self._board = BoardParts(self._files, self._identity.soc, self.clock)
         # Who may switch processors is root, and so may try the memory clocks; nobody else could.
         if self._board.switchable:
@@ -265,7 +267,14 @@ class JetsonDevice(AbstractLiveDevice):
         )
 
     def _holder_of(self, settings: Settings, spec: str) -> Holder:
-        return Holder(settings, name=self.name, spec=self.spec, key=spec, journal=self._journal)
+        return Holder(
+            settings,
+            name=self.name,
+            spec=self.spec,
+            key=spec,
+            journal=self._journal,
+            private=self._private,
+        )
 
     def _described(self, missing: Sequence[Reason]) -> tuple[Reason, ...]:
         """Return what is missing in words that hold: affinity offers `cpu_cores` where the board does not."""
