@@ -1,4 +1,4 @@
-"""What `profile` and `tune` are asked to train, as it was typed."""
+"""What `profile` and `tune` are asked to train, as it was typed, and where measurements go."""
 
 from __future__ import annotations
 
@@ -17,44 +17,62 @@ if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
     from powertrain.workflow import Program
 
-__all__ = ["Trained", "follow", "store_of", "trained_by"]
+__all__ = ["Trained", "Training", "follow", "store_of"]
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What is trained, as it was typed: a workload of the device or of one's own, or a program."""
+    """What is trained: a workload of the device or of one's own, or a program."""
 
     job: str | None = None
     program: Program | None = None
-    data: Path | None = None
-    name: str | None = None
+    data: Path | None
+    name: str | None
 
 
-def trained_by(workloads: tuple[str, ...], module: str | None, script_args: str) -> list[Trained]:
-    """Return what is to be trained; programs that are not there are refused before anything else."""
-    from powertrain.workflow import Program
+@final
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What to train, as it was typed."""
 
-    arguments = (*shlex.split(script_args), *program_arguments())
-    if module is not None and workloads:
-        raise WrongUse(f"-m {module} and {', '.join(workloads)} were given: give one of them")
-    if module is not None:
-        runs = [Trained(program=Program(target=module, arguments=arguments, is_module=True))]
-    else:
-        runs = [
-            Trained(program=Program(target=workload, arguments=arguments))
-            if workload.endswith(".py")
-            else Trained(job=workload)
-            for workload in workloads
-        ]
-    if not runs:
-        raise WrongUse("there is nothing to train: give a WORKLOAD, a script, or -m MODULE")
-    if arguments and (others := [run.job for run in runs if run.job is not None]):
-        raise WrongUse(f"arguments are for a script, and {others[0]} is none: leave them out")
-    for run in runs:
-        if run.program is not None:
-            run.program.check()
-    return runs
+    workloads: tuple[str, ...]
+    module: str | None
+    script_args: str
+    data: Path | None
+    name: str | None
+
+    def runs(self) -> list[Trained]:
+        """Return what is to be trained; programs that are not there are refused before anything else."""
+        arguments = (*shlex.split(self.script_args), *program_arguments())
+        if self.module is not None and self.workloads:
+            given = ", ".join(self.workloads)
+            raise WrongUse(f"-m {self.module} and {given} were given: give one of them")
+        if self.module is not None:
+            runs = [self._program(self.module, arguments, is_module=True)]
+        else:
+            runs = [
+                self._program(workload, arguments)
+                if workload.endswith(".py")
+                else Trained(job=workload, data=self.data, name=self.name)
+                for workload in self.workloads
+            ]
+        if not runs:
+            raise WrongUse("there is nothing to train: give a WORKLOAD, a script, or -m MODULE")
+        if arguments and (others := [run.job for run in runs if run.job is not None]):
+            raise WrongUse(f"arguments are for a script, and {others[0]} is none: leave them out")
+        for run in runs:
+            if run.program is not None:
+                run.program.check()
+        if self.name is not None and len(runs) > 1:
+            raise WrongUse(f"--name names one WORKLOAD, and {len(runs)} were given: profile them one by one")
+        return runs
+
+    def _program(self, target: str, arguments: tuple[str, ...], *, is_module: bool = False) -> Trained:
+        from powertrain.workflow import Program
+
+        program = Program(target=target, arguments=arguments, is_module=is_module)
+        return Trained(program=program, data=self.data, name=self.name)
 
 
 def follow(runs: list[Trained]) -> None:

@@ -18,6 +18,7 @@ from powertrain.cli._options import (
     database_option,
     device_spec_option,
     existing_file,
+    gathered,
     json_option,
     limit_options,
     new_file,
@@ -26,7 +27,7 @@ from powertrain.cli._options import (
 )
 from powertrain.cli._printing import print_json, refuse_unwritable, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
-from powertrain.cli._trained import Trained, follow, store_of, trained_by
+from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import refuse_missing_file
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ NOT_TUNED = (
     ),
     kind=TakesProgram,
 )
-@click.argument("script", metavar="SCRIPT", required=False, shell_complete=complete_scripts)
+@click.argument("workloads", metavar="SCRIPT", nargs=-1, shell_complete=complete_scripts)
 @click.option("-m", "module", metavar="MODULE", help="Train a module of a package, as python -m does.")
 @device_spec_option(name="spec", default="auto")
 @limit_options
@@ -107,16 +108,14 @@ NOT_TUNED = (
     "--args", "script_args", default="", help="Arguments for a script, in one string; or give them after --."
 )
 @json_option
+@gathered("training", Training)
 def tune_command(
-    script: str | None,
-    module: str | None,
     spec: str,
+    training: Training,
     references: tuple[Path, ...],
     database: str | None,
     minibatches: int | None,
     precision: float,
-    data: Path | None,
-    script_args: str,
     plot_path: Path | None,
     as_json: bool,
     **goal: Any,
@@ -139,7 +138,9 @@ def tune_command(
 
     if plot_path is not None:
         refuse_unwritable(plot_path)
-    (trained,) = trained_by((script,) if script else (), module, script_args)
+    trained, *others = training.runs()
+    if others:
+        raise WrongUse(f"{1 + len(others)} scripts were given: tune them one by one")
     if trained.job is not None:
         if minibatches is None:
             raise WrongUse(f"{trained.job} has no end of its own: say how long to train with --minibatches")
@@ -152,6 +153,7 @@ def tune_command(
             {
                 **goal,
                 "device": spec,
+                "name": training.name,
                 "references": references,
                 "store": store,
                 "minibatches": minibatches,
@@ -159,7 +161,7 @@ def tune_command(
                 "say": _View().show,
             }
         )
-        run = _Run(replace(trained, data=data, name=options.name), options, plot_path, as_json=as_json)
+        run = _Run(trained, options, plot_path, as_json=as_json)
         run.train(place=store.location if database is not None else None)
 
 

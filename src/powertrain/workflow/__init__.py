@@ -40,9 +40,9 @@ from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import (
     StoreSummary,
     demo_fronts,
-    demo_html,
+    demo_page,
     demo_tables,
-    store_html,
+    store_page,
     summarise_store,
 )
 from powertrain.workflow._profiling import Profiled, Record, measuring, open_session, profile, workload
@@ -50,7 +50,7 @@ from powertrain.workflow._program import Program
 from powertrain.workflow._ranks import rank_here
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
 from powertrain.workflow._script import follow_script, profile_script
-from powertrain.workflow._status import DeviceStatus, Hold, device_status
+from powertrain.workflow._status import DeviceStatus, Hold, device_status, held_elsewhere
 from powertrain.workflow._tune_options import Told, TuneKeywords, TuneOptions
 from powertrain.workflow._tune_report import Saving, Trial, TuneReport, summary_lines
 from powertrain.workflow._tuned import TuningHandle, tune, tune_job, tune_script, tuned
@@ -92,7 +92,7 @@ __all__ = [
     "choose_measured",
     "contents_of",
     "demo_fronts",
-    "demo_html",
+    "demo_page",
     "demo_tables",
     "deployment",
     "device_in",
@@ -107,6 +107,7 @@ __all__ = [
     "flagged_modes",
     "follow_script",
     "front",
+    "held_elsewhere",
     "held_mode",
     "import_csv",
     "measuring",
@@ -128,7 +129,7 @@ __all__ = [
     "run_demo",
     "run_held",
     "shown_quantities",
-    "store_html",
+    "store_page",
     "stored_profiles",
     "stored_workload",
     "summarise_store",
