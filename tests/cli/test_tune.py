@@ -163,12 +163,12 @@ class TestAWorkload:
 @pytest.mark.parametrize(
     ("arguments", "code", "remark"),
     [
-        (("none.py",), 1, "there is no file none.py"),
-        (("-m", "package.none"), 1, "there is no module package.none"),
+        (("none.py",), 2, "there is no file none.py"),
+        (("-m", "package.none"), 2, "there is no module package.none"),
         (("-m", "json", "lstm", "--minibatches", 5), 2, "give one of them"),
         ((), 2, "nothing to train"),
         (("lstm", "--minibatches", 5, "--", "--epochs", 3), 2, "lstm is none"),
-        (("lstm", "--minibatches", 5, "--device", "sim:orin-nan"), 1, "did you mean"),
+        (("lstm", "--minibatches", 5, "--device", "sim:orin-nan"), 2, "did you mean"),
     ],
 )
 def test_what_cannot_be_run_is_refused_first(run, arguments, code, remark):
