@@ -77,7 +77,7 @@ class Tuner(ModeSource):
         self._candidates = Candidates(modes, seed=seed)
         self.knobs = self._candidates.knobs
         self.goal, self.budget, self.seed = goal, budget or Budget(), seed
-        self._beliefs = Beliefs(references, method=method, seed=seed)
+        self._beliefs = Beliefs(references, method=method, seed=seed, ends=self._candidates.ends)
         self._trials = Trials(self.knobs, goal)
         self.reason = ""
         """Why no more trials are asked for, one sentence; empty while there may be more."""
@@ -195,8 +195,7 @@ class Tuner(ModeSource):
             return [view(modes) for view in views]
 
         def weigh(modes: ModeTable) -> np.ndarray:
-            predictions = predicted(modes)
-            return acquisition.gain(modes, predictions) / acquisition.cost_s(predictions)
+            return acquisition.weight(modes, predicted(modes))
 
         best = self._trials.best()
         around = None if table is None or best is None else table.modes.take([best])
