@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -17,12 +17,13 @@ from powertrain.units import s_from_ms
 
 __all__ = ["Acquisition"]
 
-WIDEN = 1.25
+NOTHING = 1e-30
+
+WIDEN = 1.0
 """Factor on error bars: a few profiles do not know how little they know."""
 COST_POWER = 0.3
 """How much a trial's cost counts in choosing it: 1 is improvement per second, 0 is improvement alone."""
-VIEWS_POWER = 1.0
-CAUTION = 0.5
+CAUTION = 1.0
 """While nothing keeps the limits: how much more each failure makes the chance of keeping them count."""
 
 
@@ -30,8 +31,11 @@ CAUTION = 0.5
 class Acquisition:
     """Weighs modes by one or more predictions of them."""
 
-    def __init__(self, goal: Goal, budget: Budget, trials: Trials) -> None:
-        self._goal, self._budget, self._trials = goal, budget, trials
+    def __init__(
+        self, goal: Goal, budget: Budget, trials: Trials, *, noise: Mapping[str, float] | None = None
+    ) -> None:
+        """Weigh by what was measured; `noise` is its standard deviation [log] by quantity."""
+        self._goal, self._budget, self._trials, self._noise = goal, budget, trials, noise
         self._objective = find(goal.objective)
         best = trials.best()
         self._best = None if best is None else float(trials.value(self._objective)[best])
@@ -43,12 +47,7 @@ class Acquisition:
 
         While no mode keeps the limits it is the chance that this one does, more of a good one.
         """
-        bounds = Bounds.of(modes, self._trials.table)
-        each = np.array([self._one(prediction, bounds) for prediction in predictions])
-        each = np.where(np.isfinite(each), each, 0.0)
-        worth = _power_mean(each, VIEWS_POWER)
-        worth[self._unsafe(predictions)] = 0.0
-        return worth
+        return self._each(modes, predictions).mean(axis=0)
 
     def cost_s(self, predictions: Sequence[Prediction]) -> FloatArray:
         """Return what a trial of each mode costs, `(n,)` [s]: the delay, and the overhead."""
@@ -59,7 +58,17 @@ class Acquisition:
 
     def weight(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
         """Return what decides which trial is next, `(n,)`: the gain, tempered by the cost."""
-        return self.gain(modes, predictions) / self.cost_s(predictions) ** COST_POWER
+        # The geometric mean: a mode that one way of seeing things thinks nothing of is seldom a good trial.
+        each = np.maximum(self._each(modes, predictions), NOTHING)
+        return np.exp(np.log(each).mean(axis=0)) / self.cost_s(predictions) ** COST_POWER
+
+    def _each(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
+        """Return what each prediction says of the gain, `(predictions, n)`."""
+        bounds = Bounds.of(modes, self._trials.table, self._noise)
+        each = np.array([self._one(prediction, bounds) for prediction in predictions])
+        each = np.where(np.isfinite(each), each, 0.0)
+        each[:, self._unsafe(predictions)] = 0.0
+        return each
 
     def _one(self, prediction: Prediction, bounds: Bounds) -> FloatArray:
         chance = np.ones(len(prediction))
@@ -82,12 +91,6 @@ class Acquisition:
             for prediction in predictions:
                 mask |= ~(_below(prediction, POWER, limit_w, None) >= 1 - self._goal.hard_risk)
         return mask
-
-
-def _power_mean(values: np.ndarray, power: float) -> FloatArray:
-    if power == 0:
-        return np.exp(np.log(np.maximum(values, 1e-30)).mean(axis=0))
-    return (values**power).mean(axis=0) ** (1 / power)
 
 
 def _scaled(

@@ -7,6 +7,7 @@ the bounds have slack.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -19,8 +20,11 @@ from powertrain.space import is_speed
 
 __all__ = ["Bounds", "truncated"]
 
-SLACK = {TIME.name: 0.01, POWER.name: 0.004}
-"""By how much noise may make a measurement break the order [log]."""
+LEAST_SLACK = {TIME.name: 0.01, POWER.name: 0.003}
+MOST_SLACK = {TIME.name: 0.06, POWER.name: 0.03}
+"""By how much noise may make a measurement break the order [log], at least and at most."""
+SLACK_PER_SD = 1.0
+"""Between these it is as large as the noise that the predictions see."""
 
 
 @final
@@ -32,8 +36,10 @@ class Bounds:
     high: dict[str, FloatArray]
 
     @classmethod
-    def of(cls, modes: ModeTable, table: ProfileTable | None) -> Bounds:
-        """Return what a table of measurements says of modes."""
+    def of(
+        cls, modes: ModeTable, table: ProfileTable | None, noise: Mapping[str, float] | None = None
+    ) -> Bounds:
+        """Return what a table of measurements says of modes; `noise` is its standard deviation [log]."""
         n = len(modes)
         low = {q.name: np.full(n, -np.inf) for q in (TIME, POWER)}
         high = {q.name: np.full(n, np.inf) for q in (TIME, POWER)}
@@ -42,15 +48,12 @@ class Bounds:
         above, below = _order(modes, table.modes)
         for quantity, rises in ((TIME, False), (POWER, True)):
             logs = np.log(table.columns[quantity.column])
-            slack = SLACK[quantity.name]
+            name, sd = quantity.name, (noise or {}).get(quantity.name, 0.0)
+            slack = min(max(SLACK_PER_SD * sd, LEAST_SLACK[name]), MOST_SLACK[name])
             for j in np.flatnonzero(np.isfinite(logs)):
                 at_least, at_most = (above, below) if rises else (below, above)
-                low[quantity.name][at_least[:, j]] = np.maximum(
-                    low[quantity.name][at_least[:, j]], logs[j] - slack
-                )
-                high[quantity.name][at_most[:, j]] = np.minimum(
-                    high[quantity.name][at_most[:, j]], logs[j] + slack
-                )
+                low[name] = np.where(at_least[:, j], np.maximum(low[name], logs[j] - slack), low[name])
+                high[name] = np.where(at_most[:, j], np.minimum(high[name], logs[j] + slack), high[name])
         return cls(low=low, high=high)
 
     def apply(self, quantity: Quantity, mean: FloatArray, sd: FloatArray) -> tuple[FloatArray, FloatArray]:

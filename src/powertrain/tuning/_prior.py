@@ -25,7 +25,7 @@ LEVEL_SD = {TIME.name: 3.0, POWER.name: 0.25}
 """How far workloads of one device lie apart [log]: a minibatch may be any length, power is bounded."""
 UNKNOWN_LEVEL_SD = 3.0
 """Without references."""
-SLOPE_SD = {TIME.name: 0.35, POWER.name: 0.12}
+SLOPE_SD = {TIME.name: 0.5, POWER.name: 0.15}
 """How far the exponent of a knob may be from the references', with one of them."""
 SMOOTH_SD = {TIME.name: 0.10, POWER.name: 0.05}
 LENGTH = 0.4

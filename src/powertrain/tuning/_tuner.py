@@ -17,11 +17,11 @@ from typing_extensions import override
 from powertrain.errors import DataError, UnknownNameError
 from powertrain.models import AbstractPredictor
 from powertrain.planning import ModeSource
-from powertrain.quantities import find
-from powertrain.records import ModeTable, PowerMode, Prediction, Profile
+from powertrain.quantities import POWER, TIME, find
+from powertrain.records import ModeTable, PowerMode, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.tuning._acquire import Acquisition
-from powertrain.tuning._belief import Beliefs
+from powertrain.tuning._belief import Beliefs, View
 from powertrain.tuning._candidates import Candidates
 from powertrain.tuning._goal import Budget, Decision, Goal
 from powertrain.tuning._trials import Trials, rows_of
@@ -189,7 +189,7 @@ class Tuner(ModeSource):
             tried = self._trials.known()
             spread = self._candidates.spread(STARTS + len(tried))
             return next((mode for mode in spread if mode not in tried), None)
-        acquisition = Acquisition(self.goal, self.budget, self._trials)
+        acquisition = Acquisition(self.goal, self.budget, self._trials, noise=_noise(views, table))
 
         def predicted(modes: ModeTable) -> list[Prediction]:
             return [view(modes) for view in views]
@@ -232,6 +232,14 @@ class Tuner(ModeSource):
 
     def _end(self, reason: str) -> None:
         self.reason = reason
+
+
+def _noise(views: Sequence[View], table: ProfileTable | None) -> dict[str, float]:
+    """Return how uncertain [log] time and power of measured modes still are: that is noise."""
+    if table is None:
+        return {}
+    told = [view(table.modes) for view in views]
+    return {q.name: float(np.median([p.of(q).sd for p in told])) for q in (TIME, POWER) if table.has(q)}
 
 
 def _profile_of(row: Mapping[str, Any]) -> Profile:
