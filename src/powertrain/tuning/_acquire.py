@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from powertrain.quantities import POWER, TIME, Quantity, find
 from powertrain.records import FloatArray, ModeTable, Prediction
@@ -17,12 +17,15 @@ from powertrain.units import s_from_ms
 
 __all__ = ["Acquisition"]
 
-NOTHING = 1e-30
 
 WIDEN = 1.0
 """Factor on error bars: a few profiles do not know how little they know."""
 COST_POWER = 0.3
 """How much a trial's cost counts in choosing it: 1 is improvement per second, 0 is improvement alone."""
+NOTHING = 1e-30
+"""Stands for no gain at all, where its logarithm is taken."""
+SAFETY = 1.5
+"""Factor on error bars where a hard limit is at stake."""
 CAUTION = 1.0
 """While nothing keeps the limits: how much more each failure makes the chance of keeping them count."""
 
@@ -60,15 +63,37 @@ class Acquisition:
         """Return what decides which trial is next, `(n,)`: the gain, tempered by the cost."""
         # The geometric mean: a mode that one way of seeing things thinks nothing of is seldom a good trial.
         each = np.maximum(self._each(modes, predictions), NOTHING)
-        return np.exp(np.log(each).mean(axis=0)) / self.cost_s(predictions) ** COST_POWER
+        weight = np.exp(np.log(each).mean(axis=0)) / self.cost_s(predictions) ** COST_POWER
+        if not np.isfinite(self._goal.hard_limit_w):
+            return weight
+        # Where nothing is safe, the mode that draws the least is the next step up.
+        highest = np.max([self._highest(prediction, modes) for prediction in predictions], axis=0)
+        return np.where(highest <= np.log(self._goal.hard_limit_w), weight, -1.0 - np.maximum(highest, 0.0))
+
+    def safe(self, modes: ModeTable, predictions: Sequence[Prediction]) -> np.ndarray:
+        """Mark the modes that keep the hard limit with the probability that was asked, by all predictions."""
+        limit_w = self._goal.hard_limit_w
+        if not np.isfinite(limit_w):
+            return np.ones(len(modes), dtype=np.bool_)
+        highest = np.max([self._highest(prediction, modes) for prediction in predictions], axis=0)
+        return np.asarray(highest <= np.log(limit_w))
+
+    def _highest(self, prediction: Prediction, modes: ModeTable) -> FloatArray:
+        """Return the power [log] that a mode exceeds with no more than the accepted probability, `(n,)`."""
+        estimate = prediction.of(POWER)
+        sd = SAFETY * np.where(np.isnan(estimate.sd), np.inf, estimate.sd)
+        bounds = Bounds.of(modes, self._trials.table, self._noise)
+        z = -float(ndtri(self._goal.hard_risk))
+        # A mode at or below a measured one draws no more than that, whatever a prediction says.
+        high = np.minimum(np.log(estimate.value) + z * sd, bounds.high[POWER.name])
+        return np.maximum(high, bounds.low[POWER.name])
 
     def _each(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
         """Return what each prediction says of the gain, `(predictions, n)`."""
         bounds = Bounds.of(modes, self._trials.table, self._noise)
         each = np.array([self._one(prediction, bounds) for prediction in predictions])
         each = np.where(np.isfinite(each), each, 0.0)
-        each[:, self._unsafe(predictions)] = 0.0
-        return each
+        return np.where(self.safe(modes, predictions), each, 0.0)
 
     def _one(self, prediction: Prediction, bounds: Bounds) -> FloatArray:
         chance = np.ones(len(prediction))
@@ -82,15 +107,6 @@ class Acquisition:
         best = np.log(self._best) if self._objective.is_log else self._best
         off = (best - mean) / sd
         return sd * (off * ndtr(off) + np.exp(-0.5 * off**2) / np.sqrt(2 * np.pi)) * chance
-
-    def _unsafe(self, predictions: Sequence[Prediction]) -> np.ndarray:
-        """Mark the modes whose power may exceed the hard limit, by any of the predictions."""
-        limit_w = self._goal.hard_limit_w
-        mask = np.zeros(len(predictions[0]), dtype=np.bool_)
-        if np.isfinite(limit_w):
-            for prediction in predictions:
-                mask |= ~(_below(prediction, POWER, limit_w, None) >= 1 - self._goal.hard_risk)
-        return mask
 
 
 def _scaled(

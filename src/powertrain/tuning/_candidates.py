@@ -43,6 +43,14 @@ class Candidates:
         """How many modes there are."""
         return len(self._table) if self._table is not None else self._grid().size
 
+    def has(self, mode: PowerMode) -> bool:
+        """Tell whether a mode is one of them."""
+        if self._space is not None:
+            return mode in self._space
+        assert self._table is not None
+        values = [mode[knob] for knob in self._table.knobs]
+        return bool((self._table.values == values).all(axis=1).any())
+
     def spread(self, n: int) -> ModeTable:
         """Return modes spread over the space, `n` or as many as there are."""
         n = min(n, self.count)

@@ -28,11 +28,16 @@ UNKNOWN_LEVEL_SD = 3.0
 SLOPE_SD = {TIME.name: 0.5, POWER.name: 0.15}
 """How far the exponent of a knob may be from the references', with one of them."""
 SMOOTH_SD = {TIME.name: 0.10, POWER.name: 0.05}
+"""What no knob explains by itself."""
 LENGTH = 0.4
+"""Of that, in ranges of a knob."""
 LONG = 64
+"""Modes from which on a reference's answer is kept."""
+SHRINK = 1.0
+"""How many references the general rule counts for: a single one may be unlike."""
 NOISE_SD = 0.01
 EXPONENT = {TIME.name: -0.35, POWER.name: 0.15}
-"""Of each speed, without references."""
+"""Of each speed, by the general rule."""
 
 
 @final
@@ -43,11 +48,12 @@ class PriorView:
         self._references, self._ends = tuple(references), ends
         self._speed = np.array([is_speed(knob) for knob in ends.knobs])
         self._table: ProfileTable | None = None
+        self._middles: dict[str, float] = {}
 
     def given(self, table: ProfileTable | None) -> PriorView:
         """Return the view after some trials."""
         other = PriorView(self._references, self._ends)
-        other._table = table
+        other._table, other._middles = table, self._middles
         return other
 
     def __call__(self, modes: ModeTable) -> Prediction:
@@ -75,16 +81,25 @@ class PriorView:
         """Return the prior mean `(n,)` and scaled features `(n, f)`, whose products are covariances."""
         place, span = self._logs(modes)
         known = [surface for r in self._references if (surface := _surface(r, quantity, modes)) is not None]
+        plain = (place * np.where(self._speed, EXPONENT[quantity.name], 0.0)).sum(axis=1)
         if known:
-            logs = np.stack(known)
-            mean, count = logs.mean(axis=0), len(known)
-            differ = (logs - mean).T / max(count - 1, 1) ** 0.5
+            logs, count = np.stack(known), len(known)
+            mean, share = logs.mean(axis=0), count / (count + SHRINK)
+            mean = share * mean + (1 - share) * (plain + self._middle(quantity))
+            differ = (logs - logs.mean(axis=0)).T / max(count - 1, 1) ** 0.5
             level = LEVEL_SD[quantity.name]
         else:
-            mean = (place * np.where(self._speed, EXPONENT[quantity.name], 0.0)).sum(axis=1)
+            mean = plain
             differ, count, level = np.zeros((len(modes), 0)), 1, UNKNOWN_LEVEL_SD
         slopes = place * SLOPE_SD[quantity.name] / count
         return mean, np.column_stack([np.full(len(modes), level), slopes, differ])
+
+    def _middle(self, quantity: Quantity) -> float:
+        """Return the mean of the references half way between the ends of all knobs [log]."""
+        if quantity.name not in self._middles:
+            known = [s for r in self._references if (s := _surface(r, quantity, self._ends)) is not None]
+            self._middles[quantity.name] = float(np.mean(known))
+        return self._middles[quantity.name]
 
     def _logs(self, modes: ModeTable) -> tuple[FloatArray, FloatArray]:
         """Return logarithms of the knobs about the middle of their range, `(n, k)`, and the ranges."""

@@ -33,8 +33,6 @@ VERSION = 1
 """Of the state."""
 STARTS = 3
 """Modes spread over the space that are tried first without references: the fewest that can be fitted."""
-PROBES = 64
-"""Modes among which the starts below a hard limit are looked for."""
 
 
 @final
@@ -164,22 +162,16 @@ class Tuner(ModeSource):
         return tuner
 
     def _start(self) -> PowerMode | None:
-        """Return one of the first modes, while nothing can be predicted yet."""
-        if self._beliefs.references and not math.isfinite(self.goal.hard_limit_w):
-            return None
-        if self._trials.distinct >= STARTS:
+        """Return one of the first modes without references, while nothing can be predicted yet."""
+        if self._beliefs.references or self._trials.distinct >= STARTS:
             return None
         tried = self._trials.known()
-        modes = self._candidates.spread(STARTS + len(tried))
         if math.isfinite(self.goal.hard_limit_w):
-            modes = self._from_below(self._candidates.spread(PROBES))
+            # Nothing is known of the power, so the lowest of all modes is the only start.
+            lowest = self._candidates.ends[0]
+            return lowest if not tried and self._candidates.has(lowest) else None
+        modes = self._candidates.spread(STARTS + len(tried))
         return next((mode for mode in modes if mode not in tried), None)
-
-    def _from_below(self, modes: ModeTable) -> ModeTable:
-        """Return modes by the height of their knobs, with which power rises."""
-        ends = self._candidates.ends.values
-        height = ((modes.values - ends[0]) / np.maximum(ends[1] - ends[0], 1e-12)).sum(axis=1)
-        return modes.take(np.argsort(height, kind="stable"))
 
     def _promising(self) -> PowerMode | None:
         """Return the mode that is worth most for what it costs; None, with the reason, where none is."""
