@@ -102,9 +102,7 @@ SHOWN = (3, 4, 6, 8, 10, 12, 15, 16, 20, 30, 50)
     help="Keep finished cases in this file; a race that was stopped goes on from it.",
 )
 @click.option("--json", "json_path", type=text_output, help="Write everything to this file; - for stdout.")
-@click.option(
-    "--plot", "plot_path", type=new_file, help="Draw regret and violations to a .png or .svg file."
-)
+@click.option("--plot", "plot_path", type=new_file, help="Draw regret and violations to a .png or .svg file.")
 @click.option(
     "--report", "report_path", type=text_output, help="Write the same with its table as a page (.html)."
 )

@@ -26,8 +26,8 @@ NOTHING = 1e-30
 """Stands for no gain at all, where its logarithm is taken."""
 SAFETY = 1.5
 """Factor on error bars where a hard limit is at stake."""
-CAUTION = 1.0
-"""While nothing keeps the limits: how much more each failure makes the chance of keeping them count."""
+CAUTION = 0.5
+"""How much more each trial that broke a limit, after the last that kept them, makes the chance count."""
 
 
 @final
@@ -35,9 +35,19 @@ class Acquisition:
     """Weighs modes by one or more predictions of them."""
 
     def __init__(
-        self, goal: Goal, budget: Budget, trials: Trials, *, noise: Mapping[str, float] | None = None
+        self,
+        goal: Goal,
+        budget: Budget,
+        trials: Trials,
+        *,
+        noise: Mapping[str, float] | None = None,
+        references: int = 0,
     ) -> None:
-        """Weigh by what was measured; `noise` is its standard deviation [log] by quantity."""
+        """Weigh by what was measured; `noise` is its standard deviation [log] by quantity.
+
+        With two predictions the second learned from so many references.
+        """
+        self._references = references
         self._goal, self._budget, self._trials, self._noise = goal, budget, trials, noise
         self._objective = find(goal.objective)
         best = trials.best()
@@ -63,12 +73,19 @@ class Acquisition:
         """Return what decides which trial is next, `(n,)`: the gain, tempered by the cost."""
         # The geometric mean: a mode that one way of seeing things thinks nothing of is seldom a good trial.
         each = np.maximum(self._each(modes, predictions), NOTHING)
-        weight = np.exp(np.log(each).mean(axis=0)) / self.cost_s(predictions) ** COST_POWER
+        weight = np.exp(self._shares(len(each)) @ np.log(each)) / self.cost_s(predictions) ** COST_POWER
         if not np.isfinite(self._goal.hard_limit_w):
             return weight
         # Where nothing is safe, the mode that draws the least is the next step up.
         highest = np.max([self._highest(prediction, modes) for prediction in predictions], axis=0)
         return np.where(highest <= np.log(self._goal.hard_limit_w), weight, -1.0 - np.maximum(highest, 0.0))
+
+    def _shares(self, views: int) -> FloatArray:
+        """Return how much each view counts: the one that learned from references more, the more there are."""
+        if views == 1:
+            return np.ones(1)
+        learned = self._references / (self._references + 1.0)
+        return np.array([1.0 - learned, learned])
 
     def safe(self, modes: ModeTable, predictions: Sequence[Prediction]) -> np.ndarray:
         """Mark the modes that keep the hard limit with the probability that was asked, by all predictions."""
@@ -99,14 +116,15 @@ class Acquisition:
         chance = np.ones(len(prediction))
         for quantity, limit in self._goal.limits.by_quantity().items():
             chance = chance * _below(prediction, quantity, limit, bounds)
+        # The best-looking modes are those whose power is underrated most: misses call for a better chance.
+        sure = chance ** (1 + CAUTION * self._trials.misses())
         mean, sd = _scaled(prediction, self._objective, bounds)
         if self._best is None:
             # Any mode that keeps the limits will do, and of two such the better one.
-            sure = chance ** (1 + CAUTION * len(self._trials))
             return sure * (0.05 + np.nanmax(mean) - mean)
         best = np.log(self._best) if self._objective.is_log else self._best
         off = (best - mean) / sd
-        return sd * (off * ndtr(off) + np.exp(-0.5 * off**2) / np.sqrt(2 * np.pi)) * chance
+        return sd * (off * ndtr(off) + np.exp(-0.5 * off**2) / np.sqrt(2 * np.pi)) * sure
 
 
 def _scaled(

@@ -83,6 +83,13 @@ class Trials:
         se = np.sqrt(variance)
         return value * np.exp(z * se) if quantity.is_log else value + z * se
 
+    def misses(self) -> int:
+        """Return how many modes in a row, the last ones, broke a limit."""
+        if self.table is None:
+            return 0
+        kept = np.flatnonzero(self.keeps())
+        return self.distinct - (int(kept[-1]) + 1 if len(kept) else 0)
+
     def best(self) -> int | None:
         """Return the row of the best mode that keeps the limits; of equals the first that was measured."""
         if self.table is None:

@@ -181,7 +181,13 @@ class Tuner(ModeSource):
             tried = self._trials.known()
             spread = self._candidates.spread(STARTS + len(tried))
             return next((mode for mode in spread if mode not in tried), None)
-        acquisition = Acquisition(self.goal, self.budget, self._trials, noise=_noise(views, table))
+        acquisition = Acquisition(
+            self.goal,
+            self.budget,
+            self._trials,
+            noise=_noise(views, table),
+            references=len(self._beliefs.references),
+        )
 
         def predicted(modes: ModeTable) -> list[Prediction]:
             return [view(modes) for view in views]
@@ -191,7 +197,12 @@ class Tuner(ModeSource):
 
         best = self._trials.best()
         around = None if table is None or best is None else table.modes.take([best])
-        mode = self._candidates.best(weigh, around=around, tried=self._trials.known(), turn=len(self._trials))
+        # What a prior thinks of is no place to climb to: a draw will do, the same for the first trials.
+        climbs = self._trials.distinct >= STARTS
+        turn = len(self._trials) if climbs else 0
+        mode = self._candidates.best(
+            weigh, around=around, tried=self._trials.known(), turn=turn, climbs=climbs
+        )
         if mode is None:
             return self._unconfirmed() or self._end("every mode was tried")
         if best is None:

@@ -80,7 +80,9 @@ def race_plot(rows: Sequence[RaceRow], *, title: str = "") -> LinePlot:
     summary = summarise_race(rows)
     regret = f"regret, 90th percentile [%], up to {HIGHEST_PCT:g}"
 
-    def panel(x: Callable[[RaceSummary], float], x_label: str, y: Callable[[RaceSummary], float], y_label: str):
+    def panel(
+        x: Callable[[RaceSummary], float], x_label: str, y: Callable[[RaceSummary], float], y_label: str
+    ):
         by_method = {line.method: [one for one in summary if one.method == line.method] for line in summary}
         lines = [
             Line(method=name, x=np.array([x(one) for one in own]), y=np.array([y(one) for one in own]))
@@ -122,7 +124,9 @@ def write_race_page(race: Race, path: Path) -> None:
         title=f"A race on {plan.device}",
         lead=f"{counted(len(plan.methods), 'method')}, {plan.trials} trials each, {counted(plan.seeds, 'seed')}.",
         simulated=f"{plan.device} is made of formulas." if is_simulated(plan.device) else "",
-        sections=(Section(title="Every method", paragraphs=remarks, tables=(table,), illustrations=drawings),),
+        sections=(
+            Section(title="Every method", paragraphs=remarks, tables=(table,), illustrations=drawings),
+        ),
         footer=f"Made by PowerTrain {version('powertrain')} on {date.today().isoformat()}.",
     )
     write_file(path, render_html(page))

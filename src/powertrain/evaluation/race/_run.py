@@ -159,9 +159,7 @@ class _Runner:
         return fitted
 
 
-def _search(
-    rival: Rival, lap: Lap, method: str, limit_w: float, trials: int, seed: int
-) -> Iterator[RaceRow]:
+def _search(rival: Rival, lap: Lap, method: str, limit_w: float, trials: int, seed: int) -> Iterator[RaceRow]:
     """Yield what a method would name after each trial; after its last one nothing changes."""
     truth, track = lap.track.truth, lap.track
     best_ms = float(truth.time_ms[truth.power_w <= limit_w].min())
@@ -216,9 +214,7 @@ def _run(
     with ProcessPoolExecutor(
         min(jobs, len(missing)), mp_context=get_context("spawn"), initializer=_begin, initargs=(plan, laps)
     ) as pool:
-        waiting: dict[Future[list[RaceRow]], Case] = {
-            pool.submit(_rows_of, case): case for case in missing
-        }
+        waiting: dict[Future[list[RaceRow]], Case] = {pool.submit(_rows_of, case): case for case in missing}
         try:
             for future in as_completed(waiting):
                 yield waiting[future], future.result()

@@ -124,7 +124,10 @@ class Grid:
         self.space = ModeSpace.spanned_by(modes)
         self.levels = [np.asarray(knob.values) for knob in self.space.knobs]
         self.places = np.column_stack(
-            [np.searchsorted(level, column) for level, column in zip(self.levels, modes.values.T, strict=True)]
+            [
+                np.searchsorted(level, column)
+                for level, column in zip(self.levels, modes.values.T, strict=True)
+            ]
         )
         self.shape = self.space.shape
         self._rows = {place: row for row, place in enumerate(map(tuple, self.places.tolist()))}
