@@ -2,10 +2,10 @@
 
     python benchmarks/race.py [--limits 4] [--slow-limits 1] [--targets 2] [--seeds 1] [--only TITLE ...]
 
-Writes a table for each file and board, what each rival needs for the tuner's 90th percentile, and a drawing of
-regret and violations against trials and against seconds. Optuna's GP sampler and BoTorch take seconds for a
-trial, so they race under fewer limits, the tuner beside them. Without the measurements only the boards are raced
-on; rivals whose package is missing are left out.
+Writes a table for each file and board, what each rival needs for the tuner's 90th percentile, and a drawing
+of regret and violations against trials and against seconds. Optuna's GP sampler and BoTorch take seconds for
+a trial, so they race on three courses and fewer cases, the tuner beside them. Without the measurements only
+the boards are raced on; rivals whose package is missing are left out.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ class TestLimits:
     def test_that_leave_no_choice_are_refused(self, plan):
         flat = {"w": track_of_table(repeated([8.0, 8.0, 8.0, 8.0]))}
         alone = RacePlan(device=plan.device, targets=("all",))
-        with pytest.raises(DataError, match="no target of .* has a limit that leaves a choice"):
+        with pytest.raises(DataError, match=r"no target of .* has a limit that leaves a choice"):
             race(alone, flat, {})
 
 
@@ -115,7 +116,7 @@ class TestTheRows:
         assert len(found.rows) == len(METHODS) * plan.seeds * 2 * plan.trials
         case = [row for row in found.rows if row.method == "random" and row.seed == 1][: plan.trials]
         assert [row.trials for row in case] == [1, 2, 3, 4, 5]
-        assert all(a.cost_s < b.cost_s for a, b in zip(case, case[1:], strict=False))
+        assert all(a.cost_s < b.cost_s for a, b in pairwise(case))
         assert case[0].references == ("resnet18", "mobilenet_v3")
 
     def test_say_what_the_truth_says_of_the_mode_named(self, found, tracks):

@@ -121,8 +121,8 @@ def race_command(
     """Let methods search for the fastest mode under power limits, and compare them with the truth.
 
     Every method measures one mode after the other and says after each which mode it would name. Regret is how
-    much slower that mode is than the best under the limit. In a file, a mode that was measured several times is
-    served as several measurements, and their mean is the truth. Ctrl-C keeps what is done.
+    much slower that mode is than the best under the limit. In a file, a mode that was measured several times
+    is served as several measurements, and their mean is the truth. Ctrl-C keeps what is done.
     """
     from powertrain.evaluation import RaceInterruptedError, RacePlan
     from powertrain.workflow import draw_race, run_race, write_race_page

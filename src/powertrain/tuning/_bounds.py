@@ -1,8 +1,8 @@
 """What was measured bounds what was not, by the one thing that is sure of clocks and limits.
 
-Raising a speed never makes the work slower nor the board draw less. So a mode at or above a measured one draws at
-least as much and takes at most as long, and one at or below it the other way round. Measurements have noise, so
-the bounds have slack.
+Raising a speed never makes the work slower nor the board draw less. So a mode at or above a measured one
+draws at least as much and takes at most as long, and one at or below it the other way round. Measurements
+have noise, so the bounds have slack.
 """
 
 from __future__ import annotations

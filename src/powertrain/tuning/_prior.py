@@ -79,7 +79,7 @@ class PriorView:
 
     def _features(self, quantity: Quantity, modes: ModeTable) -> tuple[FloatArray, FloatArray]:
         """Return the prior mean `(n,)` and scaled features `(n, f)`, whose products are covariances."""
-        place, span = self._logs(modes)
+        place, _ = self._logs(modes)
         known = [surface for r in self._references if (surface := _surface(r, quantity, modes)) is not None]
         plain = (place * np.where(self._speed, EXPONENT[quantity.name], 0.0)).sum(axis=1)
         if known:

@@ -122,7 +122,7 @@ def write_race_page(race: Race, path: Path) -> None:
     table = race_table(race, at=range(1, plan.trials + 1))
     page = ReportPage(
         title=f"A race on {plan.device}",
-        lead=f"{counted(len(plan.methods), 'method')}, {plan.trials} trials each, {counted(plan.seeds, 'seed')}.",
+        lead=f"{counted(len(plan.methods), 'method')}, {counted(plan.trials, 'trial')} each.",
         simulated=f"{plan.device} is made of formulas." if is_simulated(plan.device) else "",
         sections=(
             Section(title="Every method", paragraphs=remarks, tables=(table,), illustrations=drawings),

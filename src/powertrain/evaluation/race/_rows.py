@@ -40,5 +40,8 @@ class RaceRow:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> RaceRow:
         """Read what `as_json` returned."""
-        regret = float("nan") if row["regret_pct"] is None else row["regret_pct"]
-        return cls(**{**row, "references": tuple(row["references"]), "regret_pct": regret})
+        values: dict[str, Any] = dict(row)
+        if values["regret_pct"] is None:
+            values["regret_pct"] = float("nan")
+        values["references"] = tuple(values["references"])
+        return cls(**values)

@@ -1,9 +1,9 @@
 """Active learning sampling (ALS), after Fulcrum (arXiv 2509.20205).
 
-The abstract says: active learning that finds reusable Pareto-optimal modes in 50 to 150 profiles. What follows
-is our reading, as the code is not public: the paper's network is trained on what was profiled, and the
-next modes are those on its predicted front that lie farthest from any profile; a third of the profiles are
-drawn at random first. What is found serves every limit, so the search does not know the limit.
+The abstract says: active learning that finds reusable Pareto-optimal modes in 50 to 150 profiles. What
+follows is our reading, as the code is not public: the paper's network is trained on what was profiled, and the
+next modes are those on its predicted front that lie farthest from any profile; the first ten are drawn at
+random. What is found serves every limit, so the search does not know the limit.
 """
 
 from __future__ import annotations

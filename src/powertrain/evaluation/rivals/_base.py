@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from powertrain.models import AbstractPredictor
 from powertrain.records import FloatArray, ModeTable, PowerMode, Profile, ProfileTable
@@ -122,15 +123,16 @@ class Grid:
     def __init__(self, modes: ModeTable) -> None:
         self.modes = modes
         self.space = ModeSpace.spanned_by(modes)
-        self.levels = [np.asarray(knob.values) for knob in self.space.knobs]
-        self.places = np.column_stack(
+        self.levels: list[FloatArray] = [np.asarray(knob.values) for knob in self.space.knobs]
+        self.places: npt.NDArray[np.int64] = np.column_stack(
             [
                 np.searchsorted(level, column)
                 for level, column in zip(self.levels, modes.values.T, strict=True)
             ]
         )
         self.shape = self.space.shape
-        self._rows = {place: row for row, place in enumerate(map(tuple, self.places.tolist()))}
+        listed: list[list[int]] = self.places.tolist()
+        self._rows = {tuple(place): row for row, place in enumerate(listed)}
 
     @cached_property
     def ends(self) -> ModeTable:

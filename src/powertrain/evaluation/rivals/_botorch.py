@@ -1,8 +1,8 @@
 """BoTorch: constrained log expected improvement, and noisy expected hypervolume improvement.
 
-M. Balandat et al., "BoTorch", NeurIPS 2020 (MIT). One process for the logarithm of the time and one for that of
-the power, with BoTorch's own priors, on the places of the knobs scaled to `[0, 1]`; the acquisition is weighed on
-every mode that exists, of large spaces on a draw. It begins with modes of a Sobol sequence.
+M. Balandat et al., "BoTorch", NeurIPS 2020 (MIT). One process for the logarithm of the time and one for that
+of the power, with BoTorch's own priors, on the places of the knobs scaled to `[0, 1]`; the acquisition is
+weighed on every mode that exists, of large spaces on a draw. It begins with modes of a Sobol sequence.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class BotorchRival(Rival):
     def _worth(self, unit: np.ndarray) -> np.ndarray:
         """Return what each place is worth, `(n,)`."""
         import torch
-        from botorch.fit import fit_gpytorch_mll
+        from botorch.fit import (
+            fit_gpytorch_mll,  # pyright: ignore[reportUnknownVariableType]
+        )
         from botorch.models import ModelListGP, SingleTaskGP
         from botorch.models.transforms import Standardize
         from gpytorch.mlls import SumMarginalLogLikelihood
@@ -88,8 +90,9 @@ class BotorchRival(Rival):
             model = ModelListGP(*models)
             fit_gpytorch_mll(SumMarginalLogLikelihood(model.likelihood, model))
             acquisition = self._acquisition(model, train_x, train_y)
+            places: Any = torch.as_tensor(unit)
             with torch.no_grad():
-                parts = [acquisition(part[:, None, :]) for part in torch.as_tensor(unit).split(512)]
+                parts = [acquisition(part[:, None, :]) for part in places.split(512)]
         return np.asarray(torch.cat(parts).numpy())
 
     @abstractmethod

@@ -24,7 +24,8 @@ class CoordinateRival(Rival):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._grid = problem.grid
-        self._order = np.random.default_rng(problem.seed).permutation(len(self._grid.shape)).tolist()
+        drawn = np.random.default_rng(problem.seed).permutation(len(self._grid.shape))
+        self._order: list[int] = drawn.tolist()
         self._at: list[int] = [length - 1 for length in self._grid.shape]
         self._step = [max(length // 2, 1) for length in self._grid.shape]
         self._turn = 0

@@ -2,9 +2,8 @@
 
 The abstract says: a multi-dimensional gradient-descent search that profiles 15 modes and stays within 7 % of
 the optimum on average. What follows is our reading, as the code is not public: every knob has a range, at
-first whole. From the middle of all ranges, one step along each knob tells how much time a watt buys there. The
-knob that buys most has its range halved, upwards where the limit is kept and downwards where it is not. Modes
-that the power of a measured one rules out are not measured.
+first whole. From the middle of all ranges, one step along each knob tells how much time a watt buys there.
+The knob that buys most has its range halved, upwards where the limit is kept and downwards where it is not.
 """
 
 from __future__ import annotations

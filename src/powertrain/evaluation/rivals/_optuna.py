@@ -1,8 +1,8 @@
 """Optuna's samplers: TPE, Gaussian processes with constraints, NSGA-II (https://optuna.org, MIT).
 
-Each knob is an integer, the place of its value. The objective is the logarithm of the time, and the constraint
-that of the power over the limit. What a sampler proposes again is answered from memory and costs nothing, so
-every trial is a new mode.
+Each knob is an integer, the place of its value. The objective is the logarithm of the time, and the
+constraint that of the power over the limit. What a sampler proposes again is answered from memory and costs
+nothing, so every trial is a new mode.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ class OptunaRival(Rival):
 
     objectives = 1
 
+    @property
+    def _directions(self) -> list[Any]:
+        return ["minimize"] * self.objectives
+
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         try:
@@ -53,7 +57,7 @@ class OptunaRival(Rival):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._study = optuna.create_study(
-                sampler=self._sampler(optuna, problem.seed), directions=["minimize"] * self.objectives
+                sampler=self._sampler(optuna, problem.seed), directions=self._directions
             )
         self._asked: optuna.Trial | None = None
 
@@ -63,7 +67,7 @@ class OptunaRival(Rival):
 
     @override
     def ask(self) -> PowerMode | None:
-        if len(self.seen) and len(set(p.mode for p in self.seen.profiles)) >= len(self.problem.modes):
+        if len(self.seen) and len({p.mode for p in self.seen.profiles}) >= len(self.problem.modes):
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
