@@ -22,6 +22,7 @@ from powertrain.models._surfaces import (
     Surface,
     SurfaceStack,
     coordinates_restored,
+    error_restored,
     grid_restored,
     grid_state,
 )
@@ -29,7 +30,7 @@ from powertrain.models.gp._blend import Blend
 from powertrain.models.gp._mean import MeanInputs, MeanShape
 from powertrain.models.gp._quantity import KEPT_PROFILES, Layout, PosteriorSurface, Quantity
 from powertrain.models.gp._references import MAX_SURFACES
-from powertrain.models.gp._regression import KernelPrior, Regression, RegressionInputs
+from powertrain.models.gp._regression import Certainty, KernelPrior, Regression, RegressionInputs
 from powertrain.models.gp._terms import Term
 from powertrain.records import FloatArray
 
@@ -38,6 +39,8 @@ __all__ = ["fitted_restored", "fitted_state"]
 MOST_TERMS = 500
 MOST_THETA = 50.0
 """Parameters are logarithms within a few spreads of their priors' centres; `exp` of this is harmless."""
+MOST_DOUBT = 10.0
+"""Spread of a logarithm beyond which nothing is said."""
 GRID, PROCESS, OWN_PROCESS = "grid", "process", "own process"
 """Kinds of surfaces: a table of nodes, a reference's fitted process, and that of the file's own workload."""
 
@@ -97,6 +100,8 @@ def _quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str
         "fixed": mean.fixed,
         "centre": regression.shape.centre,
         "sd": regression.shape.sd,
+        "share": regression.certainty.share,
+        "variance": regression.certainty.variance,
         "surface_means": layout.surface_means,
     }
     arrays.update({f"{prefix}.{key}": value for key, value in own.items()})
@@ -111,6 +116,7 @@ def _quantity_state(quantity: Quantity, prefix: str, arrays: Arrays) -> dict[str
         "n_fixed": regression.shape.n_fixed,
         "timed": regression.shape.timed,
         "calibration": [regression.prior.calibration_weight, *regression.prior.widening],
+        "noise_doubt": regression.prior.noise_doubt,
         "noise_sd": quantity.noise_sd,
         "references": stack,
         "own_surface": _own_surface_state(quantity.own_surface, f"{prefix}.own", arrays),
@@ -229,17 +235,29 @@ def _regression_restored(numbers: _Numbers, layout: Layout) -> Regression:
             fixed=numbers.column("fixed", n, shape.n_fixed),
         ),
     )
+    # Files of version 0.3.0 know of no doubt: there, the noise was as fitted, in every profile alike.
+    told = "noise_doubt" in header.header
+    doubt = header.number("noise_doubt", least=0.0, most=MOST_DOUBT) if told else 0.0
     regression = Regression(
         shape,
-        KernelPrior(calibration_weight=weight, widening=(a, b)),
+        KernelPrior(calibration_weight=weight, widening=(a, b), noise_doubt=doubt),
         inputs,
         numbers.column("target", n),
         numbers.parameters("theta", shape.size + k + 4),
+        _certainty_restored(numbers, n) if told else None,
     )
-    mean, sd = regression.predict(inputs)
-    if not (np.isfinite(mean).all() and np.isfinite(sd).all() and regression.scale > 0):
+    told = regression.predict(inputs)
+    if not (np.isfinite(told.mean).all() and np.isfinite(told.sd).all() and regression.scale > 0):
         raise header.unfit(f"{header.within} predicts no finite numbers")
     return regression
+
+
+def _certainty_restored(numbers: _Numbers, n: int) -> Certainty:
+    header, prefix = numbers.header, numbers.prefix
+    return Certainty(
+        share=header.column(f"{prefix}.share", shape=(n,), least=1 / LARGEST_SCALED, most=1.0),
+        variance=header.column(f"{prefix}.variance", shape=(n,), least=0.0, most=numbers.most),
+    )
 
 
 def _shape_restored(numbers: _Numbers, layout: Layout) -> MeanShape:
@@ -270,7 +288,7 @@ def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, A
     if isinstance(surface, PosteriorSurface):
         quantity = _quantity_state(surface.quantity, f"{prefix}.quantity", arrays)
         time = surface.time and _quantity_state(surface.time, f"{prefix}.time", arrays)
-        return {**header, "kind": PROCESS, "quantity": quantity, "time": time}
+        return {**header, "kind": PROCESS, "error": surface.error, "quantity": quantity, "time": time}
     if not isinstance(surface, GridSurface):
         raise TypeError(f"a {type(surface).__name__} has no place in a predictor file")
     return {**grid_state(surface, prefix, arrays), "kind": GRID}
@@ -304,6 +322,7 @@ def _process_restored(
         most_references=0,
     )
     return PosteriorSurface(
+        error=error_restored(header),
         coordinates=coordinates,
         device=device,
         workload=header.text("workload"),

@@ -12,8 +12,10 @@ the optimum) and are scaled by the leave-one-out errors (Rasmussen & Williams 20
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +26,34 @@ from scipy.optimize import minimize
 from powertrain.models.gp._mean import MeanInputs, MeanShape
 from powertrain.records import FloatArray
 
-__all__ = ["CHUNK", "LEVEL_SD", "KernelPrior", "Regression", "RegressionInputs", "matern"]
+__all__ = [
+    "LEVEL_SD",
+    "Certainty",
+    "KernelPrior",
+    "Regression",
+    "RegressionInputs",
+    "Told",
+    "correlations",
+    "matern",
+    "squared_distances",
+]
+
+Floats = TypeVar("Floats", FloatArray, npt.NDArray[np.float32])
+
+logger = logging.getLogger(__name__)
 
 ROOT5 = 5**0.5
 LEVEL_SD = 10.0
 """Prior spread of the level [log]: free."""
 TOLERANCE = 1e-5
 """Relative change of the log posterior at which a fit ends: below what tells parameters apart."""
+QUIET, TOLD_BY = 0.5, 20
+"""How far below its prior centre the noise may be fitted, in standard deviations of the prior: this much, or
+one for each so many profiles if that is more."""
 CHUNK = 1024
-"""Modes predicted at a time: what a core's own cache holds."""
+"""Modes whose kernel is worked out at a time: what a core's own cache holds."""
+BLOCK = 3072
+"""Modes whose mean is worked out at a time: the memory for more is taken from the system anew each time."""
 
 
 @final
@@ -43,7 +64,10 @@ class KernelPrior:
     length: tuple[float, float] = (float(np.log(0.5)), 0.7)
     """In ranges of the knob: smooth over half the range."""
     residual: tuple[float, float] = (float(np.log(0.08)), 1.0)
-    noise: tuple[float, float] = (float(np.log(0.012)), 0.6)
+    noise: tuple[float, float] = (float(np.log(0.012)), 0.8)
+    noise_doubt: float = 1.4
+    """What the logarithm of the noise spreads by between workloads, for error bars. Modes far apart say
+    little of the noise, and one fitted too small would make every limit too bold."""
     trend: tuple[float, float] = (float(np.log(0.03)), 1.0)
     weights: tuple[float, float] = (float(np.log(0.1)), 1.0)
     calibration_weight: float = 4.0
@@ -78,6 +102,62 @@ class RegressionInputs:
 
 
 @final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Told:
+    """What is known of the logarithm of new measurements in `n` modes."""
+
+    mean: FloatArray
+    """`(n,)`"""
+    sd: FloatArray
+    """`(n,)` standard deviation."""
+    follows_time: FloatArray
+    """`(n,)` how fast the mean rises with the logarithm of the time; 0 where that is no input."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Told]) -> Told:
+        """Return what is known of several tables of modes, one after the other."""
+        columns = zip(*((part.mean, part.sd, part.follows_time) for part in parts), strict=True)
+        mean, sd, follows_time = map(np.concatenate, columns)
+        return cls(mean=mean, sd=sd, follows_time=follows_time)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Certainty:
+    """How surely each of `n` profiles is known, before anything is fitted."""
+
+    share: FloatArray
+    """`(n,)` of the noise that is left in each: one over the measurements that it is the mean of."""
+    variance: FloatArray
+    """`(n,)` error of each by its own measuring [log squared]; 0 where nobody said."""
+
+    @classmethod
+    def alike(cls, n: int) -> Certainty:
+        """Return that of profiles that were measured once, by something that states no error."""
+        return cls(share=np.ones(n), variance=np.zeros(n))
+
+    @classmethod
+    def of(cls, repeats: npt.NDArray[np.int64], log_se: FloatArray) -> Certainty:
+        """Return that of profiles by their repeats and the standard errors of their logarithms, `(n,)` each.
+
+        The spread of a few repeats is too poor an error to count; the noise over their number is better.
+        """
+        stated = (repeats == 1) & np.isfinite(log_se)
+        return cls(share=1.0 / repeats, variance=np.where(stated, log_se, 0.0) ** 2)
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def take(self, rows: slice) -> Certainty:
+        """Return that of some profiles."""
+        return Certainty(share=self.share[rows], variance=self.variance[rows])
+
+    def of_noise(self, noise: float) -> FloatArray:
+        """Return the variance `(n,)` of each profile's error where one measurement has this noise [log]."""
+        return noise**2 * self.share + self.variance
+
+
+@final
 class Regression:
     """The posterior of one quantity, given profiles and parameters."""
 
@@ -88,12 +168,14 @@ class Regression:
         inputs: RegressionInputs,
         target: FloatArray,
         theta: FloatArray,
+        certainty: Certainty | None = None,
     ) -> None:
         self.shape, self.inputs, self.target, self.theta = shape, inputs, target, theta
         self.prior = prior
+        self.certainty = certainty or Certainty.alike(len(target))
         mean, jacobian = shape.value(self._mean_theta(theta), inputs.mean)
         covariance = _kernel(self._hyper(theta), inputs, inputs)
-        noise = self._hyper(theta).noise
+        noise = self.certainty.of_noise(self._hyper(theta).noise)
         self._factor = _factor(covariance, noise)
         residual = target - mean
         self._weights = cho_solve((self._factor, True), residual)
@@ -104,6 +186,8 @@ class Regression:
         self._readout = self._read_out()
         self.loo_z, self.loo_errors = self._leave_one_out(covariance, noise, residual, jacobian)
         self.scale = self._calibration()
+        self.noise_variance = self._noise_variance()
+        """Expected variance of a new measurement about the mean of its mode [log squared]."""
 
     @classmethod
     def fit(
@@ -113,26 +197,35 @@ class Regression:
         inputs: RegressionInputs,
         target: FloatArray,
         *,
+        certainty: Certainty | None = None,
         kernel_centres: FloatArray | None = None,
-        iterations: int = 50,
+        iterations: int = 200,
     ) -> Regression:
         """Fit all parameters to `target`, `(n,)` logarithms about their mean.
 
+        `certainty` says how surely each is known; all alike by default.
         `kernel_centres` `(k + 2,)` replaces the prior centres of the log lengths, the log residual and the
         log noise by ones learned from references.
         """
         centre, sd = _prior(shape, prior, inputs.unit.shape[1], kernel_centres)
-        objective = _Objective(shape, inputs, target, centre, sd)
+        certainty = certainty or Certainty.alike(len(target))
+        objective = _Objective(shape, inputs, target, certainty, centre, sd)
         # In standard deviations of the prior all parameters are of one size.
+        bounds = [(-5.0, 5.0)] * len(centre)
+        # A mean that bends to every profile would leave no noise. Few profiles cannot show a quiet board.
+        quietest = min(max(QUIET, len(target) / TOLD_BY), 5.0)
+        bounds[shape.size + inputs.unit.shape[1] + 1] = (-quietest, 5.0)
         found: Any = minimize(
             objective.standardised,
             np.zeros(len(centre)),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(-5.0, 5.0)] * len(centre),
+            bounds=bounds,
             options={"maxiter": iterations, "ftol": TOLERANCE},
         )
-        return cls(shape, prior, inputs, target, centre + sd * np.asarray(found.x))
+        if not found.success:
+            logger.info("the fit to %d profiles ended early: %s", len(target), found.message)
+        return cls(shape, prior, inputs, target, centre + sd * np.asarray(found.x), certainty)
 
     def _mean_theta(self, theta: FloatArray) -> FloatArray:
         return theta[: self.shape.size]
@@ -156,55 +249,64 @@ class Regression:
         """Standard deviation [log] that repeated measurements of one mode are taken to have."""
         return self.scale * self._hyper(self.theta).noise
 
-    def predict(self, inputs: RegressionInputs) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation `(n,)` of the logarithm of a new measurement."""
-        mean, sd = np.empty(len(inputs)), np.empty(len(inputs))
-        for start in range(0, len(inputs), CHUNK):
-            rows = slice(start, start + CHUNK)
-            mean[rows], sd[rows] = self._predict(inputs.take(rows))
-        return mean, sd
+    def predict(self, inputs: RegressionInputs) -> Told:
+        """Return what is known of the logarithm of new measurements."""
+        starts = range(0, max(len(inputs), 1), BLOCK)
+        return Told.joined([self._predict(inputs.take(slice(start, start + BLOCK))) for start in starts])
 
-    def follows_time(self, inputs: RegressionInputs) -> FloatArray:
-        """Return how fast the mean rises with the logarithm of the time, `(n,)`; 0 without that input."""
-        if not self.shape.timed:
-            return np.zeros(len(inputs))
-        _, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.mean)
-        return -jacobian[:, self.shape.timed].sum(axis=1)
+    def _predict(self, inputs: RegressionInputs) -> Told:
+        n, hyper = len(self.target), self._hyper(self.theta)
+        prior_mean, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.mean)
+        features = _features(hyper, inputs)
+        variance = hyper.residual**2 + np.einsum("ij,ij->i", features, features)
+        unknown_mean = jacobian @ self._mean_root
+        mean = prior_mean
+        for rows, read in self._read(inputs.unit, features):
+            mean[rows] += read[:, -1]
+            explained = read[:, :n]
+            variance[rows] -= np.einsum("ij,ij->i", explained, explained)
+            unknown_mean[rows] -= read[:, n:-1]
+        variance = np.maximum(variance, 1e-12) + self.noise_variance
+        variance += np.einsum("ij,ij->i", unknown_mean, unknown_mean)
+        follows_time = -jacobian[:, self.shape.timed].sum(axis=1)
+        if inputs.log_time_sd is not None:
+            variance += (follows_time * inputs.log_time_sd) ** 2
+        return Told(mean=mean, sd=self.scale * np.sqrt(variance), follows_time=follows_time)
 
     def mean(self, inputs: RegressionInputs) -> FloatArray:
         """Return the mean `(n,)` of the logarithm of a new measurement, as `predict` does."""
-        out = np.empty(len(inputs))
-        for start in range(0, len(inputs), CHUNK):
-            rows = slice(start, start + CHUNK)
-            some = inputs.take(rows)
-            prior_mean, _ = self.shape.value(self._mean_theta(self.theta), some.mean)
-            out[rows] = prior_mean + _kernel(self._hyper(self.theta), some, self.inputs) @ self._weights
-        return out
+        mean, _ = self.shape.value(self._mean_theta(self.theta), inputs.mean)
+        features = _features(self._hyper(self.theta), inputs)
+        for rows, read in self._read(inputs.unit, features, slice(-1, None)):
+            mean[rows] += read[:, 0]
+        return mean
 
-    def _read_out(self) -> FloatArray:
-        """Return `(n, n + p + 1)` columns that turn a cross-covariance into all that a prediction needs.
+    def _read_out(self) -> tuple[FloatArray, FloatArray]:
+        """Return what turns the correlations and the features of a mode into all that a prediction needs.
 
-        What the profiles explain of the residual, what they tell of the mean's parameters, and the weights.
+        These are what the profiles explain of the residual, what they tell of the mean's parameters, and the
+        weighted sum of their residuals: `(n, n + p + 1)` columns for the correlations with the profiles, and
+        `(features, n + p + 1)` for the features.
         """
-        n = len(self.target)
-        whitening = solve_triangular(self._factor, np.eye(n), lower=True).T
-        return np.column_stack([whitening, self._solved_jacobian @ self._mean_root, self._weights])
-
-    def _predict(self, inputs: RegressionInputs) -> tuple[FloatArray, FloatArray]:
         n, hyper = len(self.target), self._hyper(self.theta)
-        prior_mean, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.mean)
-        read = _kernel(hyper, inputs, self.inputs) @ self._readout
-        explained = read[:, :n]
-        unknown_mean = jacobian @ self._mean_root - read[:, n:-1]
-        variance = _prior_variance(hyper, inputs) - np.einsum("ij,ij->i", explained, explained)
-        variance = np.maximum(variance, 1e-12) + hyper.noise**2
-        variance += np.einsum("ij,ij->i", unknown_mean, unknown_mean)
-        if inputs.log_time_sd is not None and self.shape.timed:
-            variance += (jacobian[:, self.shape.timed].sum(axis=1) * inputs.log_time_sd) ** 2
-        return prior_mean + read[:, -1], self.scale * np.sqrt(variance)
+        whitening = solve_triangular(self._factor, np.eye(n), lower=True).T
+        columns = np.column_stack([whitening, self._solved_jacobian @ self._mean_root, self._weights])
+        return hyper.residual**2 * columns, _features(hyper, self.inputs).T @ columns
+
+    def _read(
+        self, unit: FloatArray, features: FloatArray, columns: slice = slice(None)
+    ) -> Iterator[tuple[slice, FloatArray]]:
+        """Yield some modes at a time, with columns of what `_read_out` says of them."""
+        length = self._hyper(self.theta).length
+        by_correlation, by_feature = (part[:, columns] for part in self._readout)
+        by_correlation = by_correlation.astype(np.float32)
+        for rows, correlation in correlations(unit / length, self.inputs.unit / length):
+            read = features[rows] @ by_feature
+            read += correlation @ by_correlation
+            yield rows, read
 
     def _leave_one_out(
-        self, covariance: FloatArray, noise: float, residual: FloatArray, jacobian: FloatArray
+        self, covariance: FloatArray, noise: FloatArray, residual: FloatArray, jacobian: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return the leave-one-out errors `(n,)`, standardised and as they are.
 
@@ -216,6 +318,20 @@ class Regression:
         inverse = cho_solve((_factor(whole, noise), True), np.eye(len(residual)))
         weighted, diagonal = inverse @ about_prior, np.diag(inverse)
         return weighted / np.sqrt(diagonal), weighted / diagonal
+
+    def _noise_variance(self) -> float:
+        """Return the expected variance of a new measurement about the mode's mean.
+
+        The logarithm of the noise is normal about its fit, with the information that the profiles have of it
+        (Fisher) and that of the prior. The fewer of them lie close together, the less they tell.
+        """
+        noise, doubt = self._hyper(self.theta).noise, self.prior.noise_doubt
+        if not doubt:
+            return noise**2
+        inverse = cho_solve((self._factor, True), np.eye(len(self.target)))
+        share = self.certainty.share
+        told = 2.0 * noise**4 * float(share @ (inverse**2) @ share)
+        return float(noise**2 * np.exp(2.0 / (doubt**-2.0 + told)))
 
     def _calibration(self) -> float:
         """Return the factor on error bars: the leave-one-out scale, shrunk towards 1, and the widening."""
@@ -253,27 +369,57 @@ def _prior(
 
 def _kernel(hyper: _Hyper, left: RegressionInputs, right: RegressionInputs) -> FloatArray:
     """Return the `(n_left, n_right)` covariance, without noise."""
-    a, b = left.unit / hyper.length, right.unit / hyper.length
-    # Squared distances as one product, then Matern-5/2 in place: this is most of a prediction's time.
-    wide = np.column_stack([-2.0 * a, (a * a).sum(1), np.ones(len(a))])
-    scaled: FloatArray = wide @ np.column_stack([b, np.ones(len(b)), (b * b).sum(1)]).T
-    covariance = matern(np.maximum(scaled, 0.0, out=scaled))
+    covariance = matern(squared_distances(left.unit / hyper.length, right.unit / hyper.length))
     covariance *= hyper.residual**2
     # Trend, weights and level are one product of features.
     covariance += _features(hyper, left) @ _features(hyper, right).T
     return covariance
 
 
-def matern(squares: FloatArray) -> FloatArray:
+def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the `(n_a, n_b)` squared distances between the rows of two tables."""
+    left, right = _factors(a, b)
+    squares: FloatArray = left @ right
+    return np.maximum(squares, 0.0, out=squares)
+
+
+def correlations(modes: FloatArray, profiled: FloatArray) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Yield some modes at a time, with their `(m, n)` Matern-5/2 correlations with `n` profiles.
+
+    This is most of a prediction's time. So the arrays fit a core's cache, the next one is written over the
+    last, and they are of single precision: it moves values by less than 1 part in 10,000 and error bars by
+    less than 1 in 1,000.
+    """
+    left, right = _factors(modes, profiled)
+    size = min(CHUNK, len(modes)), len(profiled)
+    squares, out = np.empty(size), np.empty((2, *size), dtype=np.float32)
+    for start in range(0, len(modes), CHUNK):
+        some = left[start : start + CHUNK]
+        apart = np.matmul(some, right, out=squares[: len(some)])
+        # Differences of large numbers, so they are worked out in double precision.
+        single = out[0, : len(some)]
+        single[:] = apart
+        np.maximum(single, 0.0, out=single)
+        yield slice(start, start + CHUNK), matern(single, out=out[1, : len(some)])
+
+
+def matern(squares: Floats, out: Floats | None = None) -> Floats:
     """Return the Matern-5/2 correlation at squared distances, which are overwritten."""
     squares *= 5.0
-    covariance = squares / 3.0
+    correlation = np.empty_like(squares) if out is None else out
+    np.divide(squares, 3.0, out=correlation)
     np.sqrt(squares, out=squares)
-    covariance += squares
-    covariance += 1.0
+    correlation += squares
+    correlation += 1.0
     np.negative(squares, out=squares)
-    covariance *= np.exp(squares, out=squares)
-    return covariance
+    correlation *= np.exp(squares, out=squares)
+    return correlation
+
+
+def _factors(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return two matrices whose product is what `squared_distances` returns."""
+    left = np.column_stack([-2.0 * a, (a * a).sum(1), np.ones(len(a))])
+    return left, np.column_stack([b, np.ones(len(b)), (b * b).sum(1)]).T
 
 
 def _features(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
@@ -283,14 +429,9 @@ def _features(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
     return np.concatenate([level, hyper.trend * inputs.unit, weighted], axis=1)
 
 
-def _prior_variance(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
-    features = _features(hyper, inputs)
-    return hyper.residual**2 + np.einsum("ij,ij->i", features, features)
-
-
-def _factor(covariance: FloatArray, noise: float) -> FloatArray:
-    """Return the lower Cholesky factor, with jitter that grows on failure."""
-    diagonal = np.diag(covariance) + noise**2
+def _factor(covariance: FloatArray, noise: FloatArray) -> FloatArray:
+    """Return the lower Cholesky factor with a variance of noise `(n,)`, and jitter that grows on failure."""
+    diagonal = np.diag(covariance) + noise
     noisy = covariance.copy()
     for jitter in (1e-9, 1e-7, 1e-5, 1e-3):
         np.fill_diagonal(noisy, diagonal + jitter)
@@ -326,10 +467,12 @@ class _Objective:
         shape: MeanShape,
         inputs: RegressionInputs,
         target: FloatArray,
+        certainty: Certainty,
         centre: FloatArray,
         sd: FloatArray,
     ) -> None:
         self.shape, self.inputs, self.target = shape, inputs, target
+        self.certainty = certainty
         self.centre, self.sd = centre, sd
         n, self.k = inputs.unit.shape
         difference = inputs.unit[:, None, :] - inputs.unit[None, :, :]
@@ -355,7 +498,7 @@ class _Objective:
         residual_part = decay * (slope + 5.0 / 3.0 * distance * distance)
         covariance = residual_part + LEVEL_SD**2 + hyper.trend**2 * self.trend
         covariance += hyper.weights**2 * self.similarity
-        factor = _factor(covariance, hyper.noise)
+        factor = _factor(covariance, self.certainty.of_noise(hyper.noise))
         mean, jacobian = self.shape.value(theta[:size], self.inputs.mean)
         inverse, solved = _inverted(factor, self.target - mean)
         value = 0.5 * (self.target - mean) @ solved + np.log(np.diag(factor)).sum()
@@ -368,7 +511,7 @@ class _Objective:
         gradient[size : size + k] = (self.squares @ by_length) * hyper.length**-2.0
         gradient[size + k :] = (
             2.0 * np.vdot(by_covariance, residual_part),
-            2.0 * hyper.noise**2 * np.trace(by_covariance),
+            2.0 * hyper.noise**2 * np.vdot(np.diag(by_covariance), self.certainty.share),
             2.0 * hyper.trend**2 * np.vdot(by_covariance, self.trend),
             2.0 * hyper.weights**2 * np.vdot(by_covariance, self.similarity),
         )
