@@ -212,19 +212,19 @@ def test_a_hard_limit_is_exceeded_no_more_often_than_was_said(reference):
     trials = [
         trial.power_w > hard_w
         for hard_w in (9.0, 11.0, 13.0)
-        for seed in range(3)
+        for seed in range(2)
         for references in ([], [reference])
         for trial in run(
             Tuner(
                 SPACE,
                 Goal(limits=Limits(max_power_w=hard_w - 1.0), hard_limit_w=hard_w),
                 references=references,
-                budget=Budget(most_trials=10),
+                budget=Budget(most_trials=8),
                 seed=seed,
             )
         )
     ]
-    assert len(trials) > 100
+    assert len(trials) > 60
     assert np.mean(trials) <= 0.05
 
 

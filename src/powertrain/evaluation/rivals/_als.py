@@ -1,8 +1,8 @@
 """Active learning sampling (ALS), after Fulcrum (arXiv 2509.20205).
 
 The abstract says: active learning that finds reusable Pareto-optimal modes in 50 to 150 profiles. What
-follows is our reading, as the code is not public: the paper's network is trained on what was profiled, and the
-next modes are those on its predicted front that lie farthest from any profile; the first ten are drawn at
+follows is our reading, as the code is not public: the paper's network is trained on what was profiled, and
+the next modes are those on its predicted front that lie farthest from any profile; the first ten are drawn at
 random. What is found serves every limit, so the search does not know the limit.
 """
 

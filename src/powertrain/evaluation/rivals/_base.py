@@ -124,12 +124,10 @@ class Grid:
         self.modes = modes
         self.space = ModeSpace.spanned_by(modes)
         self.levels: list[FloatArray] = [np.asarray(knob.values) for knob in self.space.knobs]
-        self.places: npt.NDArray[np.int64] = np.column_stack(
-            [
-                np.searchsorted(level, column)
-                for level, column in zip(self.levels, modes.values.T, strict=True)
-            ]
-        )
+        columns: list[npt.NDArray[np.int64]] = [
+            np.searchsorted(level, modes.values[:, j]).astype(np.int64) for j, level in enumerate(self.levels)
+        ]
+        self.places = np.column_stack(columns)
         self.shape = self.space.shape
         listed: list[list[int]] = self.places.tolist()
         self._rows = {tuple(place): row for row, place in enumerate(listed)}
