@@ -60,7 +60,7 @@ class Acquisition:
 
         While no mode keeps the limits it is the chance that this one does, more of a good one.
         """
-        return self._each(modes, predictions).mean(axis=0)
+        return self._each(modes, predictions, caution=0.0).mean(axis=0)
 
     def cost_s(self, predictions: Sequence[Prediction]) -> FloatArray:
         """Return what a trial of each mode costs, `(n,)` [s]: the delay, and the overhead."""
@@ -72,7 +72,7 @@ class Acquisition:
     def weight(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
         """Return what decides which trial is next, `(n,)`: the gain, tempered by the cost."""
         # The geometric mean: a mode that one way of seeing things thinks nothing of is seldom a good trial.
-        each = np.maximum(self._each(modes, predictions), NOTHING)
+        each = np.maximum(self._each(modes, predictions, caution=CAUTION), NOTHING)
         weight = np.exp(self._shares(len(each)) @ np.log(each)) / self.cost_s(predictions) ** COST_POWER
         if not np.isfinite(self._goal.hard_limit_w):
             return weight
@@ -105,19 +105,19 @@ class Acquisition:
         high = np.minimum(np.log(estimate.value) + z * sd, bounds.high[POWER.name])
         return np.maximum(high, bounds.low[POWER.name])
 
-    def _each(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
+    def _each(self, modes: ModeTable, predictions: Sequence[Prediction], *, caution: float) -> FloatArray:
         """Return what each prediction says of the gain, `(predictions, n)`."""
         bounds = Bounds.of(modes, self._trials.table, self._noise)
-        each = np.array([self._one(prediction, bounds) for prediction in predictions])
+        each = np.array([self._one(prediction, bounds, caution) for prediction in predictions])
         each = np.where(np.isfinite(each), each, 0.0)
         return np.where(self.safe(modes, predictions), each, 0.0)
 
-    def _one(self, prediction: Prediction, bounds: Bounds) -> FloatArray:
+    def _one(self, prediction: Prediction, bounds: Bounds, caution: float) -> FloatArray:
         chance = np.ones(len(prediction))
         for quantity, limit in self._goal.limits.by_quantity().items():
             chance = chance * _below(prediction, quantity, limit, bounds)
         # The best-looking modes are those whose power is underrated most: misses call for a better chance.
-        sure = chance ** (1 + CAUTION * self._trials.misses())
+        sure = chance ** (1 + caution * self._trials.misses())
         mean, sd = _scaled(prediction, self._objective, bounds)
         if self._best is None:
             # Any mode that keeps the limits will do, and of two such the better one.
