@@ -18,19 +18,21 @@ from powertrain.profiling._procedure import Procedure
 from powertrain.profiling._sampler import Sampler, Span
 from powertrain.profiling._settle import drift, interval_half_width, is_level, last_two_agree
 from powertrain.profiling._watch import Watch
+from powertrain.quantities import POWER, TIME, by_column
 from powertrain.records import PowerMode, Profile
 from powertrain.units import ms_from_s
 
 __all__ = ["FLAGS", "Steps", "Subject", "measure"]
 
 Steps = Generator[None, "bool | None", Profile]
+"""Measures one mode: yields for each minibatch, and returns the profile."""
 
 FLAGS: Mapping[str, str] = {
     "throttled": "the device cut its clocks by itself meanwhile",
     "unsteady": "it was begun before times and power were steady, because they would not be",
     "drifting": "times or power kept rising or falling while it was taken",
     "interrupted": "one minibatch took several times as long as the others, or the clock was set back",
-    "undone": "something else set the device meanwhile, or it was given back",
+    "undone": "something else set the device meanwhile, or it was restored",
     "capped": "a clock ran below what was set, for the firmware or a limit",
     "shared": "another process used the device meanwhile",
     "sensor_failed": "the power sensor failed, so there is a time alone",
@@ -91,15 +93,19 @@ class _Counted:
         return self.clock_set_back or max(self.times_s) > OUTLIER * float(np.median(self.times_s))
 
 
-def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: Procedure) -> Steps:
+def measure(
+    device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: Procedure, *, held: bool = True
+) -> Steps:
     """Measure the mode that is being held; see the module for what is yielded and sent.
+
+    Without `held` nothing is: the device is measured as it was found, and the mode is only a name for that.
 
     Returns:
         The profile, as the value of the generator.
     """
     clock, throttles, start_c = device.clock, device.throttle_count(), device.temperature_c()
     started_s = clock.now_s()
-    sampler, watch = Sampler(device, how.sample_period_s), Watch(device)
+    sampler, watch = Sampler(device, how.sample_period_s), Watch(device, held=held)
     with sampler.running():
         steady = yield from _stabilise(device, subject, sampler, how, started_s)
         with watch.running():
@@ -120,14 +126,21 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         "sensor_failed": lost,
         "sensors_disagree": bool(contradiction),
     }
+    others = _others(sampler.others(counted.spans))
     return Profile(
         device=device.name,
         workload=subject.workload,
         mode=mode,
-        time_ms=ms_from_s(time_s) / subject.units_per_minibatch,
-        power_w=math.nan if lost else power_w,
-        time_rel_se=time_rel_se,
-        power_rel_se=math.nan if lost else power_rel_se,
+        values={
+            **{column: value for column, (value, _) in others.items()},
+            TIME.column: ms_from_s(time_s) / subject.units_per_minibatch,
+            POWER.column: math.nan if lost else power_w,
+        },
+        se={
+            **{column: se for column, (_, se) in others.items()},
+            TIME.column: time_rel_se,
+            POWER.column: math.nan if lost else power_rel_se,
+        },
         duration_s=max(clock.now_s() - started_s, 0.0),
         flags=tuple(name for name, is_so in flagged.items() if is_so),
         extra={
@@ -211,13 +224,23 @@ def _drifts(values: list[float], how: Procedure) -> bool:
 
 def _mean(values: list[float]) -> tuple[float, float]:
     """Return a mean and its relative standard error (NaN of fewer than two values)."""
-    array = np.array(values)
-    if len(array) < 2:
-        return (float(array[0]) if len(array) else math.nan), math.nan
-    mean = float(array.mean())
-    if not mean > 0:
-        return mean, math.nan
-    return mean, float(array.std(ddof=1) / np.sqrt(len(array)) / mean)
+    mean = float(np.mean(values)) if values else math.nan
+    return mean, _se(values) / mean if mean > 0 else math.nan
+
+
+def _se(values: list[float]) -> float:
+    """Return the standard error of a mean (NaN of fewer than two values)."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else math.nan
+
+
+def _others(readings: Mapping[str, list[float]]) -> dict[str, tuple[float, float]]:
+    """Return mean and standard error of each further quantity, relative where its errors are."""
+    known, found = by_column(), dict[str, tuple[float, float]]()
+    for column, values in readings.items():
+        mean, rel_se = _mean(values)
+        if column in known and known[column].holds(mean):
+            found[column] = mean, rel_se if known[column].is_log else _se(values)
+    return found
 
 
 def _extra(
@@ -234,6 +257,9 @@ def _extra(
         found["missed_readings"] = str(sampler.missed)
     if sampler.failures:
         found["failed_readings"] = f"{sampler.failures} ({sampler.error})"
+    for column, values in sampler.others(counted.spans).items():
+        if column not in by_column():
+            found[column] = f"{np.mean(values):.6g}"
     for name, celsius in (("start_c", start_c), ("end_c", device.temperature_c())):
         if not math.isnan(celsius):
             found[name] = f"{celsius:.1f}"

@@ -34,6 +34,12 @@ def integrate_j(times_s: FloatArray, power_w: FloatArray, span: Span) -> float:
     return float(((at_w[1:] + at_w[:-1]) / 2 * np.diff(at_s)).sum())
 
 
+def _within(times_s: FloatArray, spans: Sequence[Span]) -> list[int]:
+    """Return the numbers of the readings within some spans."""
+    ends = (np.searchsorted(times_s, span, side="right").tolist() for span in spans)
+    return [i for first, last in ends for i in range(first, last)]
+
+
 MANY_FAILURES = 5
 PATIENCE_S = 5.0
 """For a reading that another thread has begun."""
@@ -142,6 +148,12 @@ class Sampler:
                 f"the power sensor shows {power_w:.4g} W, and the device draws {most_w:.4g} W at most"
             )
 
+    def forget(self) -> None:
+        """Leave out all readings but the last, from which the next span goes on."""
+        with self._lock:
+            del self._readings[:-1]
+            self.failures = 0
+
     @property
     def counts_energy(self) -> bool:
         """Whether the mean is by an energy counter: one that counted over most of the time."""
@@ -167,10 +179,16 @@ class Sampler:
     def power_w(self, spans: Sequence[Span]) -> list[float]:
         """Return the readings within some spans, in the order of their times."""
         times_s, power_w = self._believed()
-        found: list[float] = []
-        for start_s, end_s in spans:
-            first, last = np.searchsorted(times_s, [start_s, end_s], side="right")
-            found += power_w[first:last].tolist()
+        return [float(power_w[i]) for i in _within(times_s, spans)]
+
+    def others(self, spans: Sequence[Span]) -> dict[str, list[float]]:
+        """Return the readings of everything else within some spans, by column, without those that are NaN."""
+        readings = self._read_so_far()
+        found: dict[str, list[float]] = {}
+        for i in _within(np.array([reading.time_s for reading in readings]), spans):
+            for column, value in readings[i].others.items():
+                if not math.isnan(value):
+                    found.setdefault(column, []).append(value)
         return found
 
     def mean_power_w(self, spans: Sequence[Span]) -> float:

@@ -26,8 +26,8 @@ class Watch:
     A mode that somebody undid and set again is seen in between, not at the end.
     """
 
-    def __init__(self, device: AbstractLiveDevice) -> None:
-        self._device = device
+    def __init__(self, device: AbstractLiveDevice, *, held: bool = True) -> None:
+        self._device, self._held = device, held
         self._lock = threading.Lock()
         self._looks = 0
         self._seen: Counter[str] = Counter()
@@ -43,7 +43,7 @@ class Watch:
     def look(self) -> None:
         """Look once."""
         try:
-            spoilt, undone = dict(self._device.spoilt()), self._device.still_holds()
+            spoilt, undone = dict(self._device.spoilt()), self._device.still_holds() if self._held else ""
         except (DeviceError, OSError):
             return  # what cannot be read now is read the next time
         with self._lock:

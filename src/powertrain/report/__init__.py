@@ -5,6 +5,7 @@ Only drawing needs matplotlib (`pip install 'powertrain[report]'`); tables and p
 
 from __future__ import annotations
 
+from powertrain.report._fitting import FittedTable, fit_table, wrap_words
 from powertrain.report._html import Fact, Illustration, ReportPage, Section, render_html
 from powertrain.report._plot_data import (
     AgreementPanel,
@@ -29,6 +30,7 @@ from powertrain.report._plots import (
     log_ticks,
     save_figure,
 )
+from powertrain.report._run_plot import RunPlot, Stretch, draw_run
 from powertrain.report._tables import (
     Cell,
     Column,
@@ -46,6 +48,7 @@ __all__ = [
     "Column",
     "Curve",
     "Fact",
+    "FittedTable",
     "FrontPlot",
     "Illustration",
     "LearningPlot",
@@ -54,14 +57,18 @@ __all__ = [
     "LinePlot",
     "Points",
     "ReportPage",
+    "RunPlot",
     "Section",
+    "Stretch",
     "Table",
     "agreement_plot",
     "draw_agreement",
     "draw_front",
     "draw_learning",
     "draw_lines",
+    "draw_run",
     "figure_svg",
+    "fit_table",
     "format_number",
     "front_plot",
     "learning_plot",
@@ -71,4 +78,5 @@ __all__ = [
     "to_html",
     "to_markdown",
     "to_text",
+    "wrap_words",
 ]

@@ -26,6 +26,7 @@ from powertrain.testing._faults import (
 )
 from powertrain.testing._made_up import MadeUpNvml, MadeUpProcessor
 from powertrain.testing._predictors import PredictorSuite, example_table
+from powertrain.testing._sources import ModeSourceSuite
 from powertrain.testing._stores import StoreSuite, example_profiles
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "LiveDeviceSuite",
     "MadeUpNvml",
     "MadeUpProcessor",
+    "ModeSourceSuite",
     "Outcome",
     "PredictorFileDamage",
     "PredictorSuite",

@@ -29,7 +29,7 @@ from powertrain.devices.nvml._driver import (
     NvmlGpu,
     code_of,
 )
-from powertrain.errors import DeviceError, UnreachableModeError
+from powertrain.errors import DeviceError, UnknownModeError, UnreachableModeError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.space import Knob, ModeSpace
 from powertrain.units import milliwatts_from_watts, watts_from_milliwatts
@@ -130,7 +130,7 @@ class ClocksPart(_NvmlPart):
         graphics, memory = (space.knob(name).values for name in ("gpu_mhz", "mem_mhz"))
         both = [(g, m) for m in memory for g in graphics if g in self._graphics.get(m, ())]
         if not both:
-            raise DeviceError(
+            raise UnknownModeError(
                 f"{self._gpu.spec}: no gpu_mhz={_listed(graphics)} exists with mem_mhz={_listed(memory)}: "
                 f"with {memory[-1]:g} there are {_listed(self._graphics.get(memory[-1], ()))}"
             )
@@ -156,7 +156,7 @@ class ClocksPart(_NvmlPart):
         clocks = self._graphics[memory]
         if graphics not in clocks:
             nearest = min(clocks, key=lambda mhz: abs(mhz - graphics))
-            raise DeviceError(
+            raise UnknownModeError(
                 f"{self._gpu.spec}: gpu_mhz={graphics} does not exist with mem_mhz={memory}: "
                 f"the nearest is {nearest:g}"
             )
