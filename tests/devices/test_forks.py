@@ -67,7 +67,7 @@ def test_a_lock_does_not_outlive_its_process_in_a_child(tmp_path):
     journal = Journal(tmp_path)
     parent = os.fork()
     if not parent:
-        with journal.locked("cpu"):
+        with journal.locks.locked("cpu"):
             if not os.fork():
                 os.write(write, f"{os.getpid()}\n".encode())
                 time.sleep(30)
@@ -77,7 +77,7 @@ def test_a_lock_does_not_outlive_its_process_in_a_child(tmp_path):
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
     try:
-        with journal.locked("cpu"):
+        with journal.locks.locked("cpu"):
             pass
     finally:
         os.kill(grandchild, signal.SIGKILL)
@@ -85,13 +85,13 @@ def test_a_lock_does_not_outlive_its_process_in_a_child(tmp_path):
 
 def test_a_child_cannot_free_the_lock_of_its_parent(tmp_path):
     journal = Journal(tmp_path)
-    with journal.locked("cpu"):
+    with journal.locks.locked("cpu"):
         assert in_child(lambda: None) == 0
         read, write = os.pipe()
 
         def try_it() -> None:
             try:
-                with Journal(tmp_path).locked("cpu"):
+                with Journal(tmp_path).locks.locked("cpu"):
                     os.write(write, b"locked")
             except DeviceBusyError:
                 os.write(write, b"busy")
