@@ -372,4 +372,24 @@ def _disarm_child() -> None:
     _HELD.clear()
 
 
-os.register_at_fork(after_in_child=_disarm_child)
+_MASKS: list[set[signal.Signals]] = []
+"""The masks of signals before forks that are going on."""
+
+
+def _block() -> None:
+    # A signal that reaches a fork before its interpreter is ready is lost, where a handler of Python's is set.
+    blocked = SIGNALS if _HELD else ()
+    _MASKS.append(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))  # pyright: ignore[reportArgumentType]
+
+
+def _unblock() -> None:
+    if _MASKS:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _MASKS.pop())
+
+
+def _begin_child() -> None:
+    _disarm_child()
+    _unblock()
+
+
+os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_begin_child)
