@@ -61,6 +61,7 @@ def arguments(tmp_path, database, grid_csv, predictor_file, reference_file, boar
         "front": (predictor_file, *on_grid),
         "choose": (predictor_file, *on_grid, "--max-power", 20),
         "evaluate": (grid_csv, *evaluated, "--method", "linear"),
+        "race": (grid_csv, "--target", "lstm", "--method", "random", "--seeds", 1, "--jobs", 1),
         "report": ("--db", database, "--out", tmp_path / "report.html"),
         "demo": ("--out", tmp_path / "demo"),
         "reproduce": (
@@ -68,7 +69,7 @@ def arguments(tmp_path, database, grid_csv, predictor_file, reference_file, boar
             *("--out", tmp_path / "reproduce"),
         ),
     }
-    in_json = {name: ("--json", "-") if name == "evaluate" else ("--json",) for name in found}
+    in_json = {name: ("--json", "-") if name in ("evaluate", "race") else ("--json",) for name in found}
     commands = {name: (name, *given, *in_json[name]) for name, given in found.items()}
     commands["apply"] = (*commands["apply"], "--", sys.executable, "-c", SCRIPT)
     return commands

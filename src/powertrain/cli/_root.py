@@ -49,6 +49,7 @@ COMMANDS = {
     "front": "_predict",
     "choose": "_choose",
     "evaluate": "_evaluate",
+    "race": "_race",
     "report": "_report",
     "demo": "_report",
     "reproduce": "_reproduce",

@@ -47,6 +47,8 @@ from powertrain.workflow._pages import (
 )
 from powertrain.workflow._profiling import Profiled, Record, measuring, open_session, profile, workload
 from powertrain.workflow._program import Program
+from powertrain.workflow._race_page import draw_race, race_plot, race_table, write_race_page
+from powertrain.workflow._racing import run_race
 from powertrain.workflow._ranks import rank_here
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
 from powertrain.workflow._script import follow_script, profile_script
@@ -101,6 +103,7 @@ __all__ = [
     "device_status",
     "draw_errors",
     "draw_predicted_front",
+    "draw_race",
     "draw_tuned_run",
     "export_csv",
     "fit",
@@ -122,12 +125,15 @@ __all__ = [
     "predicted_modes",
     "profile",
     "profile_script",
+    "race_plot",
+    "race_table",
     "rank_here",
     "read_modes",
     "read_tables",
     "restore_all",
     "run_demo",
     "run_held",
+    "run_race",
     "shown_quantities",
     "store_page",
     "stored_profiles",
@@ -141,4 +147,5 @@ __all__ = [
     "tuned",
     "vendor_modes",
     "workload",
+    "write_race_page",
 ]
