@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 COMMANDS = {
+    "tune": "_tune",
     "devices": "_devices",
     "modes": "_devices",
     "status": "_status",
