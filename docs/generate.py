@@ -1,7 +1,13 @@
-"""Write the pages that are made from the code.
+"""Write the pages, and the parts of pages, that are made from the code and from results.
 
-These are the reference of the command line, from `--help`, and the picture and the list of the floors in
-`architecture.md`, from the imports.
+- The reference of the command line comes from `--help`.
+- The picture and the table of the floors in `architecture.md` come from the imports.
+- Results of benchmarks come from `benchmarks/results`. A page names the file between two comments:
+
+      <!-- from benchmarks/results/FILE.md: written by docs/generate.py -->
+      <!-- end of FILE.md -->
+
+  `FILE.md:5` begins at the fifth line. `FILE.md:NAME` is the section that the file itself marks by that name.
 
 python docs/generate.py           write the pages
 python docs/generate.py --check   exit with 1 if a page is not what the code says
@@ -9,6 +15,7 @@ python docs/generate.py --check   exit with 1 if a page is not what the code say
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -20,11 +27,17 @@ import floors
 from powertrain.cli import powertrain
 
 DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 HEAD = """# Command line
 
 What `powertrain --help` and `powertrain COMMAND --help` print. This page is written by `docs/generate.py`.
 """
 ARCHITECTURE = DOCS / "architecture.md"
+RESULT = re.compile(
+    r"^(?P<begin><!-- from (?P<file>[\w./]+\.md)(?::(?P<part>\w+))?: written by docs/generate\.py -->)\n"
+    r".*?^(?P<end><!-- end of [\w.]+ -->)$",
+    re.MULTILINE | re.DOTALL,
+)
 MARKS = {"begin": "<!-- rooms: written by docs/generate.py -->", "end": "<!-- end of rooms -->"}
 
 
@@ -32,10 +45,32 @@ def pages() -> dict[Path, str]:
     """Return the text of every page that is made from the code."""
     found = floors.rooms()
     return {
+        **{path: with_results(path.read_text(encoding="utf-8")) for path in sorted(DOCS.rglob("*.md"))},
         DOCS / "reference" / "command-line.md": command_line(),
         DOCS / "images" / "floors.svg": floors.drawing(found),
         ARCHITECTURE: floors.with_listing(ARCHITECTURE.read_text(encoding="utf-8"), found, MARKS),
     }
+
+
+def with_results(page: str) -> str:
+    """Return a page with the results that it names, as they are now."""
+    return RESULT.sub(
+        lambda found: f"{found['begin']}\n\n{_part(found['file'], found['part'])}\n\n{found['end']}", page
+    )
+
+
+def _part(file: str, part: str | None) -> str:
+    """Return a result without its heading, from a line on, or one of its marked sections."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    if part is None:
+        text = text.partition("\n")[2]
+    elif part.isdigit():
+        text = "".join(text.splitlines(keepends=True)[int(part) - 1 :])
+    else:
+        text = text.partition(f"[start:{part}] -->\n")[2].partition(f"<!-- --8<-- [end:{part}]")[0]
+    if not text.strip():
+        raise ValueError(f"{file} has no part {part}")
+    return text.strip()
 
 
 def command_line() -> str:
