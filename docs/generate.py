@@ -28,6 +28,22 @@ from powertrain.cli import powertrain
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
+EXIT_CODES = """\
+## Exit codes
+
+| code | when |
+| --: | --- |
+| 0 | success |
+| 1 | failure; one line on standard error says what was found, what was asked and what to do |
+| 2 | wrong use: an option makes no sense, or a name (of a device, mode, file ...) that does not exist |
+| 126, 127 | `apply`: the command cannot be executed, or does not exist |
+| 130, 143 | stopped by Ctrl-C, or by SIGTERM |
+| 141 | the reader of standard output has closed it |
+
+If a script under `profile` or a command under `apply` fails, its own exit code is returned. After a failure,
+standard output holds no JSON, even with `--json`. The line on standard error is the answer.
+"""
+
 HEAD = """# Command line
 
 What `powertrain --help` and `powertrain COMMAND --help` print. This page is written by `docs/generate.py`.
@@ -84,6 +100,7 @@ def command_line() -> str:
             command, info_name=name, parent=root, terminal_width=100, max_content_width=100
         )
         parts += [f"## {name}\n", _block(command, context)]
+    parts.append(EXIT_CODES)
     return "\n".join(parts)
 
 

@@ -19,6 +19,7 @@ from powertrain.cli._options import (
     text_output,
 )
 from powertrain.cli._printing import STDIO, content_of, print_json, print_table, refuse_unwritable, write_text
+from powertrain.cli._root import knobs_as_typed
 from powertrain.wording import counted
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def import_command(
     from powertrain.workflow import add_new
 
     given = [content_of(path) for path in files]
-    contents = {name: read_csv(name, knobs=knobs, content=content) for name, content in given}
+    with knobs_as_typed():  # by --knobs
+        contents = {name: read_csv(name, knobs=knobs, content=content) for name, content in given}
     with open_store(database) as store:
         reports = {path: add_new(content, store, again=again) for path, content in contents.items()}
         place = store.location

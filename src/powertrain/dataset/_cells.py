@@ -20,6 +20,8 @@ from powertrain.space import KNOWN_KNOBS, KnownKnob
 __all__ = ["Place", "Sheet", "split_rows", "text_of"]
 
 NAN = float("nan")
+DATABASE, ARCHIVE = b"SQLite format 3\0", b"PK\x03\x04"
+"""How files begin that are given in the place of a CSV file."""
 _MOST_MHZ = 100_000.0
 """Beyond this a clock was given in kHz or Hz."""
 _LARGEST_BYTES = 1 << 29
@@ -51,6 +53,16 @@ def text_of(place: Place) -> str:
         raise CsvError(f"cannot read {place.path}: {error.strerror}") from error
     except ValueError as error:
         raise CsvError(f"{error}: part it into several") from None
+    if content.startswith(DATABASE):
+        raise CsvError(
+            f"{place.path} is a database, and a CSV file was asked for: powertrain export --db "
+            f"{place.path} FILE.csv writes its profiles as one, and other commands take it with --db"
+        )
+    if content.startswith(ARCHIVE):
+        raise CsvError(
+            f"{place.path} is a predictor or another archive, and a CSV file was asked for: powertrain show "
+            f"{place.path} tells what it holds"
+        )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise place.error("the text is UTF-16: save it as UTF-8")
     try:
@@ -122,17 +134,18 @@ class Sheet:
         """Return a quantity of the profile in its unit, NaN where the cell is empty."""
         values = self._floats(column)
         quantity = by_column().get(column.name)
-        least = quantity.low if quantity else -math.ulp(0.0)
-        most = quantity.plausible if quantity else math.inf
+        # What is no quantity is a duration or an error bar, and may be zero.
+        least, reached = (quantity.low, quantity.reaches_low) if quantity else (0.0, True)
+        most = min(quantity.plausible, quantity.high) if quantity else math.inf
         for row, value in enumerate(values):
-            if value <= least:
+            if value < least or (value == least and not reached):
                 kind = "zero" if value == 0 else "negative" if least <= 0 and value > -math.inf else "too low"
                 raise self._refused(column, row, f"which is {kind}: {_IF_NOT_MEASURED}")
             if math.isinf(value):
                 raise self._refused(column, row, f"which is infinite: {_IF_NOT_MEASURED}")
             if value > most:
                 assert quantity is not None
-                raise self._refused(column, row, _too_much(quantity))
+                raise self._refused(column, row, _too_much(quantity, most))
         return values
 
     def settings(self, column: Column) -> list[float]:
@@ -176,11 +189,11 @@ class Sheet:
         return values if column.convert is None else [column.convert(value) for value in values]
 
 
-def _too_much(quantity: Quantity) -> str:
+def _too_much(quantity: Quantity, most: float) -> str:
     """Say that a value is beyond what its unit can mean, and which spelling has the smaller unit."""
     spelling = next(iter(quantity.spellings), "")
     advice = f"if its unit is smaller, call it {spelling}" if spelling else "check its unit"
-    return f"more than {quantity.plausible:g} {quantity.unit}: {advice}"
+    return f"more than {most:g} {quantity.unit}: {advice}"
 
 
 def _number(cell: str) -> float | None:
