@@ -54,12 +54,14 @@ ROWS_SHOWN = 20
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
-    "A device: cpu, nvml:0 or auto for this machine, with knobs of the training as in "
-    "cpu?batch_size=8,16&precision=fp32,bf16; a simulated board, sim:orin-agx; or replay:FILE.csv "
-    "(replay:FILE.csv#NAME where it has several). powertrain devices lists them."
+    "A device of this machine (cpu, nvml:0, jetson or auto), a simulated board (sim:orin-agx), or "
+    "measurements (replay:FILE.csv, or replay:FILE.csv#NAME if the file has several devices). Add knobs of "
+    "the training as in cpu?batch_size=8,16&precision=fp32,bf16. powertrain devices lists all devices."
 )
 
-NAME_HELP = "Its name in the profiles, such as 'Jetson TX2', or the SPEC of a simulated board or a replay."
+NAME_HELP = (
+    "Give its name in the profiles, such as 'Jetson TX2', or the SPEC of a simulated board or a replay."
+)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -277,21 +279,21 @@ def database_option(
     *, made: bool = False, required: bool = True, purpose: str = "The profile database"
 ) -> Callable[[Decorated], Decorated]:
     """Add `--db`, the location of a profile store, as text; `made` tells that a missing one is made."""
-    remark = "; made if missing" if made else ""
+    remark = " It is created if missing." if made else ""
     return click.option(
         "--db",
         "database",
         type=_StoreLocation(made=made),
         metavar="FILE|URL",
         required=required,
-        help=f"{purpose}: a file, or SCHEME://... of another store{remark}.",
+        help=f"{purpose}: a file, or SCHEME://... for another store.{remark}",
     )
 
 
 def seed_option(function: Decorated) -> Decorated:
     """Add `--seed`."""
     return click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for everything random."
     )(function)
 
 
@@ -353,14 +355,14 @@ def limit_options(function: Decorated) -> Decorated:
             type=click.Choice(tuple(QUANTITIES)),
             default="time",
             show_default=True,
-            help="What to minimise; edp is energy times time.",
+            help="What to minimise. edp is energy times time.",
         ),
         click.option(
             "--risk",
             type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
             default=0.05,
             show_default=True,
-            help="Accepted probability that a limit is exceeded; 0.5 trusts the prediction as it is.",
+            help="Accepted probability that a limit is exceeded. 0.5 uses the prediction without a margin.",
         ),
     )
     for option in reversed(options):
