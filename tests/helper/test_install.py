@@ -160,7 +160,7 @@ def test_without_systemd_it_says_what_to_do(machine: Machine):
 
 def test_a_machine_that_is_no_jetson_is_left_alone(machine: Machine):
     (machine.root / "proc/device-tree/compatible").unlink()
-    with pytest.raises(DeviceError, match="this is no Jetson"):
+    with pytest.raises(DeviceError, match="this is not a Jetson"):
         set_up_helper(machine.now)
     for device, said in (
         ("cpu", "the kernel offers no cpufreq"),

@@ -90,7 +90,7 @@ def complete_modes(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 def _file_of(location: str) -> Path | None:
-    """Return the file of a store, None of one that is no file, or of no kind that there is."""
+    """Return the file of a store, or None if it is not a file or its kind is unknown."""
     if ":" not in location:
         return Path(location)
     from powertrain.dataset import store_file
@@ -123,12 +123,12 @@ class _StoreLocation(click.Path):
 
 @final
 class _BinaryFile(click.Path):
-    """A file to write that is no text, so that standard output will not do."""
+    """A file to write that is not text, so that standard output will not do."""
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "-":
-            self.fail("'-' will not do, because what is written is no text: name a file.", param, ctx)
+            self.fail("'-' does not work here, because the output is not text: name a file.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -147,7 +147,7 @@ stored_or_stdin = _StoreOrStdin(exists=True, dir_okay=False)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 """A file to read that may not be standard input, such as a predictor."""
 new_file = _BinaryFile(dir_okay=False, path_type=Path)
-"""A file to write that is no text: a predictor, a drawing."""
+"""A file to write that is not text: a predictor, a drawing."""
 text_input = click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True)
 """A text to read; `-` is standard input, read by `content_of`."""
 text_output = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
@@ -225,7 +225,7 @@ def names(text: str) -> tuple[str, ...]:
 
 @final
 class AliasedOption(click.Option):
-    """An option that has several names, of which the first is the one in the help."""
+    """An option with several names. The help shows the first."""
 
     @override
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:

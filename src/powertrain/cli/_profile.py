@@ -339,7 +339,7 @@ def _one(
 
     if run.program is not None:
         return workflow.profile_script(device, run.program, modes, store, name=run.name, options=options)
-    assert run.job is not None, "what is no program is a job"
+    assert run.job is not None, "what is not a program is a job"
     trained = run.job if run.name is None else open_own(run.job, name_of_profiles=run.name)
     return workflow.profile(device, trained, modes, store, data=run.data, options=options)
 
