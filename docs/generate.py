@@ -2,6 +2,7 @@
 
 - The reference of the command line comes from `--help`.
 - The picture and the table of the floors in `architecture.md` come from the imports.
+- The tables of names in the Python reference come from the docstrings.
 - Results of benchmarks come from `benchmarks/results`. A page names the file between two comments:
 
       <!-- from benchmarks/results/FILE.md: written by docs/generate.py -->
@@ -23,6 +24,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parent))
 import floors
+import names
 
 from powertrain.cli import powertrain
 
@@ -61,11 +63,15 @@ def pages() -> dict[Path, str]:
     """Return the text of every page that is made from the code."""
     found = floors.rooms()
     return {
-        **{path: with_results(path.read_text(encoding="utf-8")) for path in sorted(DOCS.rglob("*.md"))},
+        **{path: _filled(path.read_text(encoding="utf-8")) for path in sorted(DOCS.rglob("*.md"))},
         DOCS / "reference" / "command-line.md": command_line(),
         DOCS / "images" / "floors.svg": floors.drawing(found),
         ARCHITECTURE: floors.with_listing(ARCHITECTURE.read_text(encoding="utf-8"), found, MARKS),
     }
+
+
+def _filled(page: str) -> str:
+    return names.with_names(with_results(page))
 
 
 def with_results(page: str) -> str:
