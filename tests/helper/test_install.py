@@ -227,7 +227,7 @@ def test_a_step_that_fails_is_told_and_can_be_done_again(machine: Machine):
 
 @pytest.mark.parametrize("group", ["", "Power Train", "-x", "a;b", "x" * 40, "é"])
 def test_a_group_without_a_proper_name_is_refused(machine: Machine, group: str):
-    with pytest.raises(ValueError, match="no name of a group"):
+    with pytest.raises(ValueError, match="not a valid group name"):
         set_up_helper(machine.now, group=group)
     assert machine.commands == []
 

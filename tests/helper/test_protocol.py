@@ -135,7 +135,7 @@ def test_an_error_of_another_kind_crosses_as_one_of_the_device(error: Exception)
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"ok": 1}', b"\xff", b"[" * 100_000])
 def test_an_answer_that_is_none_is_an_error(answer: bytes):
-    with pytest.raises(DeviceError, match="no answer"):
+    with pytest.raises(DeviceError, match="not an answer"):
         parse_reply(answer)
 
 
