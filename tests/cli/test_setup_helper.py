@@ -39,4 +39,4 @@ def test_it_is_set_up_by_root_on_a_jetson_alone(run):
 def test_a_group_without_a_proper_name_is_refused_in_a_line(run, group):
     refused = run("setup-helper", "--dry-run", "--group", group)
     assert refused.code != 0
-    assert "is no name of a group" in refused.error_line
+    assert "is not a valid group name" in refused.error_line
