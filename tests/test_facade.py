@@ -16,7 +16,7 @@ def test_the_facade_is_exactly_these_names():
         [
             *("Choice", "ModeTable", "PowerMode", "PowerTrainError", "Prediction", "Profile", "ProfileTable"),
             *("open_device", "open_store", "read_csv", "write_csv", "plan", "profile"),
-            *("measured", "measuring", "pause", "step", "workload"),
+            *("measured", "measuring", "pause", "step", "tune", "tuned", "workload"),
             *("fit", "transfer", "load_predictor", "front", "choose", "choose_measured", "__version__"),
         ]
     )

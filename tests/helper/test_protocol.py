@@ -90,7 +90,7 @@ def test_a_request_with_a_byte_changed_is_a_request_or_refused(data: st.DataObje
         (line(do="hold", mode=[612]), "nested too deeply"),
         (b'{"v": 1, "do": "hold", "mode": {"gpu_mhz": NaN}}', "NaN is not a number"),
         (b'{"v": 1, "do": "hold", "mode": {"gpu_mhz": 1e999}}', "1e999 is not a number"),
-        (b'{"v": 1, "do": "hold", "mode": {"gpu_mhz": %s}}' % (b"9" * 5000), "is no number"),
+        (b'{"v": 1, "do": "hold", "mode": {"gpu_mhz": %s}}' % (b"9" * 5000), "is not a number"),
         (b'{"v": 1, "do": "hold", "mode": {"gpu_mhz": 1, "gpu_mhz": 2}}', "given twice"),
         (line(do="status", mode={"gpu_mhz": 1}), "status does not go with 'mode'"),
         (line(do="hold", mode={"gpu_mhz": 1}, path="/etc/passwd"), "hold does not go with 'path'"),
