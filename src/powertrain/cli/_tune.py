@@ -126,11 +126,11 @@ def tune_command(
     the limits. It is watched. If it changes or exceeds a limit, modes are tried again. The device is restored
     however the training ends. The exit code is that of the script, and what it learns is the same.
 
-    SCRIPT is FILE.py, your script whose loop goes over powertrain.measured(...) or calls powertrain.step(),
-    with its ARGS after --. It may be a WORKLOAD as well, as for powertrain profile, to train --minibatches of
-    it: that shows on a simulated board what tuning does.
+    SCRIPT is FILE.py, your script, whose loop goes over powertrain.measured(...) or calls powertrain.step().
+    Its ARGS follow --. It can also be a WORKLOAD, as for powertrain profile, to train --minibatches of it.
+    This shows on a simulated board what tuning does.
 
-    What is tried and decided is written to stderr; with --json stdout has the result alone.
+    Trials and decisions are written to stderr. With --json, stdout holds only the result.
     """
     from powertrain import workflow
     from powertrain.profiling import Procedure
