@@ -40,10 +40,10 @@ __all__ = ["export_command", "import_command"]
     "--knobs",
     type=names,
     metavar="NAME,...",
-    help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.",
+    help="Columns that are knobs, such as gpu_mhz,mem_mhz. The default is to guess.",
 )
 @click.option(
-    "--again", is_flag=True, help="Add profiles even if equal ones are there: a repeated measurement."
+    "--again", is_flag=True, help="Add profiles even if equal ones are there, as repeated measurements."
 )
 @json_option
 def import_command(
@@ -51,9 +51,9 @@ def import_command(
 ) -> None:
     """Read measured profiles from CSV files into a database.
 
-    The form is device,workload,KNOBS...,time_ms,power_w with a row per measurement; an empty cell is "not
-    measured". Importing a file again adds nothing; a file that cannot be read adds nothing of any. - is
-    standard input.
+    The columns are device,workload,KNOBS...,time_ms,power_w. Each row is a measurement, and an empty cell was
+    not measured. Importing a file again adds nothing. If one of several files cannot be read, nothing is
+    added. - is standard input.
     """
     from powertrain.dataset import open_store, read_csv
     from powertrain.workflow import add_new

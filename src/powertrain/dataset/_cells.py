@@ -134,7 +134,7 @@ class Sheet:
         """Return a quantity of the profile in its unit, NaN where the cell is empty."""
         values = self._floats(column)
         quantity = by_column().get(column.name)
-        # What is no quantity is a duration or an error bar, and may be zero.
+        # What is not a quantity is a duration or an error bar, and may be zero.
         least, reached = (quantity.low, quantity.reaches_low) if quantity else (0.0, True)
         most = min(quantity.plausible, quantity.high) if quantity else math.inf
         for row, value in enumerate(values):
@@ -184,7 +184,7 @@ class Sheet:
         if len(values) < len(numbers):
             advice = f": {_IF_NOT_MEASURED}"
             if column.role is Role.KNOB:
-                advice = f"; if the column is no knob, call it {EXTRA_PREFIX}{column.header}"
+                advice = f"; if the column is not a knob, call it {EXTRA_PREFIX}{column.header}"
             raise self._refused(column, numbers.index(None), f"which is not a number{advice}")
         return values if column.convert is None else [column.convert(value) for value in values]
 

@@ -76,7 +76,7 @@ def read_csv(
 
     Raises:
         CsvError: the file cannot be read or breaks the form; the message has the line and what to do.
-        MissingKnobError: one of `knobs` is no column of the file.
+        MissingKnobError: one of `knobs` is not a column of the file.
     """
     place = Place(Path(path), content)
     rows, lines = split_rows(text_of(place), place)

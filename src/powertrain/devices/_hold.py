@@ -59,9 +59,9 @@ class Settings(ABC):
         self.check(mode)
 
     def in_force(self) -> Mapping[str, tuple[float, float]]:
-        """Return the least and the greatest value that each knob is set to now, equal where it is held.
+        """Return the lowest and the highest value of each knob now; they are equal if it is held.
 
-        A knob of which that cannot be read is not there.
+        Knobs that cannot be read are left out.
         """
         return {}
 
@@ -377,7 +377,7 @@ _MASKS: list[set[signal.Signals]] = []
 
 
 def _block() -> None:
-    # A signal that reaches a fork before its interpreter is ready is lost, where a handler of Python's is set.
+    # A signal that reaches a fork before its interpreter is ready is lost where Python has a handler for it.
     blocked = SIGNALS if _HELD else ()
     _MASKS.append(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))  # pyright: ignore[reportArgumentType]
 
