@@ -45,7 +45,7 @@ MANY_FAILURES = 5
 
 @final
 class Sampler:
-    """Reads the power of a device at a fixed period, on a thread where the clock is real.
+    """Reads the power of a device at a fixed period, on a thread if the clock is real.
 
     A device with an energy counter is integrated by it; otherwise the readings are, by trapezoid.
     """
