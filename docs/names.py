@@ -17,14 +17,17 @@ __all__ = ["with_names"]
 SOURCE = Path(__file__).parents[1] / "src"
 NAMES = re.compile(
     r"(?:^<!-- names: written by docs/generate\.py -->\n.*?^<!-- end of names -->\n\n)?"
-    r"(?P<site>^<!-- site:\n(?P<names>(?:::: \S+\n)+)-->$)",
+    r"(?:^<!-- site:\n)?(?P<names>(?:^::: \S+\n)+)(?:^-->\n)?",
     re.MULTILINE | re.DOTALL,
 )
 
 
 def with_names(page: str) -> str:
-    """Return a page with a table before each list of names: the name, and the first line of its docstring."""
-    return NAMES.sub(lambda found: f"{_table(found['names'])}\n\n{found['site']}", page)
+    """Return a page with a table before each list of names: the name, and the first line of its docstring.
+
+    The list itself goes into a comment for the site, if it is not in one yet.
+    """
+    return NAMES.sub(lambda found: f"{_table(found['names'])}\n\n<!-- site:\n{found['names']}-->\n", page)
 
 
 def _table(names: str) -> str:

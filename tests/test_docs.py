@@ -45,3 +45,15 @@ def test_links_between_pages_lead_somewhere(page):
     broken = [t for t in targets if t and not (page.parent / t).exists()]
 
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_page_shows_no_marks_of_the_site_s_tools_in_the_repository(page):
+    text = re.sub(
+        r"<!-- site:\n.*?^-->$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+    marks = [line for line in text.splitlines() if re.match(r" *(:::|-+8<-+|!!!|\?\?\?)", line)]
+
+    assert marks == []

@@ -79,7 +79,7 @@ class MissingKnobError(DataError):
 
 
 class UnknownNameError(PowerTrainError):
-    """A name is not among those that exist; the message lists the nearest."""
+    """A name does not exist. The message lists the nearest."""
 
     nearest: tuple[str, ...] = ()
     """Known names that are much like it."""
@@ -123,11 +123,11 @@ class CheckpointError(PowerTrainError):
 
 
 class DeviceError(PowerTrainError):
-    """A device is absent, or refuses what was asked of it."""
+    """A device is absent, or refuses a request."""
 
 
 class DevicePermissionError(DeviceError):
-    """The device would have to be changed, and this user may not; nothing was written."""
+    """This user may not change the device. Nothing was written."""
 
 
 class DeviceBusyError(DeviceError):
@@ -139,11 +139,11 @@ class UnknownModeError(DeviceError, UnknownNameError):
 
 
 class UnreachableModeError(DeviceError):
-    """The device was put into a mode, and what was read back is another; the state before is back."""
+    """The mode that was read back is not the mode that was set. The device was restored."""
 
 
 class WorkloadError(PowerTrainError):
-    """A training failed while it was measured; the message names its exception."""
+    """A training failed while it was measured. The message names its exception."""
 
 
 class WorkloadMemoryError(WorkloadError):
@@ -164,11 +164,11 @@ class ProgramError(WorkloadError):
 
 
 class NoFeasibleModeError(PowerTrainError):
-    """No mode keeps the limits; the message names the nearest and by how much it misses."""
+    """No mode keeps the limits. The message names the nearest mode and by how much it misses them."""
 
 
 class LargeSpaceError(PowerTrainError):
-    """A mode space has more modes than can be listed; the message says how to take some of them."""
+    """A mode space has too many modes to list. The message says how to take some of them."""
 
 
 class MissingExtraError(PowerTrainError):

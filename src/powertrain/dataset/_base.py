@@ -18,7 +18,7 @@ __all__ = ["AbstractStore"]
 
 
 class AbstractStore(ABC):
-    """Keeps profiles; several threads and processes may use one store at once.
+    """Keeps profiles. Several threads and processes may use one store at once.
 
     A store only grows by `add` and shrinks by `delete`. `add` is atomic: either all the profiles it was given
     are kept, or none, and once it has returned they survive the death of the process. Repeated

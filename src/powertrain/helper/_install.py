@@ -76,7 +76,7 @@ def ask_helper() -> None:
 @final
 @dataclass(frozen=True, kw_only=True)
 class HelperMachine:
-    """What is installed on, and how."""
+    """The machine to install the helper on, and how."""
 
     root: Path = Path("/")
     run: Run = run_command
@@ -120,7 +120,7 @@ def set_up_helper(
     uninstall: bool = False,
     dry_run: bool = False,
 ) -> tuple[list[HelperStep], list[str]]:
-    """Install the helper, or remove what was installed; return the steps, and what went wrong without harm.
+    """Install or remove the helper. Return the steps, and problems that did no harm.
 
     Args:
         machine: Where.

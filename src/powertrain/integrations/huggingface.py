@@ -26,7 +26,7 @@ _transformers = needed("transformers", package="transformers", extra="huggingfac
 
 @final
 class PowerTrainCallback(_transformers.TrainerCallback):
-    """Reports each step of the optimiser to what measures; without that, and without a goal, it does nothing.
+    """Reports each step of the optimiser. It does nothing unless something measures or it has a goal.
 
     Evaluations, the ends of epochs and saving do not count. Where gradients are accumulated, the minibatches
     of one step are one step.

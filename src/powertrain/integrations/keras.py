@@ -27,7 +27,7 @@ _keras = needed("keras", package="Keras", extra="keras")
 
 @final
 class PowerTrainCallback(_keras.callbacks.Callback):
-    """Reports each step of the optimiser to what measures; without that, and without a goal, it does nothing.
+    """Reports each step of the optimiser. It does nothing unless something measures or it has a goal.
 
     Validation and the ends of epochs do not count. Where gradients are accumulated, the minibatches of one
     step are one step. With `steps_per_execution` above 1, an execution is one step.

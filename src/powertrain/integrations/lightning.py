@@ -31,7 +31,7 @@ _lightning = needed(
 
 @final
 class PowerTrainCallback(_lightning.Callback):
-    """Reports each step of the optimiser to what measures; without that, and without a goal, it does nothing.
+    """Reports each step of the optimiser. It does nothing unless something measures or it has a goal.
 
     Validation, the ends of epochs and checkpoints between two steps do not count. Where gradients are
     accumulated, the minibatches of one step are one step.

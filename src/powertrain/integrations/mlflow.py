@@ -20,7 +20,7 @@ _mlflow = needed("mlflow", package="MLflow", extra="mlflow")
 
 
 def log(result: Profile | Choice, *, step: int | None = None) -> None:
-    """Log a result to the active run, one is started if there is none: numbers as metrics, words as tags.
+    """Log numbers as metrics and words as tags, to the active run or to a new one.
 
     Args:
         result: What was measured or chosen.

@@ -27,7 +27,7 @@ __all__ = [
 
 
 def predictor_class(method: str) -> type[AbstractPredictor]:
-    """Return the class of a method, loading its module only now; `UnknownNameError` lists the nearest."""
+    """Return the class of a method, and load its module only now. `UnknownNameError` lists the nearest."""
     found = PREDICTORS.load(method)
     if not (isinstance(found, type) and issubclass(found, AbstractPredictor) and found.method == method):
         raise PowerTrainError(
@@ -38,7 +38,7 @@ def predictor_class(method: str) -> type[AbstractPredictor]:
 
 
 def load_predictor(path: Path | str) -> AbstractPredictor:
-    """Read a predictor of any method; anything but a complete predictor file is a `CheckpointError`."""
+    """Read a predictor of any method. An incomplete or other file raises `CheckpointError`."""
     method = peek_method(Path(path))
     if method == BUNDLE:
         raise CheckpointError(

@@ -26,7 +26,7 @@ class Orders:
 
 @final
 class FollowingSession(Session):
-    """Measures nothing: does as the process that measures says, so that all of them end alike."""
+    """Measures nothing. It follows the process that measures, so that all end together."""
 
     def __init__(
         self,

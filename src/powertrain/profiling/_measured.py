@@ -108,7 +108,7 @@ def step(*, every: int = 1) -> None:
 
 
 def pause() -> None:
-    """Report that something else than training was done since the last minibatch, so that it does not count.
+    """Report that the time since the last minibatch was not training, so that it does not count.
 
     To be called after an evaluation or a checkpoint within a loop over `measured`, or between two calls of
     `step`. Without anything that measures this does nothing.

@@ -15,7 +15,7 @@ __all__ = ["AllMeasured", "Loop", "Session", "active_session"]
 
 
 class AllMeasured(SystemExit):
-    """Every mode has been measured, and the training was only run for that."""
+    """Every mode has been measured, and the training ran only for that."""
 
 
 def _nothing() -> None:

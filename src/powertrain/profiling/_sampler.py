@@ -61,7 +61,7 @@ averages follows a load that swings only in part."""
 
 @final
 class Sampler:
-    """Reads the power of a device at a fixed period, on a thread where the clock is real.
+    """Reads the power of a device at a fixed period, on a thread if the clock is real.
 
     A device with an energy counter is integrated by it; otherwise the readings are, by trapezoid. A counter
     misses nothing between two readings, and so is preferred; where it cannot be used the readings are. What

@@ -28,7 +28,7 @@ def beside(mode: PowerMode) -> PowerMode:
 
 
 class DeviceSuite(ABC):
-    """What every device does; subclass it as `TestX` and implement `open_device`."""
+    """What every device does. Subclass it as `TestX` and implement `open_device`."""
 
     @abstractmethod
     def open_device(self) -> AbstractDevice:
@@ -62,7 +62,7 @@ class DeviceSuite(ABC):
 
 
 class TabulatedDeviceSuite(DeviceSuite):
-    """What every device does besides that answers for any of its modes at once."""
+    """What a device that answers for any mode at once does in addition."""
 
     @abstractmethod
     def open_device(self) -> AbstractTabulatedDevice:
@@ -149,7 +149,7 @@ class TabulatedDeviceSuite(DeviceSuite):
 
 
 class LiveDeviceSuite(DeviceSuite):
-    """What every live device does besides; implement `state`, too."""
+    """What every live device does in addition. Also implement `state`."""
 
     @abstractmethod
     def open_device(self) -> AbstractLiveDevice:

@@ -51,7 +51,7 @@ def example_table(n: int = 16, *, seed: int = 0, gpu_share: float = 0.7) -> Prof
 
 
 class PredictorSuite(ABC):
-    """What every predictor does; subclass it as `TestX` and implement `predictor`."""
+    """What every predictor does. Subclass it as `TestX` and implement `predictor`."""
 
     @abstractmethod
     def predictor(self) -> type[AbstractPredictor]:

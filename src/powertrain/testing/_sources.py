@@ -20,7 +20,7 @@ MOST_ASKED = 200
 
 
 class ModeSourceSuite(ABC):
-    """What every source of modes does; subclass it as `TestX` and implement `open_source`."""
+    """What every source of modes does. Subclass it as `TestX` and implement `open_source`."""
 
     @abstractmethod
     def open_source(self, modes: ModeTable) -> ModeSource:

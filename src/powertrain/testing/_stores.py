@@ -41,7 +41,7 @@ def example_profiles() -> list[Profile]:
 
 
 class StoreSuite(ABC):
-    """What every profile store does; subclass it as `TestX` and implement `open_store`."""
+    """What every profile store does. Subclass it as `TestX` and implement `open_store`."""
 
     @abstractmethod
     def open_store(self, folder: Path) -> AbstractStore:

@@ -16,7 +16,7 @@ __all__ = ["Climb"]
 
 @final
 class Climb(ModeSource):
-    """Measures modes from below, and leaves out those that are known to exceed a limit on power.
+    """Measures modes from the lowest up, and skips modes known to exceed a power limit.
 
     Power does not fall when a knob is raised. So once a mode has drawn more than the limit, every mode that
     is as high or higher in all knobs would, too, and is not asked for. Modes come in the order of the sum of

@@ -81,7 +81,7 @@ class Budget:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The mode that a tuner names, as it was measured, or why it names none."""
+    """The mode that a tuner chooses, as measured, or why it chooses none."""
 
     mode: PowerMode | None
     """None where no mode that was measured keeps the limits."""

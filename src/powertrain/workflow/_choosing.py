@@ -45,7 +45,7 @@ def choose_measured(
     max_energy_j: float = math.inf,
     risk: float = 0.05,
 ) -> Choice:
-    """Choose the best of the modes that were measured, one or more; nothing is predicted.
+    """Choose the best of one or more measured modes, without predicting anything.
 
     A limit is kept when the measured mean keeps it with probability `1 - risk`, by its standard error where
     that is known. The rest is as for `choose`.

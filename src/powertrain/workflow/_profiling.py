@@ -206,7 +206,7 @@ def measuring(
     options: RunOptions | None = None,
     **changes: Unpack[RunKeywords],
 ) -> Generator[list[Profile]]:
-    """Measure what loops over `powertrain.measured` do while the context lasts, into a store.
+    """Measure loops over `powertrain.measured` while the context lasts, and keep the profiles in a store.
 
     Where `torchrun` runs the training as several processes on this board, the first of them measures and the
     others follow; all have to enter the context.

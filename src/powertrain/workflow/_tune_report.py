@@ -56,7 +56,7 @@ class Trial:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """What the mode that was decided on is worth beside the state that the device was found in."""
+    """What the chosen mode saves, compared with the state of the device before."""
 
     time_pct: float
     """By how much a minibatch is quicker, of its time as found [%]; negative where it is slower."""

@@ -36,7 +36,7 @@ BEATS_PER_LEASE = 4
 
 @final
 class HelperClient:
-    """Speaks to a helper; connects when something is asked, and again after the helper was started anew.
+    """Talks to a helper. It connects at the first request, and again after a restart of the helper.
 
     Safe to use from several threads; not in a process that was forked from the one that made it.
     """

@@ -47,7 +47,7 @@ class RaceLimits:
 @final
 @dataclass(frozen=True, kw_only=True)
 class RacePlan:
-    """Who races, and where."""
+    """Which methods race, and on what."""
 
     device: str
     targets: tuple[str, ...]
@@ -92,7 +92,7 @@ def laps_of(plan: RacePlan, tracks: Mapping[str, Track], tables: Tables) -> list
     """Look up targets, references and limits.
 
     Args:
-        plan: Who races, and where.
+        plan: Which methods race, and on what.
         tracks: What can be a target, by workload of the device.
         tables: What can be a reference, by `(device, workload)`.
 

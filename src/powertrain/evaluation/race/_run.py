@@ -77,10 +77,10 @@ def race(
     kept: Path | None = None,
     progress: Progress | None = None,
 ) -> Race:
-    """Let methods search, and compare what each would name after every trial with the best there is.
+    """Let methods search, and compare the mode that each names after every trial with the best one.
 
     Args:
-        plan: Who races, and where.
+        plan: Which methods race, and on what.
         tracks: Targets by workload.
         tables: References by `(device, workload)`.
         jobs: Processes; the rows are the same for any number of them.

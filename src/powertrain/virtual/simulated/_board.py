@@ -67,7 +67,7 @@ class _Points:
 
 @final
 class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
-    """A Jetson made of formulas (`docs/simulated-boards.md`); it works and is read as hardware is.
+    """A Jetson made of formulas (`docs/simulated-boards.md`). It works like hardware.
 
     Beyond the contract it knows the truth, which no real board tells.
     """

@@ -17,7 +17,7 @@ __all__ = ["DISTURBANCES", "Chance", "Disturbances"]
 @final
 @dataclass(frozen=True, kw_only=True)
 class Disturbances:
-    """How far a simulated board is from a laboratory; a part that is 0 or False is off."""
+    """The disturbances of a simulated board. A part that is 0 or False is off."""
 
     step_noise_rel_sd: float = 0.02
     """Of the time of one minibatch. Assumed."""
