@@ -18,7 +18,14 @@ from powertrain.cli._options import (
     text_input,
     text_output,
 )
-from powertrain.cli._printing import STDIO, content_of, print_json, print_table, refuse_unwritable, write_text
+from powertrain.cli._printing import (
+    STDIO,
+    content_of,
+    print_json,
+    print_table,
+    refuse_unwritable,
+    write_blocks,
+)
 from powertrain.wording import counted
 
 if TYPE_CHECKING:
@@ -113,13 +120,13 @@ def export_command(
     database: str, file: Path, device: str | None, workload: str | None, as_json: bool
 ) -> None:
     """Write the profiles of a database to a CSV file that `import` reads; - is standard output."""
-    from powertrain.dataset import csv_text, open_store
-    from powertrain.workflow import device_in, stored_profiles
+    from powertrain.dataset import csv_blocks, open_store
+    from powertrain.workflow import device_in, stored_columns
 
     refuse_unwritable(file)
     with open_store(database, create=False) as store:
-        profiles = stored_profiles(store, device=device_in(store, device), workload=workload)
-    write_text(file, csv_text(profiles))
+        profiles = stored_columns(store, device=device_in(store, device), workload=workload)
+    write_blocks(file, csv_blocks(profiles))
     if as_json:
         print_json({"file": str(file), "profiles": len(profiles)})
     elif file != STDIO:

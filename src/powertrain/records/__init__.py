@@ -9,23 +9,28 @@ quantities there are says `powertrain.quantities`.
 from __future__ import annotations
 
 from powertrain.records._choice import Choice, Interval, Limits
+from powertrain.records._many import Coded, ManyProfiles, Owner
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode
 from powertrain.records._prediction import CENTRAL_90, Z90, Estimate, Prediction, check_risk, quantile
-from powertrain.records._profiles import Profile, ProfileTable
+from powertrain.records._profiles import Profile, ProfileTable, distinct_rows
 
 __all__ = [
     "CENTRAL_90",
     "Z90",
     "Choice",
+    "Coded",
     "Estimate",
     "FloatArray",
     "Interval",
     "Limits",
+    "ManyProfiles",
     "ModeTable",
+    "Owner",
     "PowerMode",
     "Prediction",
     "Profile",
     "ProfileTable",
     "check_risk",
+    "distinct_rows",
     "quantile",
 ]

@@ -33,6 +33,7 @@ from powertrain.workflow._joins import (
     open_device,
     plan,
     read_tables,
+    stored_columns,
     stored_profiles,
     transfer,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "run_held",
     "shown_quantities",
     "store_html",
+    "stored_columns",
     "stored_profiles",
     "stored_workload",
     "summarise_store",

@@ -195,16 +195,16 @@ def _opened(spec: str, names: Sequence[str]) -> AbstractDevice:
 
 def _remark_on_worth(store: AbstractStore, profiles: ProfileTable) -> None:
     """Say so where profiles show nothing of the board that they are named after."""
-    found = store.profiles(device=profiles.device, workload=profiles.workload)
-    if worth := next((p.extra["worth"] for p in found if "worth" in p.extra), ""):
+    found = store.columns(device=profiles.device, workload=profiles.workload).extras.get("worth")
+    if worth := next(iter(found.present() if found else ()), ""):
         logger.warning("the profiles of %s on %s are of %s", profiles.workload, profiles.device, worth)
 
 
 def _profiled_modes(store: AbstractStore, profiles: ProfileTable) -> ModeTable:
     """Return the modes in which a device was profiled, for any workload: those that it has for certain."""
     knobs = profiles.modes.knobs
-    found = (p.mode for p in store.profiles(device=profiles.device) if set(p.mode) == set(knobs))
-    return ModeTable.of(dict.fromkeys(found), knobs)
+    found = (mode for mode in store.modes_of(profiles.device) if set(mode) == set(knobs))
+    return ModeTable.of(found, knobs)
 
 
 def device_named(name: str) -> AbstractDevice | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, Un
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
 from powertrain.planning import Sampling, plan_modes, plan_space
-from powertrain.records import Choice, Limits, ModeTable, Prediction, Profile, ProfileTable
+from powertrain.records import Choice, Limits, ManyProfiles, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 
 __all__ = [
@@ -39,6 +38,7 @@ __all__ = [
     "plan",
     "read_tables",
     "refuse_other_device",
+    "stored_columns",
     "stored_profiles",
     "transfer",
 ]
@@ -302,7 +302,7 @@ class Imported:
 def import_csv(
     path: Path, store: AbstractStore, *, again: bool = False, knobs: Sequence[str] | None = None
 ) -> Imported:
-    """Add the profiles of a CSV file to a store; see `add_new`."""
+    """Add the profiles of a table to a store; see `add_new`."""
     return add_new(read_csv(path, knobs=knobs), store, again=again)
 
 
@@ -312,31 +312,48 @@ def add_new(content: CsvFile, store: AbstractStore, *, again: bool = False) -> I
     A profile that the store holds already, equal in everything, is skipped, so that importing a file twice
     is harmless; `again` adds it all the same, as a repeated measurement.
     """
-    known = Counter[Profile]()
-    if not again:
-        for device, workload in dict.fromkeys((p.device, p.workload) for p in content.profiles):
-            known.update(store.profiles(device=device, workload=workload))
-    new: list[Profile] = []
-    for profile in content.profiles:
-        if known[profile]:
-            known[profile] -= 1
-        else:
-            new.append(profile)
-    if new:
+    profiles = ManyProfiles.of(content.profiles)
+    new = profiles if again else profiles.take(_new_rows(profiles, store))
+    if len(new):
         store.add(new)
+    codes, counts = np.unique(new.owners.codes, return_counts=True)
+    added = {new.owners.values[code]: n for code, n in zip(codes.tolist(), counts.tolist(), strict=True)}
     return Imported(
-        added=Counter((p.device, p.workload) for p in new),
-        skipped=len(content.profiles) - len(new),
+        added={owner: added[owner] for owner in new.owners.present()},
+        skipped=len(profiles) - len(new),
         knobs=content.knobs,
         warnings=content.warnings,
     )
+
+
+def _new_rows(profiles: ManyProfiles, store: AbstractStore) -> np.ndarray:
+    """Return which profiles a store does not hold, `(n,)`; of equal ones, those beyond as many as it holds."""
+    there = set(store.counts())
+    new = np.ones(len(profiles), dtype=np.bool_)
+    for owner in profiles.owners.present():
+        if owner not in there:
+            continue
+        device, workload = owner
+        rows = np.flatnonzero(profiles.owners.codes == profiles.owners.values.index(owner))
+        known = store.columns(device=device, workload=workload).digests()
+        both = np.concatenate([known, profiles.take(rows).digests()]).view("u8,u8").reshape(-1)
+        _, group = np.unique(both, return_inverse=True)
+        held = np.bincount(group[: len(known)], minlength=group.max(initial=-1) + 1)
+        asked = group[len(known) :]
+        # The number of each among its equals, in the order of the file.
+        order = np.argsort(asked, kind="stable")
+        starts = np.searchsorted(asked[order], asked[order])
+        number = np.empty(len(asked), dtype=np.int64)
+        number[order] = np.arange(len(asked)) - starts
+        new[rows] = number >= held[asked]
+    return new
 
 
 def export_csv(
     store: AbstractStore, path: Path, *, device: str | None = None, workload: str | None = None
 ) -> int:
     """Write the profiles of a device and a workload (all by default) to a CSV file; return how many."""
-    return write_csv(stored_profiles(store, device=device, workload=workload), path)
+    return write_csv(stored_columns(store, device=device, workload=workload), path)
 
 
 def stored_profiles(
@@ -347,6 +364,19 @@ def stored_profiles(
     Raises:
         UnknownNameError: The store has no such device or workload.
     """
+    _check_owner(store, device=device, workload=workload)
+    return store.profiles(device=device, workload=workload)
+
+
+def stored_columns(
+    store: AbstractStore, *, device: str | None = None, workload: str | None = None
+) -> ManyProfiles:
+    """Return the same as `stored_profiles`, as columns."""
+    _check_owner(store, device=device, workload=workload)
+    return store.columns(device=device, workload=workload)
+
+
+def _check_owner(store: AbstractStore, *, device: str | None, workload: str | None) -> None:
     owners = list(store.counts())
     if device is not None and device not in (d for d, _ in owners):
         raise UnknownNameError.of("device", device, (d for d, _ in owners))
@@ -354,7 +384,6 @@ def stored_profiles(
     if workload is not None and workload not in known:
         place = "workload" if device is None else f"workload of {device}"
         raise UnknownNameError.of(place, workload, known)
-    return store.profiles(device=device, workload=workload)
 
 
 def read_tables(
