@@ -2,8 +2,8 @@
 
 PowerTrain's own form is `device, workload, <one column per knob>, time_ms, power_w`. Tables of others spell
 things in their own way: `GPU Freq (MHz)`, `power.draw [W]`, `time[s]`. A name is understood, converted with a
-remark, kept aside where it plainly is something else, or asked about with the mapping that answers. A column of
-numbers with an unknown name is never guessed to be a knob: a wrong knob spoils every fit in silence.
+remark, kept aside where it plainly is something else, or asked about with the mapping that answers. A column
+of numbers with an unknown name is never guessed to be a knob: a wrong knob spoils every fit in silence.
 """
 
 from __future__ import annotations
@@ -75,9 +75,23 @@ _PARTS = {"gpu": "gpu", "graphics": "gpu", "cpu": "cpu", "mem": "mem", "memory":
 _BATCH_WORDS = frozenset(["minibatch", "mini", "batch", "step", "iteration", "iter", "per"])
 _COUNTERS = frozenset(["index", "id", "row", "run", "trial", "repeat", "seed", "epoch", "unnamed", "uuid"])
 _OTHER = frozenset(
-    ["energy", "temp", "temperature", "util", "utilization", "utilisation", "usage", "throughput", "loss"]
-    + ["acc", "accuracy", "timestamp", "date", "datetime", "fps", "c", "j", "kj", "wh", "mj", "used", "free"]
-    + ["score", "voltage", "mv", "ma", "stamp"]
+    (
+        *("energy", "temp", "temperature", "util", "utilization", "utilisation", "usage", "throughput"),
+        *(
+            "loss",
+            "acc",
+            "accuracy",
+            "score",
+            "timestamp",
+            "stamp",
+            "date",
+            "datetime",
+            "fps",
+            "used",
+            "free",
+        ),
+        *("voltage", "c", "j", "kj", "wh", "mj", "mv", "ma"),
+    )
 )
 """Words of measurements that PowerTrain keeps aside."""
 _TIMES = frozenset(["time", "latency", "runtime", "duration", "elapsed"])
@@ -325,7 +339,9 @@ def _understood(name: str) -> Column:
 
 
 def _asked(name: str, answer: str) -> Column:
-    return Column(header=name, name=name, role=Role.UNKNOWN, answer=answer)
+    unit = _split_unit(name)[1]
+    short = _UNITS[unit][1] if unit in _UNITS else ""
+    return Column(header=name, name=name, role=Role.UNKNOWN, unit=short, answer=answer)
 
 
 def _likely(name: str, words: Sequence[str], *, is_clock: bool) -> str:

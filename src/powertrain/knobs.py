@@ -1,4 +1,4 @@
-"""The knobs that PowerTrain knows by name: what each sets, and the bounds that files and options hold it to."""
+"""The knobs that PowerTrain knows by name: what each sets, and its bounds in files and options."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import click
+from typing_extensions import override
 
 from powertrain.cli._options import (
     NAME_HELP,
@@ -35,37 +36,87 @@ if TYPE_CHECKING:
 __all__ = ["export_command", "import_command"]
 
 
+@final
+class _Mapping(click.ParamType):
+    """`COLUMN=WHAT`, the column as the file writes it."""
+
+    name = "mapping"
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        column, mark, what = str(value).rpartition("=")
+        if not mark or not column.strip() or not what.strip():
+            self.fail(f'{value!r} is not COLUMN=WHAT, as in "GPU Freq (MHz)=gpu_mhz"', param, ctx)
+        return column.strip(), what.strip()
+
+
 @command(
     "import",
-    short="Read measured profiles from CSV files.",
-    examples=("import measured.csv --db profiles.db",),
+    short="Read measured profiles from tables.",
+    examples=(
+        "import measured.csv --db profiles.db",
+        'import board.xlsx --db profiles.db --device "My board" --workload resnet18 '
+        '--map "GPU Freq=gpu_mhz" --map "Fan=knob:fan_pct"',
+    ),
 )
-@click.argument("files", metavar="FILE.csv...", nargs=-1, required=True, type=text_input)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=text_input)
 @database_option(made=True)
+@click.option(
+    "--map",
+    "mapped",
+    type=_Mapping(),
+    multiple=True,
+    metavar='"COLUMN=WHAT"',
+    help="What a column is: gpu_mhz, time_ms, knob:NAME for any setting, extra:NAME to keep it aside. May be "
+    "repeated.",
+)
+@click.option("--device", metavar="NAME", help="The device of all rows, for a table without such a column.")
+@click.option("--workload", metavar="NAME", help="The workload of all rows, likewise.")
 @click.option(
     "--knobs",
     type=names,
     metavar="NAME,...",
-    help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.",
+    help="Columns that are knobs; every other unknown column is kept aside: gpu_mhz,mem_mhz.",
 )
 @click.option(
     "--again", is_flag=True, help="Add profiles even if equal ones are there: a repeated measurement."
 )
 @json_option
 def import_command(
-    files: tuple[Path, ...], database: str, knobs: tuple[str, ...] | None, again: bool, as_json: bool
+    files: tuple[Path, ...],
+    database: str,
+    mapped: tuple[tuple[str, str], ...],
+    device: str | None,
+    workload: str | None,
+    knobs: tuple[str, ...] | None,
+    again: bool,
+    as_json: bool,
 ) -> None:
-    """Read measured profiles from CSV files into a database.
+    """Read measured profiles from tables into a database.
 
-    The form is device,workload,KNOBS...,time_ms,power_w with a row per measurement; an empty cell is "not
-    measured". Importing a file again adds nothing; a file that cannot be read adds nothing of any. - is
-    standard input.
+    A table is a CSV file (separated by commas, semicolons or tabs, plain or gzip), JSON lines, Parquet or Excel.
+    It has a row per measurement, with the columns device, workload, a column per knob, time_ms and power_w; an
+    empty cell is "not measured". Other spellings and units are understood, as in "GPU Freq (MHz)", "power(mW)"
+    and "time[s]". A column of numbers that is not known is asked about, never guessed.
+
+    Importing a file again adds nothing; a file that cannot be read adds nothing of any. - is standard input.
     """
-    from powertrain.dataset import open_store, read_csv
+    from powertrain.dataset import open_store, read_profiles
     from powertrain.workflow import add_new
 
+    meant: dict[str, str] = {}
+    for column, what in mapped:
+        if meant.setdefault(column, what) != what:
+            raise click.UsageError(f"--map gives {column!r} twice: {meant[column]} and {what}")
     given = [content_of(path) for path in files]
-    contents = {name: read_csv(name, knobs=knobs, content=content) for name, content in given}
+    contents = {
+        name: read_profiles(
+            name, knobs=knobs, content=content, columns=meant, device=device, workload=workload
+        )
+        for name, content in given
+    }
     with open_store(database) as store:
         reports = {path: add_new(content, store, again=again) for path, content in contents.items()}
         place = store.location

@@ -162,7 +162,7 @@ class Sheet:
         if self._source.decimal_comma:
             self._note_decimals(cells, refused)
         convert = column.convert
-        # One at a time: a division of an array rounds as that of a number does, but not every function takes one.
+        # One at a time, because what a new quantity brings may not take arrays.
         return values if convert is None else np.array([convert(value) for value in values.tolist()])
 
     def _note_decimals(self, cells: Sequence[str], refused: Callable[[int, str], CsvError]) -> None:

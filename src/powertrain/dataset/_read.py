@@ -16,7 +16,7 @@ import numpy as np
 from powertrain.columns import DURATION, Column, Role, columns_of
 from powertrain.dataset._cells import Sheet
 from powertrain.dataset._forms import source_of
-from powertrain.dataset._source import Place, Source
+from powertrain.dataset._source import Place
 from powertrain.errors import CsvError, MissingKnobError
 from powertrain.quantities import by_column, measured
 from powertrain.records import Coded, FloatArray, ManyProfiles, Owner, Profile, ProfileTable, distinct_rows
@@ -72,15 +72,15 @@ def read_profiles(
     """Read profiles from a table: CSV with any usual separator, JSON lines, Parquet or Excel.
 
     Text is UTF-8, with or without a byte-order mark, any line ends, plain or compressed with gzip. In a table
-    whose columns are not separated by commas, numbers may have a decimal comma. Parquet and Excel need pandas or
-    polars (the extra `tables`).
+    whose columns are not separated by commas, numbers may have a decimal comma. Parquet and Excel need pandas
+    or polars (the extra `tables`).
 
     A column is known by its name in any usual spelling: `gpu_mhz`, `GPU Freq (MHz)`, `power.draw [W]`,
     `time[s]`. Clocks, powers and times in other units are converted. Columns that plainly are something else
     (`throughput`, `timestamp`, text) go to `Profile.extra`. A column of numbers whose name says too little is
     refused, with the option that says what it is; none is guessed to be a knob. `knob:x` and `extra:x` in the
-    file settle what x is. A knob that is empty in every row of a workload on a device is one that this workload
-    lacks. Rows with neither time nor power are skipped, unless a flag says why. `warnings` tells of all this
+    file settle what x is. A knob that is empty in every row of a workload on a device is one that this
+    workload lacks. Rows with neither time nor power are skipped, unless a flag says why. `warnings` tells of all this
     and of repeated modes, which are kept.
 
     Args:

@@ -12,7 +12,9 @@ from powertrain.records._choice import Choice, Interval, Limits
 from powertrain.records._many import Coded, ManyProfiles, Owner
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode
 from powertrain.records._prediction import CENTRAL_90, Z90, Estimate, Prediction, check_risk, quantile
+from powertrain.records._frames import new_frame
 from powertrain.records._profiles import Profile, ProfileTable, distinct_rows
+from powertrain.records._shown import Shown, View, rows_view
 
 __all__ = [
     "CENTRAL_90",
@@ -30,7 +32,11 @@ __all__ = [
     "Prediction",
     "Profile",
     "ProfileTable",
+    "Shown",
+    "View",
     "check_risk",
     "distinct_rows",
+    "new_frame",
     "quantile",
+    "rows_view",
 ]

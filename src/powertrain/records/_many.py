@@ -268,7 +268,7 @@ class ManyProfiles(Sequence[Profile]):
         return ModeTable(knobs=names, values=self.settings[:, places])
 
     def digests(self) -> npt.NDArray[np.uint64]:
-        """Return `(n, 2)` numbers that are the same for equal profiles, and for no others but by a miracle."""
+        """Return `(n, 2)` numbers: the same for equal profiles, and 128 bits of chance apart for others."""
         total = np.zeros((len(self), 2), dtype=np.uint64)
         columns = [("mode", k, self.settings[:, j]) for j, k in enumerate(self.knobs)]
         columns += [("value", c, column) for c, column in self.values.items()]

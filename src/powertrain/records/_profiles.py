@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import TYPE_CHECKING, Any, final, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from powertrain import quantities
-from powertrain.errors import DataError
+from powertrain.columns import Column, Role, columns_of
+from powertrain.errors import CsvError, DataError
 from powertrain.quantities import POWER, TIME, Quantity
+from powertrain.records._frames import KNOBS, columns_of_frame, new_frame, numbers_of
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode, row_index
+from powertrain.records._shown import Shown, View, rows_view
 from powertrain.units import energy_j
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Profile", "ProfileTable", "checked_column", "codes_of_rows", "distinct_rows"]
 
@@ -167,9 +173,12 @@ def _refusal(quantity: Quantity | None, column: str, value: float) -> Exception:
 
 
 @final
-@dataclass(frozen=True, init=False, eq=False)
-class ProfileTable:
-    """The profiles of one workload on one device, as columns of equal length."""
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class ProfileTable(Shown):
+    """The profiles of one workload on one device, as columns of equal length.
+
+    An index gives a `Profile`, a slice gives a `ProfileTable`.
+    """
 
     device: str
     workload: str
@@ -252,6 +261,76 @@ class ProfileTable:
             se={c: np.array([p.se.get(c, NAN) for p in kept]) for c in columns},
             ends=ends,
         )
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: Any,
+        *,
+        device: str | None = None,
+        workload: str | None = None,
+        knobs: Sequence[str] | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> ProfileTable:
+        """Take the profiles of one workload from a data frame of pandas or polars, a row per measurement.
+
+        Columns are known by their names, in any usual spelling and unit, as for `read_profiles`. Rows with a
+        text in `flags`, and those with neither time nor power, are left out.
+
+        Args:
+            frame: The data frame; of another library, whatever pandas can take over.
+            device: Name of the device, for a frame without such a column.
+            workload: Name of the workload, likewise.
+            knobs: The columns that are knobs.
+            columns: What columns are, by their names in the frame: `{"GPU Freq": "gpu_mhz"}`.
+
+        Raises:
+            DataError: A column is not known, holds what its quantity cannot have, or the frame holds several
+                workloads.
+            MissingKnobError: One of `knobs` is no column.
+        """
+        return _of_frame(frame, device=device, workload=workload, knobs=knobs, mapping=columns)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame: device, workload, the knobs, and what was measured, with standard errors.
+
+        `ProfileTable.from_pandas` takes it back. It needs pandas (the extra `tables`).
+        """
+        known = quantities.by_column()
+        errors = {known[c].se_column: cells for c, cells in self.se.items() if not np.isnan(cells).all()}
+        frame = new_frame(
+            {
+                "device": [self.device] * len(self),
+                "workload": [self.workload] * len(self),
+                **{knob: self.modes.values[:, j] for j, knob in enumerate(self.modes.knobs)},
+                **{q.column: self.columns[q.column] for q in self.measured},
+                **errors,
+                **({"repeats": self.repeats} if (self.repeats != 1).any() else {}),
+            }
+        )
+        frame.attrs[KNOBS] = list(self.modes.knobs)
+        return frame
+
+    @overload
+    def __getitem__(self, index: int) -> Profile: ...
+    @overload
+    def __getitem__(self, index: slice) -> ProfileTable: ...
+    def __getitem__(self, index: int | slice) -> Profile | ProfileTable:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        row = range(len(self))[index]
+        return Profile(
+            device=self.device,
+            workload=self.workload,
+            mode=self.modes[row],
+            values={c: float(column[row]) for c, column in self.columns.items()},
+            se={c: float(column[row]) for c, column in self.se.items()},
+        )
+
+    def _view(self) -> View:
+        title = f"{len(self):,} profiles of {self.workload} on {self.device}"
+        columns = {knob: self.modes.values[:, j] for j, knob in enumerate(self.modes.knobs)}
+        return rows_view(title, columns | {q.column: self.columns[q.column] for q in self.measured})
 
     def __len__(self) -> int:
         return len(self.modes)
@@ -388,3 +467,82 @@ def checked_column(quantity: Quantity | None, name: str, column: npt.ArrayLike, 
         bad = "zero, negative or infinite values" if quantity.low == 0 else "values that cannot be"
         raise DataError(f"{name} holds {bad}: drop those profiles")
     return array
+
+
+def _of_frame(
+    frame: Any,
+    *,
+    device: str | None,
+    workload: str | None,
+    knobs: Sequence[str] | None,
+    mapping: Mapping[str, str] | None,
+) -> ProfileTable:
+    cells = columns_of_frame(frame)
+    knobs = knobs if knobs is not None else getattr(frame, "attrs", {}).get(KNOBS)
+    repeats = cells.pop("repeats", None)
+    given = {"device": device, "workload": workload}
+    names = [name for name, value in given.items() if value]
+    try:
+        columns = columns_of(list(cells), knobs, mapping=mapping, given=names)
+    except CsvError as error:
+        raise DataError(f"the data frame: {error}") from None
+    _refuse_unknown(columns, cells)
+    for role, name in ((Role.DEVICE, "device"), (Role.WORKLOAD, "workload")):
+        for column in columns:
+            if column.role is role:
+                given[name] = _only_name(name, cells[column.header])
+    numbers = {
+        c.name: _converted(c, numbers_of(c.header, cells[c.header]))
+        for c in columns
+        if c.role in (Role.NUMBER, Role.KNOB)
+    }
+    knob_names = [c.name for c in columns if c.role is Role.KNOB]
+    if not knob_names:
+        raise DataError("no column of the data frame is a knob: add one with its unit, such as gpu_mhz")
+    known = quantities.by_column()
+    values = {c: numbers[c] for c in known if c in numbers}
+    kept = ~np.all([np.isnan(column) for column in values.values()], axis=0)
+    for column in columns:
+        if column.role is Role.FLAGS:
+            kept &= np.array(
+                [not isinstance(text, str) or not text for text in cells[column.header].to_list()]
+            )
+    assert given["device"] and given["workload"]
+    return ProfileTable(
+        device=given["device"],
+        workload=given["workload"],
+        modes=ModeTable(
+            knobs=tuple(knob_names), values=np.column_stack([numbers[k] for k in knob_names])[kept]
+        ),
+        columns={c: column[kept] for c, column in values.items()},
+        se={q.column: numbers[q.se_column][kept] for q in known.values() if q.se_column in numbers},
+        repeats=None if repeats is None else numbers_of("repeats", repeats)[kept],
+    )
+
+
+def _refuse_unknown(columns: Sequence[Column], cells: Mapping[str, Any]) -> None:
+    """Ask about columns of numbers whose names say too little."""
+    unknown = {
+        c.header: c.answer
+        for c in columns
+        if c.role is Role.UNKNOWN and not any(isinstance(value, str) for value in cells[c.header].to_list())
+    }
+    if unknown:
+        raise DataError(
+            f"column {', '.join(map(repr, unknown))} of the data frame is not known: say what it is, as in "
+            f"columns={unknown!r} (knob:NAME is a setting, extra:NAME is left out)"
+        )
+
+
+def _only_name(what: str, column: Any) -> str:
+    names = sorted({str(value) for value in column.to_list()})
+    if len(names) != 1 or not names[0]:
+        raise DataError(
+            f"the data frame holds {len(names)} {what}s, {', '.join(names[:3])}: take one of them"
+        )
+    return names[0]
+
+
+def _converted(column: Column, numbers: FloatArray) -> FloatArray:
+    convert = column.convert
+    return numbers if convert is None else np.array([convert(value) for value in numbers.tolist()])

@@ -327,7 +327,7 @@ def add_new(content: CsvFile, store: AbstractStore, *, again: bool = False) -> I
 
 
 def _new_rows(profiles: ManyProfiles, store: AbstractStore) -> np.ndarray:
-    """Return which profiles a store does not hold, `(n,)`; of equal ones, those beyond as many as it holds."""
+    """Return which profiles a store does not hold, `(n,)`: of equal ones, those beyond what it has."""
     there = set(store.counts())
     new = np.ones(len(profiles), dtype=np.bool_)
     for owner in profiles.owners.present():
