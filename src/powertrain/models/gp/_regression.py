@@ -225,8 +225,12 @@ class Regression:
         """Return how fast the mean rises with the logarithm of the time, `(n,)`; 0 without that input."""
         if not self.shape.timed:
             return np.zeros(len(inputs))
-        _, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.mean)
-        return -jacobian[:, self.shape.timed].sum(axis=1)
+        out = np.empty(len(inputs))
+        for start in range(0, len(inputs), CHUNK):
+            rows = slice(start, start + CHUNK)
+            _, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.take(rows).mean)
+            out[rows] = -jacobian[:, self.shape.timed].sum(axis=1)
+        return out
 
     def mean(self, inputs: RegressionInputs) -> FloatArray:
         """Return the mean `(n,)` of the logarithm of a new measurement, as `predict` does."""
