@@ -20,6 +20,22 @@ import floors
 from powertrain.cli import powertrain
 
 DOCS = Path(__file__).parent
+EXIT_CODES = """\
+## Exit codes
+
+| code | when |
+| --: | --- |
+| 0 | it was done |
+| 1 | it failed; one line on standard error says what was found, what was asked and what to do |
+| 2 | wrong use: an option makes no sense, or what was typed names nothing (a device, mode, file ...) |
+| 126, 127 | `apply`: its command cannot be executed, or is not there |
+| 130, 143 | it was ended by Ctrl-C, or by SIGTERM |
+| 141 | nobody reads standard output any more |
+
+A script under `profile`, and a command under `apply`, that fails leaves its own exit code. After a failure
+standard output holds no JSON, with `--json` either: the line on standard error is the answer.
+"""
+
 HEAD = """# Command line
 
 What `powertrain --help` and `powertrain COMMAND --help` print. This page is written by `docs/generate.py`.
@@ -49,6 +65,7 @@ def command_line() -> str:
             command, info_name=name, parent=root, terminal_width=100, max_content_width=100
         )
         parts += [f"## {name}\n", _block(command, context)]
+    parts.append(EXIT_CODES)
     return "\n".join(parts)
 
 

@@ -20,8 +20,8 @@ from powertrain.models import METHODS, load_predictor, predictor_class
 from powertrain.optimisation import choose, front_of
 from powertrain.quantities import Quantity
 from powertrain.records import Estimate, Limits, ModeTable, PowerMode, Prediction, Profile, ProfileTable
-from powertrain.report import agreement_plot, draw_agreement, figure_svg
-from powertrain.workflow import store_html, summarise_store
+from powertrain.report import agreement_plot, draw_agreement, figure_svg, render_html
+from powertrain.workflow import store_page, summarise_store
 
 TEMPERATURE = Quantity(
     name="temperature",
@@ -33,6 +33,9 @@ TEMPERATURE = Quantity(
     slope=1,
 )
 GPU_MEMORY = Quantity(name="gpu_mem", column="gpu_mem_mb", unit="MB", title="memory of the GPU in use")
+LOAD = Quantity(
+    name="load", column="load_pct", unit="%", title="load", link="linear", reaches_low=True, high=100.0
+)
 CLOCKS_MHZ = np.array([300.0, 400.0, 500.0, 600.0, 700.0, 800.0, 900.0, 1000.0])
 
 
@@ -149,7 +152,7 @@ class TestAnotherQuantity:
         plot = agreement_plot(table(), prediction, method="gp")
         assert [panel.quantity for panel in plot.panels] == ["time", "power", "temperature", "gpu_mem"]
         assert "predicted temperature [°C]" in figure_svg(draw_agreement(plot))
-        assert "least temperature [°C]" in store_html(summarise_store(MemoryStore(profiles())))
+        assert "least temperature [°C]" in render_html(store_page(summarise_store(MemoryStore(profiles()))))
 
 
 class TestTheTable:
@@ -227,3 +230,29 @@ class TestDerivedQuantities:
         )
         assert (rho <= 0).all()
         assert (rho < -0.01).any()
+
+
+class TestTheBoundsOfAQuantity:
+    def test_are_its_values_only_where_it_reaches_them(self):
+        assert [LOAD.holds(value) for value in (-1, 0, 50, 100, 101)] == [False, True, True, True, False]
+        inner = replace(LOAD, reaches_low=False, reaches_high=False)
+        assert [inner.holds(value) for value in (0.0, 50.0, 100.0)] == [False, True, False]
+        assert LOAD.holds(np.array([-1.0, 0.0, np.nan, np.inf])).tolist() == [False, True, False, False]
+        assert LOAD.described == "a number of at least 0 % and of at most 100 %"
+
+    def test_must_leave_out_zero_where_errors_are_relative(self):
+        with pytest.raises(ValueError, match="relative errors"):
+            Quantity(name="load", column="load_pct", unit="%", title="load", reaches_low=True)
+
+    def test_hold_in_files_options_and_limits_alike(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(quantities.QUANTITIES, LOAD.name, LOAD)
+        head = "device,workload,gpu_mhz,time_ms,power_w,load_pct"
+        (tmp_path / "p.csv").write_text(f"{head}\nboard,net,300,10,5,0\nboard,net,600,6,8,100\n")
+        assert [p.values["load_pct"] for p in read_csv(tmp_path / "p.csv").profiles] == [0.0, 100.0]
+        for value, problem in (("-1", "negative"), ("101", "101")):
+            (tmp_path / "bad.csv").write_text(f"{head}\nboard,net,300,10,5,{value}\n")
+            with pytest.raises(DataError, match=problem):
+                read_csv(tmp_path / "bad.csv")
+        assert Limits(max_load_pct=0.0)["max_load_pct"] == 0.0
+        with pytest.raises(ValueError, match="of at most 100 %"):
+            Limits(max_load_pct=101.0)

@@ -9,10 +9,10 @@ import powertrain as pt
 from powertrain.dataset import MemoryStore
 from powertrain.errors import CsvError, DataError, MissingKnobError, NoFeasibleModeError, UnknownNameError
 from powertrain.models import predictor_class
-from powertrain.report import to_text
+from powertrain.report import render_html, to_text
 from powertrain.workflow import (
     demo_fronts,
-    demo_html,
+    demo_page,
     demo_tables,
     export_csv,
     import_csv,
@@ -23,7 +23,7 @@ from powertrain.workflow import (
     read_modes,
     read_tables,
     run_demo,
-    store_html,
+    store_page,
     summarise_store,
 )
 
@@ -167,7 +167,7 @@ def test_a_report_leaves_flagged_profiles_out_and_counts_them():
     summary = summarise_store(MemoryStore([PROFILE, flagged]))
 
     assert (summary.profiles, summary.flagged) == (2, 1)
-    page = store_html(summary)
+    page = render_html(store_page(summary))
     assert "99,999" not in page
     assert "1 flagged" in page
 
@@ -178,7 +178,7 @@ def test_a_report_draws_what_was_measured_and_calls_it_so():
         dataclasses.replace(PROFILE, mode=pt.PowerMode(gpu_mhz=100 * i), time_ms=10 / i, power_w=5 + i)
         for i in range(1, 6)
     ]
-    page = store_html(summarise_store(MemoryStore(profiles)))
+    page = render_html(store_page(summarise_store(MemoryStore(profiles))))
 
     assert "measured front" in page
     assert "predicted" not in page
@@ -187,7 +187,7 @@ def test_a_report_draws_what_was_measured_and_calls_it_so():
 def test_names_in_a_report_are_escaped():
     profile = dataclasses.replace(PROFILE, workload="<script>alert(1)</script>")
 
-    assert "<script" not in store_html(summarise_store(MemoryStore([profile])))
+    assert "<script" not in render_html(store_page(summarise_store(MemoryStore([profile]))))
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_the_demonstration_can_be_gone_on_with(demo):
 
 
 def test_the_page_of_the_demonstration_says_that_the_board_is_simulated(demo):
-    page = demo_html(demo)
+    page = render_html(demo_page(demo))
 
     assert "Simulated." in page
     assert "MAXN" in page

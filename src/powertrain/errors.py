@@ -6,7 +6,7 @@ PowerTrainError
 │   ├── CsvError                a CSV file breaks the form, with the line it breaks it on
 │   ├── TooFewProfilesError     fewer profiles than the method needs
 │   └── MissingKnobError        modes, profiles or a reference lack a knob
-├── UnknownNameError            a device, workload, method or knob that is not there
+├── UnknownNameError            a device, workload, method, knob or file that is not there
 ├── StoreError                  the profile database cannot be read or written
 │   ├── CorruptStoreError       it is damaged, or no PowerTrain database
 │   └── NewerStoreError         a later version of PowerTrain wrote it
@@ -14,6 +14,7 @@ PowerTrainError
 ├── DeviceError                 a device is absent, or refuses
 │   ├── DevicePermissionError   this user may not change it; the message names the permission
 │   ├── DeviceBusyError         another process holds it
+│   ├── UnknownModeError        it has no such mode, value or option (also an UnknownNameError)
 │   └── UnreachableModeError    it was put into a mode, and what was read back is another
 ├── WorkloadError               a training failed while it was measured
 │   ├── WorkloadMemoryError     a minibatch did not fit into memory
@@ -49,6 +50,7 @@ __all__ = [
     "ProgramError",
     "StoreError",
     "TooFewProfilesError",
+    "UnknownModeError",
     "UnknownNameError",
     "UnreachableModeError",
     "WorkloadError",
@@ -79,6 +81,9 @@ class MissingKnobError(DataError):
 class UnknownNameError(PowerTrainError):
     """A name is not among those that exist; the message lists the nearest."""
 
+    nearest: tuple[str, ...] = ()
+    """Known names that are much like it."""
+
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
         """Build the error for a `kind` ("workload", "device", ...) called `name`.
@@ -96,7 +101,9 @@ class UnknownNameError(PowerTrainError):
             hint = f"there are {', '.join(map(repr, names[:8]))}{more}"
         else:
             hint = "there are none"
-        return cls(f"unknown {kind} {name!r}: {hint}")
+        error = cls(f"unknown {kind} {name!r}: {hint}")
+        error.nearest = tuple(nearest)
+        return error
 
 
 class StoreError(PowerTrainError):
@@ -125,6 +132,10 @@ class DevicePermissionError(DeviceError):
 
 class DeviceBusyError(DeviceError):
     """Another process holds the device in a mode."""
+
+
+class UnknownModeError(DeviceError, UnknownNameError):
+    """The device has no such mode, no such value of a knob, or no such option."""
 
 
 class UnreachableModeError(DeviceError):

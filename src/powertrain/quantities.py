@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from powertrain import units
 from powertrain.errors import UnknownNameError
@@ -37,7 +37,13 @@ class Quantity:
     link: Literal["log", "linear"] = "log"
     """Scale on which its errors are even: relative (`"log"`), or absolute (`"linear"`: a temperature)."""
     low: float = 0.0
-    """Every value lies above this."""
+    """No value lies below this."""
+    reaches_low: bool = False
+    """Whether `low` itself is a value: a share in per cent can be 0, and a time cannot."""
+    high: float = math.inf
+    """No value lies above this."""
+    reaches_high: bool = True
+    """Whether `high` itself is a value; infinity never is."""
     plausible: float = math.inf
     """A larger value in a file was most likely written in another unit."""
     slope: Literal[-1, 0, 1] = 0
@@ -87,14 +93,33 @@ class Quantity:
         """Names of the quantities that have to be measured to know it."""
         return tuple(self.powers) or (self.name,)
 
+    def __post_init__(self) -> None:
+        if self.is_log and (self.low < 0 or (self.low == 0 and self.reaches_low)):
+            raise ValueError(
+                f"{self.name} has relative errors and holds values without a logarithm: give it "
+                'link="linear", or a low of 0 that it does not reach'
+            )
+
     @property
     def described(self) -> str:
         """What a value of it must be, for messages."""
-        return "a positive number" if self.low == 0 else f"a number above {self.low:g} {self.unit}"
+        if (self.low, self.reaches_low, self.high) == (0, False, math.inf):
+            return "a positive number"
+        above = f"{'of at least' if self.reaches_low else 'above'} {self.low:g} {self.unit}"
+        if self.high == math.inf:
+            return f"a number {above}"
+        return (
+            f"a number {above} and {'of at most' if self.reaches_high else 'below'} {self.high:g} {self.unit}"
+        )
 
-    def holds(self, value: float) -> bool:
-        """Tell whether `value` can be one of its values; NaN, which is "not measured", is none."""
-        return self.low < value < math.inf
+    def holds(self, value: Any) -> Any:
+        """Tell whether `value` can be one of its values; NaN, which is "not measured", is none.
+
+        An array gives an array of answers.
+        """
+        above = value >= self.low if self.reaches_low else value > self.low
+        below = value <= self.high if self.reaches_high else value < self.high
+        return above & below & (value < math.inf)
 
 
 TIME = Quantity(

@@ -102,8 +102,8 @@ def test_what_was_measured_in_every_mode_is_not_predicted(done, db):
         ((), 2, "give either PREDICTOR.ptm, or --db and --workload"),
         (("--workload", "lstm"), 2, "give either PREDICTOR.ptm"),
         (("--db", "DB"), 2, "give either PREDICTOR.ptm"),
-        (("--db", "DB", "--workload", "lstn"), 1, "did you mean 'lstm'"),
-        (("--db", "DB", "--workload", "lstm", "--device", "Aboard"), 1, "did you mean 'A board'"),
+        (("--db", "DB", "--workload", "lstn"), 2, "did you mean 'lstm'"),
+        (("--db", "DB", "--workload", "lstm", "--device", "Aboard"), 2, "did you mean 'A board'"),
         (("--db", "DB", "--workload", "lstm", *NANO), 1, "--other-device"),
     ],
 )

@@ -42,7 +42,7 @@ def test_a_replay_shows_what_the_file_has(done, grid_csv):
 def test_an_unknown_device_is_answered_with_those_there_are(run):
     ran = run("devices", "sim:orin-agz")
 
-    assert ran.code == 1
+    assert ran.code == 2
     assert "did you mean 'sim:orin-agx'" in ran.error_line
 
 
@@ -167,6 +167,6 @@ def test_an_export_may_be_of_one_workload(done, database, tmp_path):
 def test_exporting_an_unknown_workload_is_one_line_and_writes_nothing(run, database, tmp_path):
     ran = run("export", "--db", database, tmp_path / "out.csv", "--workload", "lstn")
 
-    assert ran.code == 1
+    assert ran.code == 2
     assert "did you mean 'lstm'" in ran.error_line
     assert not (tmp_path / "out.csv").exists()

@@ -78,14 +78,14 @@ def test_a_stock_mode_is_applied_by_its_name(done, board):
     ("arguments", "code", "remark"),
     [
         (("cpu_cores=1", "--device", "cpu"), 2, "no COMMAND to run"),
-        (("cpu_cores=0", "--device", "cpu", "--", "true"), 1, "the nearest is 1"),
-        (("fast", "--device", "sim:orin-nano", "--", "true"), 1, "unknown mode"),
-        (("gpu_mhz=1", "--device", "cpu", "--", "true"), 1, "cpu_cores: give"),
-        (("cpu_mhz=1", "--device", "sim:orin-nano", "--", "true"), 1, "the nearest is 115.2"),
-        (("warp=9", "--device", "sim:orin-nano", "--", "true"), 1, "give some of these"),
+        (("cpu_cores=0", "--device", "cpu", "--", "true"), 2, "the nearest is 1"),
+        (("fast", "--device", "sim:orin-nano", "--", "true"), 2, "unknown mode"),
+        (("gpu_mhz=1", "--device", "cpu", "--", "true"), 2, "cpu_cores: give"),
+        (("cpu_mhz=1", "--device", "sim:orin-nano", "--", "true"), 2, "the nearest is 115.2"),
+        (("warp=9", "--device", "sim:orin-nano", "--", "true"), 2, "give some of these"),
         (("cpu_cores=one", "--device", "cpu", "--", "true"), 2, "is not KNOB=NUMBER"),
-        (("cpu_cores=1", "--device", "cpu", "--", "/nowhere/to/be/found"), 1, "cannot run /nowhere"),
-        (("cpu_cores=1", "--device", "nvml:x", "--", "true"), 1, "given by its number"),
+        (("cpu_cores=1", "--device", "cpu", "--", "/nowhere/to/be/found"), 127, "cannot run /nowhere"),
+        (("cpu_cores=1", "--device", "nvml:x", "--", "true"), 2, "given by its number"),
     ],
 )
 def test_what_cannot_be_applied_is_one_line(run, arguments, code, remark):
@@ -139,10 +139,10 @@ def test_several_workloads_are_profiled_in_one_run(done, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "remark"),
     [
-        (("train.py",), 1, "there is no file train.py"),
-        (("train.py:make",), 1, "there is no file train.py"),
+        (("train.py",), 2, "there is no file train.py"),
+        (("train.py:make",), 2, "there is no file train.py"),
         (("lstm", "bert", "--name", "x"), 2, "names one WORKLOAD"),
-        (("lstm", "--name", "x"), 1, "no training of your own"),
+        (("lstm", "--name", "x"), 2, "no training of your own"),
         (("lstm", "--args", "--x"), 2, "are for a script"),
         pytest.param(("lstm", "--data", "."), 1, "cannot read .", marks=needs_torch),
         (("lstm", "--precision", "0"), 2, "precision"),
@@ -190,3 +190,19 @@ def test_a_command_whose_mode_is_lost_goes_on_and_that_is_said_at_once(board, mo
     command = (sys.executable, "-c", "import time; time.sleep(0.5); raise SystemExit(7)")
     assert _holding.run_held(device, device.space[5], command) == 7
     assert caplog.messages == ["the command goes on, but not in its mode: the helper vanished"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "why"),
+    [("nosuchcommand", 127, "No such file"), ("./no_program.txt", 126, "Permission denied"), ("/", 126, "")],
+)
+def test_a_command_that_cannot_be_run_leaves_the_exit_code_of_a_shell(
+    run, tmp_path, monkeypatch, command, code, why
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "no_program.txt").write_text("text")
+    before = os.sched_getaffinity(0)
+    ran = run("apply", "cpu_cores=1", "--device", "cpu", "--", command)
+    assert ran.code == code
+    assert ran.error_line.startswith(f"error: cannot run {command}: {why}")
+    assert os.sched_getaffinity(0) == before

@@ -142,11 +142,11 @@ def test_export_takes_what_choose_prints(done, conf, predictor_file):
     ("args", "code", "says"),
     [
         (("gpu_mhz=fast",), 2, "is not KNOB=NUMBER"),
-        (("power_limit_w=30",), 1, "nvpmodel has no power_limit_w"),
+        (("power_limit_w=30",), 2, "nvpmodel has no power_limit_w"),
         ((MODE, "--name", "my mode"), 2, "as in MY_MODE"),
         ((MODE, "--name", "MAXN"), 2, "has a mode called MAXN already"),
-        ((MODE, "--like", "MAXX"), 1, "did you mean 'MAXN'"),
-        (("gpu_mhz=600", "--device", "sim:orin-agx"), 1, "the nearest is 624.75"),
+        ((MODE, "--like", "MAXX"), 2, "did you mean 'MAXN'"),
+        (("gpu_mhz=600", "--device", "sim:orin-agx"), 2, "the nearest is 624.75"),
     ],
 )
 def test_export_refuses_in_one_line(run, conf, args, code, says):

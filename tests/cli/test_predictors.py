@@ -187,7 +187,7 @@ def test_a_report_may_be_of_one_workload(done, run, database, tmp_path):
 
     assert "resnet18" not in path.read_text()
     ran = run("report", "--db", database, "--out", path, "--workload", "lstn")
-    assert ran.code == 1
+    assert ran.code == 2
     assert "did you mean 'lstm'" in ran.error_line
 
 
@@ -253,7 +253,7 @@ def test_a_device_is_named_by_its_name_or_by_the_spec_of_a_simulated_board(
         ("sim:orin-nano", "and no profiles are of it: there are"),
     ):
         refused = run("export", "--db", database, out, "--device", spec)
-        assert refused.code == 1
+        assert refused.code == 2
         assert reason in refused.error_line
 
 

@@ -27,7 +27,7 @@ def counts(path) -> int:
 def test_it_measures_some_modes_and_keeps_them(done, db):
     shown = done("profile", "lstm", *NANO, "--db", db, "--modes", 5).out
 
-    assert shown.startswith("5 modes of lstm on Jetson Orin Nano 8GB (simulated): ")
+    assert shown.startswith("5 modes of lstm on Jetson Orin Nano 8GB (simulated) measured in ")
     assert counts(db) == 5
 
 
@@ -64,8 +64,8 @@ def test_modes_come_from_a_file_too(done, db, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "remark"),
     [
-        (("lstmm", *NANO), 1, "did you mean 'lstm'"),
-        (("lstm", "--device", "sim:orin-nanos"), 1, "did you mean"),
+        (("lstmm", *NANO), 2, "did you mean 'lstm'"),
+        (("lstm", "--device", "sim:orin-nanos"), 2, "did you mean"),
         (("lstm", *NANO, "--modes", "2000"), 1, "there are 1,800"),
     ],
 )
@@ -88,7 +88,7 @@ def test_a_device_with_fewer_modes_than_usual_is_measured_in_all_and_that_is_sai
 def test_a_missing_script_is_told_before_the_number_of_modes_is_judged(run, db, workload):
     ran = run("profile", workload, "--device", "cpu", "--db", db, "--modes", 100_000)
 
-    assert ran.code == 1
+    assert ran.code == 2
     assert "there is no file nothere.py" in ran.error_line
     assert not db.exists()
 
@@ -136,7 +136,7 @@ def test_the_closing_table_explains_the_flags_and_how_to_measure_again(done, db)
         )
     ran = done("profile", "lstm", *NANO, "--db", db, "--modes", 1)
 
-    assert ran.out.startswith(f"1 mode of lstm on {board.name}: ")
+    assert ran.out.startswith(f"1 mode of lstm on {board.name} measured in ")
     assert " 0.0 " not in ran.out
     assert "2 of 4 modes left out of fits" in ran.out
     assert "the device cut its clocks by itself meanwhile" in ran.out

@@ -11,6 +11,7 @@ import textwrap
 import time
 
 import pytest
+from tests.waiting import until
 
 from powertrain.dataset import open_store
 
@@ -148,8 +149,8 @@ def test_a_database_that_was_there_is_kept_whatever_fails(run, done, script, db)
 @pytest.mark.parametrize(
     ("arguments", "code", "remark"),
     [
-        (("none.py", "--modes", "50"), 1, "there is no file none.py"),
-        (("-m", "package.none"), 1, "there is no module package.none"),
+        (("none.py", "--modes", "50"), 2, "there is no file none.py"),
+        (("-m", "package.none"), 2, "there is no module package.none"),
         (("-m", "json", "lstm"), 2, "one by one"),
         ((), 2, "nothing to train"),
         (("lstm", "--", "--epochs", "3"), 2, "lstm is none"),
@@ -164,10 +165,19 @@ def test_what_cannot_be_run_is_refused_first(run, db, arguments, code, remark):
 
 
 def test_json_is_all_that_is_on_stdout(script, db, tmp_path):
-    script("print('printed')\nos.system('echo from another process')\nsteps(10**6)")
+    script(
+        """
+        import atexit
+        atexit.register(print, "printed at the end")
+        print('printed')
+        os.system('echo from another process')
+        steps(10**6)
+        """
+    )
     ran = powertrain("profile", "train.py", *ONE_CORE, "--db", db, "--json", folder=tmp_path)
     assert json.loads(ran.stdout)["runs"][0]["measured"] == 1
-    assert "printed" in ran.stderr
+    assert "printed\n" in ran.stderr
+    assert "printed at the end" in ran.stderr
     assert "from another process" in ran.stderr
 
 
@@ -227,3 +237,61 @@ def test_another_training_of_the_same_name_is_remarked_on(script, done, db):
     assert "another training" not in done("profile", first, *ONE_CORE, "--db", db).err
     assert "profiles of train.py are of another training" in done("profile", other, *ONE_CORE, "--db", db).err
     assert "another training" not in done("profile", other, *ONE_CORE, "--db", db, "--name", "two").err
+
+
+def test_while_a_run_measures_the_processor_no_other_run_may(script, run, db, tmp_path):
+    started = tmp_path / "started"
+    script(f"open({str(started)!r}, 'w').close()\nwhile True:\n    steps(10)", "first.py")
+    second = script("steps(10**6)")
+    command = (sys.executable, "-m", "powertrain", "profile", tmp_path / "first.py", *ONE_CORE, "--again")
+    slow = ("--precision", "0.0001", "--mode-limit", "600", "--db", tmp_path / "first.db")
+    with subprocess.Popen([*map(str, (*command, *slow))], stderr=subprocess.DEVNULL) as first:
+        until(started.exists)
+        ran = run("profile", second, *ONE_CORE, "--db", db)
+        applied = run("apply", "cpu_cores=1", "--device", "cpu", "--", "true")
+        first.terminate()
+    for refused in (ran, applied):
+        assert refused.code == 1
+        assert f"cpu is held by another process (pid {first.pid})" in refused.err
+    assert not db.exists()
+    assert "cpu_cores" not in ran.err
+    assert run("profile", second, *ONE_CORE, "--db", db).code == 0
+
+
+def test_a_run_under_apply_measures_on_the_cores_that_it_was_given(script, db, tmp_path):
+    path = script("steps(10**6)")
+    inner = (sys.executable, "-m", "powertrain", "profile", path, *ONE_CORE, "--db", db)
+    ran = powertrain("apply", "cpu_cores=1", "--device", "cpu", "--", *inner, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert len(profiles(db)) == 1
+
+
+def test_workers_that_a_script_ends_leave_the_device_and_the_screen_alone(script, db, tmp_path):
+    script(
+        """
+        import multiprocessing, signal
+
+        def work(started):
+            started.set()
+            time.sleep(600)
+
+        for n, batch in enumerate(pt.measured(range(10**6))):
+            time.sleep(0.001)
+            if n == 5:
+                started = multiprocessing.get_context("fork").Event()
+                worker = multiprocessing.get_context("fork").Process(target=work, args=(started,))
+                worker.start()
+                started.wait()
+                before = os.sched_getaffinity(0)
+                worker.terminate()
+                worker.join()
+                assert worker.exitcode == -signal.SIGTERM, worker.exitcode
+                assert os.sched_getaffinity(0) == before
+        """
+    )
+    board = f"sim:orin-nano?state={tmp_path / 'board.json'}"
+    options = ("--device", board, "--modes", 1, "--precision", 50, "--db", db)
+    ran = powertrain("profile", "train.py", *options, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "Terminated" not in ran.stderr
+    assert [profile.flags for profile in profiles(db) if "undone" in profile.flags] == []

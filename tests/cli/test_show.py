@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import subprocess
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -89,6 +90,47 @@ def test_status_without_a_device_is_about_this_machine(done):
     assert "cpu" in [device["spec"] for device in done("status", "--json").json["devices"]]
 
 
+WAITS = (sys.executable, "-c", "print('held', flush=True); input()")
+
+
+@contextlib.contextmanager
+def holding(board, mode="cpu_cores=1"):
+    """Hold a board in another process."""
+    command = (sys.executable, "-m", "powertrain", "apply", mode, "--device", board, "--", *WAITS)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        try:
+            yield child
+        finally:
+            child.stdin.close()
+
+
+@pytest.mark.parametrize("board", ["cpu", "sim:orin-nano", "emulated:orin-nano@jp6"])
+def test_status_tells_who_holds_what_since_when_and_in_which_mode(done, board):
+    mode = "cpu_cores=1" if board != "emulated:orin-nano@jp6" else "gpu_mhz=306"
+    before_s = time.time()
+    with holding(board, mode) as one, holding(board, mode) as other:
+        told = {device["spec"]: device for device in done("status", "--json").json["devices"]}[board]
+        shown = done("status", board).out
+    assert {hold["pid"] for hold in told["holds"]} == {one.pid, other.pid}
+    assert told["hold"] == told["holds"][0]
+    for hold in told["holds"]:
+        assert (hold["mode"], hold["left_behind"]) == (mode, False)
+        assert before_s - 1 <= hold["since_s"] <= time.time()
+        assert f"apply {mode} --device {board}" in hold["command"]
+    assert f"process {one.pid}, since 20" in shown
+    after = done("status", board, "--json").json["devices"][0]
+    assert (after["hold"], after["holds"]) == (None, [])
+
+
+def test_what_nobody_holds_is_not_shown_beside_this_machine(done):
+    with holding("sim:orin-nano"):
+        pass
+    assert "sim:orin-nano" not in done("status").out
+
+
 def test_status_tells_who_holds_a_board_and_who_left_it_behind(done, tmp_path):
     board = f"sim:orin-nano?state={tmp_path / 'board.json'}"
     waiting = (sys.executable, "-c", "print('held', flush=True); input()")
@@ -125,38 +167,6 @@ def test_a_shell_completes_devices_workloads_and_modes(database):
     assert completed("apply --device sim:orin-nano", "gpu") == ["gpu_mhz="]
     assert "gpu_mhz=306" in completed("apply --device sim:orin-nano", "gpu_mhz=")
     assert completed("choose --db /nowhere/to/be/found.db --device", "zzz") == []
-
-
-def on_a_terminal(columns, *arguments, **environment):
-    """Return the lines that a terminal of so many columns gets."""
-    terminal, child_end = os.openpty()
-    env = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **environment}
-    command = (sys.executable, "-m", "powertrain", *map(str, arguments))
-    shown = b""
-    with subprocess.Popen(command, stdout=child_end, stderr=subprocess.DEVNULL, env=env):
-        os.close(child_end)
-        try:
-            while part := os.read(terminal, 4096):
-                shown += part
-        except OSError:  # the other end is closed
-            pass
-    os.close(terminal)
-    return shown.decode()
-
-
-@pytest.mark.parametrize("columns", [40, 60])
-def test_a_narrow_terminal_gets_tables_that_fit(database, columns):
-    lines = on_a_terminal(columns, "show", database, NO_COLOR="1").splitlines()
-    table = [line for line in lines if line.startswith(" ")]
-
-    assert len(table) > 5
-    assert max(map(len, table)) <= columns
-
-
-def test_styles_are_left_out_on_request_and_in_a_pipe(database, done):
-    assert "\x1b[" in on_a_terminal(80, "show", database, NO_COLOR="")
-    assert "\x1b[" not in on_a_terminal(80, "show", database, NO_COLOR="1")
-    assert "\x1b[" not in done("show", database).out
 
 
 def test_what_is_in_force_is_told_by_the_device_itself():

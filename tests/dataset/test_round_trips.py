@@ -45,11 +45,11 @@ ANY_PROFILES = st.lists(profiles(SOME_KNOBS, values=FINITE, powers=TIMES, flags=
 
 @st.composite
 def profiles_of_one_file(draw) -> list[Profile]:
-    """Profiles with the same knobs throughout, each value plausible for a clock and for a power."""
+    """Profiles with the same knobs throughout, each value plausible for any knob and for a power."""
     knobs = draw(SOME_KNOBS)
     one = profiles(
         st.permutations(knobs),
-        values=st.floats(min_value=1.0, max_value=1e5),  # a batch of less than one sample is refused
+        values=st.floats(min_value=1.0, max_value=1e5),  # a batch holds one sample or more
         powers=st.floats(min_value=1e-6, max_value=1e4),
         flags=NAMES.filter(lambda flag: ";" not in flag),
     )

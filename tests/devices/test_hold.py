@@ -294,3 +294,36 @@ def test_the_journal_of_root_is_roots_whoever_called_sudo(monkeypatch, tmp_path)
     assert Journal().folder == Path("/var/lib/powertrain")
     monkeypatch.delenv("SUDO_UID")
     assert Journal().folder == tmp_path / "powertrain"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_process_that_was_forked_leaves_the_device_alone_whatever_ends_it(holder, register, number):
+    with holder.hold(FAST):
+        child = os.fork()
+        if not child:
+            try:
+                os.kill(os.getpid(), number)
+                signal.pause()
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert register.value == FAST["gpu_mhz"]
+        if number != signal.SIGINT:  # which Python turns into an exception
+            assert os.WTERMSIG(status) == number
+    assert register.value == USERS
+
+
+def test_a_process_that_was_forked_does_not_keep_the_lock(holder, register, journal):
+    with holder.hold(FAST):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(writer)
+            os.read(reader, 1)  # until the first process has let go
+            os._exit(0)
+        os.close(reader)
+    other = Holder(register, name="a board", spec="toy", journal=Journal(journal.folder))
+    with other.hold(SLOW):
+        assert journal.locks.holders(holder.key)[0].pid == os.getpid()
+    os.close(writer)
+    os.waitpid(child, 0)

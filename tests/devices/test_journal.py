@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from powertrain.devices import Journal
 from powertrain.errors import DeviceBusyError, DeviceError
+from powertrain.records import PowerMode
 
 STATE = {"cpu clocks": {"/sys/policy0/scaling_max_freq": "2201600"}}
 
@@ -161,7 +162,7 @@ def test_two_devices_with_similar_keys_have_two_journals(journal, one, other):
     keep(journal, other, {"of": {"other": 2}})
     found = [journal.left_behind(key) for key in (one, other)]
     assert [entry.saved["of"] for entry in found if entry is not None] == [{"one": 1}, {"other": 2}]
-    with journal.locked(one), journal.locked(other):
+    with journal.locks.locked(one), journal.locks.locked(other):
         pass
 
 
@@ -184,34 +185,34 @@ def test_each_name_that_is_listed_is_that_of_an_entry(journal):
 def test_one_at_a_time_has_a_device_and_the_other_is_told_who(journal):
     other = Journal(journal.folder)
     with (
-        journal.locked("jetson"),
+        journal.locks.locked("jetson"),
         pytest.raises(DeviceBusyError, match=rf"jetson is held by another process \(pid {os.getpid()}\)"),
-        other.locked("jetson"),
+        other.locks.locked("jetson"),
     ):
         pass
-    with other.locked("jetson"), journal.locked("cpu"):
+    with other.locks.locked("jetson"), journal.locks.locked("cpu"):
         pass
 
 
 def test_a_lock_ends_with_an_exception_and_with_its_process(journal):
-    with pytest.raises(ZeroDivisionError), journal.locked("jetson"):
+    with pytest.raises(ZeroDivisionError), journal.locks.locked("jetson"):
         raise ZeroDivisionError
     code = """
 import os, sys
 from pathlib import Path
 from powertrain.devices import Journal
-with Journal(Path(sys.argv[1])).locked("jetson"):
+with Journal(Path(sys.argv[1])).locks.locked("jetson"):
     os._exit(0)
 """
     subprocess.run([sys.executable, "-c", code, str(journal.folder)], check=True)
-    with journal.locked("jetson"):
+    with journal.locks.locked("jetson"):
         pass
 
 
 def test_a_lock_is_not_passed_on_to_a_child(journal):
-    with journal.locked("jetson"):
+    with journal.locks.locked("jetson"):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    with journal.locked("jetson"):
+    with journal.locks.locked("jetson"):
         child.communicate(b"\n")
 
 
@@ -219,7 +220,7 @@ def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(DeviceError, match="make the folder writable, or set XDG_STATE_HOME"),
-        Journal(tmp_path / "file/journal").locked("jetson"),
+        Journal(tmp_path / "file/journal").locks.locked("jetson"),
     ):
         pass
 
@@ -229,3 +230,43 @@ def test_a_journal_is_json_that_a_person_can_read(journal):
     content = json.loads((journal.folder / "jetson.json").read_text())
     assert content["version"] == 1
     assert content["saved"] == STATE
+
+
+def test_who_holds_a_device_is_told_with_what_it_noted(journal):
+    mode = PowerMode(gpu_mhz=300)
+    assert journal.locks.holders("board") == ()
+    with journal.locks.locked("board", spec="sim:board", device="Board") as claim:
+        (held,) = journal.locks.holders("board")
+        assert (held.pid, held.key, held.spec, held.device) == (os.getpid(), "board", "sim:board", "Board")
+        assert held.mode == ""
+        claim.note(mode)
+        assert journal.locks.held()[0].mode == "gpu_mhz=300"
+        claim.note(None)
+        assert journal.locks.held()[0].mode == ""
+    assert journal.locks.held() == ()
+
+
+def test_a_note_of_a_process_that_has_died_counts_for_nothing(journal):
+    with journal.locks.locked("board", spec="sim:board"):
+        (note,) = journal.folder.glob("*.held")
+        left = note.read_text()
+    note.with_name("board.1.held").write_text(left)
+    assert journal.locks.held() == ()
+    (journal.folder / "odd.2.held").write_text("odd")
+    assert journal.locks.held() == ()
+
+
+def test_several_may_share_a_device_and_a_process_is_not_kept_from_what_it_holds(journal):
+    other = Journal(journal.folder)
+    with (
+        journal.locks.locked("cpu", alone=False, needed=False),
+        other.locks.locked("cpu", alone=False, needed=False),
+        other.locks.locked("cpu", needed=False),
+    ):
+        assert {lock.pid for lock in journal.locks.holders("cpu")} == {os.getpid()}
+
+
+def test_a_folder_that_cannot_be_written_matters_only_where_something_is_restored(tmp_path):
+    (tmp_path / "file").write_text("")
+    with Journal(tmp_path / "file/journal").locks.locked("cpu", needed=False):
+        pass

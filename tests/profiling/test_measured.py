@@ -219,6 +219,15 @@ def test_a_look_at_the_first_minibatches_does_not_keep_the_training_from_being_m
     assert trained_ms(found, board) == pytest.approx(1, rel=0.02)
 
 
+def test_where_every_minibatch_is_the_first_of_a_loop_of_its_own_each_counts(board, store):
+    loader, job = pt.measured([1, 2, 3]), board.job("lstm")
+    with pt.measuring(board, "mine", board.space.table([9_000]), store) as found:
+        for _ in range(400):
+            assert next(iter(loader)) == 1
+            job.step()
+    assert trained_ms(found, board) == pytest.approx(1, rel=0.02)
+
+
 @pytest.mark.parametrize("left_by", ["break", "exception"])
 def test_a_loop_that_is_left_in_the_middle_does_not_count_further(board, store, left_by):
     loader, job = pt.measured(range(1_000)), board.job("lstm")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._flags import flags_left_out
 from powertrain.cli._options import (
     DEVICE_HELP,
     command,
@@ -17,6 +18,7 @@ from powertrain.cli._options import (
     database_option,
     device_spec_option,
     existing_file,
+    gathered,
     json_option,
     limit_options,
     method_option,
@@ -25,7 +27,7 @@ from powertrain.cli._options import (
     text_input,
 )
 from powertrain.cli._predict import modes_of_file, ranged
-from powertrain.cli._printing import print_json, print_table, refuse_unwritable
+from powertrain.cli._printing import print_json, print_sentence, print_table, refuse_unwritable
 from powertrain.quantities import by_column
 
 if TYPE_CHECKING:
@@ -33,9 +35,39 @@ if TYPE_CHECKING:
     from powertrain.optimisation import EpochTotals
     from powertrain.records import Choice
     from powertrain.report import Table
-    from powertrain.workflow import Candidates
+    from powertrain.workflow import Candidates, Flagged
 
 __all__ = ["choose_command"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Where:
+    """From which modes to choose, as it was typed."""
+
+    device_spec: str | None
+    modes_path: Path | None
+    other_device: bool
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Learning:
+    """How to predict from the profiles of a database, as it was typed."""
+
+    references: tuple[Path, ...]
+    method: str
+    seed: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """What to show besides the mode, as it was typed."""
+
+    epoch_minibatches: int | None
+    plot_path: Path | None
+    as_json: bool
 
 
 @command(
@@ -72,21 +104,18 @@ __all__ = ["choose_command"]
 )
 @click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
 @json_option
+@gathered("where", _Where)
+@gathered("learning", _Learning)
+@gathered("shown", _Shown)
 def choose_command(
     predictor_path: Path | None,
     database: str | None,
     workload: str | None,
-    references: tuple[Path, ...],
-    method: str,
-    seed: int,
-    device_spec: str | None,
-    modes_path: Path | None,
-    other_device: bool,
+    where: _Where,
+    learning: _Learning,
+    shown: _Shown,
     objective: Any,
     risk: float,
-    epoch_minibatches: int | None,
-    plot_path: Path | None,
-    as_json: bool,
     **limits: float | None,
 ) -> None:
     """Choose the best mode that keeps the limits, as predicted, or as measured.
@@ -97,74 +126,67 @@ def choose_command(
     A limit counts as kept when it is kept with probability 1 - RISK. When no mode does, the nearest is named,
     and the exit code is 1.
     """
-    from powertrain.optimisation import choose, epoch_totals
+    from powertrain.optimisation import choose
     from powertrain.records import Limits
-    from powertrain.workflow import draw_predicted_front
 
-    if plot_path is not None:
-        refuse_unwritable(plot_path)
+    if shown.plot_path is not None:
+        refuse_unwritable(shown.plot_path)
     asked = {name: limit for name, limit in limits.items() if limit is not None}
-    where = _Where(
-        spec=device_spec,
-        modes_path=modes_path,
-        other_device=other_device,
-        goal={"objective": objective, "limits": Limits(**asked), "risk": risk},
-    )
     if predictor_path is not None and database is None and workload is None:
-        found, device = _of_predictor(predictor_path, where)
+        # A space too large to predict is searched by what is asked of the mode.
+        goal = {"objective": objective, "limits": Limits(**asked), "risk": risk}
+        found, device, flagged = *_of_predictor(predictor_path, where, goal), None
     elif predictor_path is None and database is not None and workload is not None:
-        found, device = _of_store(database, workload, where, references=references, method=method, seed=seed)
+        found, device, flagged = _of_store(database, workload, where, learning)
     else:
         raise click.UsageError("give either PREDICTOR.ptm, or --db and --workload")
-    choice = choose(
-        found.prediction,
-        found.modes,
-        objective=objective,
-        risk=risk,
-        **asked,
-    )
-    epoch = epoch_totals(choice, minibatches=epoch_minibatches) if epoch_minibatches else None
-    if plot_path is not None:
+    choice = choose(found.prediction, found.modes, objective=objective, risk=risk, **asked)
+    _show(found, choice, device, flagged, shown)
+
+
+def _show(
+    found: Candidates, choice: Choice, device: AbstractDevice | None, flagged: Flagged | None, shown: _Shown
+) -> None:
+    """Draw and print what was chosen, and how to apply it."""
+    from powertrain.optimisation import epoch_totals
+    from powertrain.workflow import draw_predicted_front
+
+    minibatches = shown.epoch_minibatches
+    epoch = epoch_totals(choice, minibatches=minibatches) if minibatches else None
+    if shown.plot_path is not None:
         title = f"{found.workload} on {found.device}"
-        draw_predicted_front(found.prediction, found.modes, plot_path, title=title, choice=choice)
+        draw_predicted_front(found.prediction, found.modes, shown.plot_path, title=title, choice=choice)
     apply_line = _apply_line(choice, device)
-    if as_json:
+    if shown.as_json:
         about = {"method": found.method, "device": found.device, "workload": found.workload}
         how = {"modes": len(found.modes), "measured": found.prediction.is_measured, "basis": found.basis}
-        print_json({**about, **how, "choice": choice, "epoch": epoch, "apply": apply_line})
+        print_json(
+            {**about, **how, "choice": choice, "epoch": epoch, "apply": apply_line, "flagged": flagged}
+        )
         return
     print_table(_table(found, choice, epoch))
-    for sentence in filter(None, (found.basis, choice.why)):
-        click.echo(sentence)
+    left_out = "" if flagged is None else flags_left_out(flagged)
+    for sentence in filter(None, (found.basis, left_out, choice.why)):
+        print_sentence(sentence)
     click.echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class _Where:
-    """From which modes to choose, as it was typed."""
-
-    spec: str | None
-    modes_path: Path | None
-    other_device: bool
-    goal: Mapping[str, Any]
-    """What is asked of the mode, by which a space too large to predict is searched."""
-
-
-def _of_predictor(path: Path, where: _Where) -> tuple[Candidates, AbstractDevice | None]:
+def _of_predictor(
+    path: Path, where: _Where, goal: Mapping[str, Any]
+) -> tuple[Candidates, AbstractDevice | None]:
     """Predict the modes of a device or of a file; return the device, too, if it can be set."""
     from powertrain.models import load_predictor
     from powertrain.workflow import Candidates, device_named, modes_to_choose_from, open_device
 
-    if (where.spec is None) == (where.modes_path is None):
+    if (where.device_spec is None) == (where.modes_path is None):
         raise click.UsageError("give either --device, for all its modes, or --modes, a file of modes")
     predictor = load_predictor(path)
     if where.modes_path is not None:
         modes, device = modes_of_file(where.modes_path, predictor.knobs), device_named(predictor.device)
     else:
-        assert where.spec is not None
-        device = open_device(where.spec)
-        modes = modes_to_choose_from(device, predictor, same_device=not where.other_device, **where.goal)
+        assert where.device_spec is not None
+        device = open_device(where.device_spec)
+        modes = modes_to_choose_from(device, predictor, same_device=not where.other_device, **goal)
     found = Candidates(
         device=predictor.device,
         workload=predictor.workload,
@@ -177,21 +199,24 @@ def _of_predictor(path: Path, where: _Where) -> tuple[Candidates, AbstractDevice
 
 
 def _of_store(
-    database: str, workload: str, where: _Where, *, references: tuple[Path, ...], method: str, seed: int
-) -> tuple[Candidates, AbstractDevice | None]:
-    """Predict from the profiles of a database, or take them at their word; return the device, too."""
+    database: str, workload: str, where: _Where, learning: _Learning
+) -> tuple[Candidates, AbstractDevice | None, Flagged]:
+    """Predict from the profiles of a database, or take them at their word.
+
+    Returns the device as well, and what is left out because of flags.
+    """
     from powertrain.dataset import open_store
     from powertrain.models import load_predictor
     from powertrain.workflow import candidates, stored_workload
 
-    lent = [load_predictor(path) for path in references]
+    lent = [load_predictor(path) for path in learning.references]
     with open_store(database, create=False) as store:
-        stored = stored_workload(store, workload, device=where.spec, other_device=where.other_device)
+        stored = stored_workload(store, workload, device=where.device_spec, other_device=where.other_device)
     modes = stored.modes
     if where.modes_path is not None:
         modes = modes_of_file(where.modes_path, stored.profiles.modes.knobs)
-    found = candidates(stored.profiles, modes, references=lent, method=method, seed=seed)
-    return found, _settable(stored.device)
+    found = candidates(stored.profiles, modes, references=lent, method=learning.method, seed=learning.seed)
+    return found, _settable(stored.device), stored.flagged
 
 
 def _settable(device: AbstractDevice | None) -> AbstractDevice | None:

@@ -27,6 +27,7 @@ from powertrain.cli._printing import (
     refuse_unwritable,
     write_blocks,
 )
+from powertrain.cli._root import knobs_as_typed
 from powertrain.wording import counted
 
 if TYPE_CHECKING:
@@ -111,12 +112,13 @@ def import_command(
         if meant.setdefault(column, what) != what:
             raise click.UsageError(f"--map gives {column!r} twice: {meant[column]} and {what}")
     given = [content_of(path) for path in files]
-    contents = {
-        name: read_profiles(
-            name, knobs=knobs, content=content, columns=meant, device=device, workload=workload
-        )
-        for name, content in given
-    }
+    with knobs_as_typed():  # by --knobs
+        contents = {
+            name: read_profiles(
+                name, knobs=knobs, content=content, columns=meant, device=device, workload=workload
+            )
+            for name, content in given
+        }
     with open_store(database) as store:
         reports = {path: add_new(content, store, again=again) for path, content in contents.items()}
         place = store.location

@@ -16,7 +16,14 @@ from powertrain.cli._options import (
     seed_option,
     text_output,
 )
-from powertrain.cli._printing import STDIO, print_json, print_table, refuse_unwritable, write_text
+from powertrain.cli._printing import (
+    STDIO,
+    print_json,
+    print_sentence,
+    print_table,
+    refuse_unwritable,
+    write_text,
+)
 from powertrain.wording import counted
 
 if TYPE_CHECKING:
@@ -55,16 +62,16 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
         print_table(_overview("Devices of this machine", here))
         for device in here:
             for note in device.notes():
-                click.echo(f"- {device.spec}: {note}")
+                print_sentence(f"- {device.spec}: {note}", indent="  ")
         click.echo()
         boards = [device for device in found if device.simulated]
         print_table(_overview("Simulated boards, which are always here", boards))
-        click.echo(f"A DEVICE is given as {' or '.join(device_forms())}.")
+        print_sentence(f"A DEVICE is given as {' or '.join(device_forms())}.")
         return
     for device in found:
         print_table(_device_table(device))
         for note in device.notes():
-            click.echo(f"- {note}")
+            print_sentence(f"- {note}", indent="  ")
         click.echo()
 
 

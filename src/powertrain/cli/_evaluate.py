@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from powertrain.cli._printing import (
     refuse_unwritable,
     write_text,
 )
-from powertrain.cli._root import Interrupted
+from powertrain.cli._root import Interrupted, knobs_as_typed
 from powertrain.wording import counted
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ def evaluate_command(
     plan = _plan(**options)
     given = dict(map(content_of, files))
     contents = {path: content for path, content in given.items() if content is not None}
-    tables = read_tables(given, knobs=knobs, contents=contents)
+    with knobs_as_typed() if knobs else nullcontext():
+        tables = read_tables(given, knobs=knobs, contents=contents)
     known = [device for device, _ in tables]
     plan = replace(
         plan,

@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from powertrain.report import Table
     from powertrain.workflow import Flagged
 
-__all__ = ["flag_table"]
+__all__ = ["flag_table", "flags_left_out"]
 
-RETRY = "--retry-flagged measures them again."
+RETRY = "powertrain profile with --retry-flagged measures them again."
+SHORT = (
+    "Where a minibatch takes a few milliseconds, every pause of the machine interrupts it: end what else "
+    "runs there before, or train with larger minibatches."
+)
 
 
 def flag_table(by_workload: Mapping[str, Flagged]) -> Table | None:
@@ -33,5 +37,18 @@ def flag_table(by_workload: Mapping[str, Flagged]) -> Table | None:
     title = (
         f"{sum(f.flagged for f in left_out.values()):,} of {counted(total, 'mode')}{several} left out of fits"
     )
-    note = f"powertrain profile with {RETRY}"
+    has_short = any("interrupted" in flagged.by_flag for flagged in left_out.values())
+    note = f"{RETRY} {SHORT}" if has_short else RETRY
     return Table.of(title, ("workload", "modes", "flag", "because"), rows, note=note)
+
+
+def flags_left_out(flagged: Flagged) -> str:
+    """Return a sentence on what is left out because of flags, empty where nothing is."""
+    if not flagged.flagged:
+        return ""
+    by_flag = ", ".join(f"{n:,} {flag}" for flag, n in flagged.by_flag.items())
+    were = "was" if flagged.flagged == 1 else "were"
+    return (
+        f"{flagged.flagged:,} of {counted(flagged.modes, 'mode')} {were} left out because of flags "
+        f"({by_flag}): {RETRY}"
+    )

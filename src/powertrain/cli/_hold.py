@@ -14,7 +14,7 @@ from powertrain.cli._options import (
     json_option,
 )
 from powertrain.cli._printing import print_json
-from powertrain.cli._root import Failure, WrongUse
+from powertrain.cli._root import Failure, WrongUse, knobs_as_typed
 
 __all__ = ["apply_command", "restore_command"]
 
@@ -40,7 +40,8 @@ def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: 
     MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it, or a stock mode's name. Knobs
     that it does not name stay as they are. The device is restored after success, failure, Ctrl-C and SIGTERM;
     after SIGKILL by powertrain restore. Knobs of the training are passed to COMMAND as POWERTRAIN_BATCH_SIZE
-    and so on.
+    and so on. As in a shell the exit code is 127 where COMMAND is not there, and 126 where it cannot be
+    executed.
     """
     from powertrain.workflow import held_mode, open_device, run_held
 
@@ -48,7 +49,8 @@ def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: 
         raise WrongUse("no COMMAND to run: give it after --, as in powertrain apply MODE -- python train.py")
     device = open_device(spec)
     held = held_mode(device, mode)
-    code = run_held(device, held, command_line, output=STDERR if as_json else None)
+    with knobs_as_typed():
+        code = run_held(device, held, command_line, output=STDERR if as_json else None)
     if as_json:
         print_json({"device": device.name, "mode": dict(held), "command": command_line, "exit_code": code})
     sys.exit(code)

@@ -19,12 +19,13 @@ from powertrain.cli._options import (
 from powertrain.cli._printing import (
     STDIO,
     print_json,
+    print_sentence,
     print_table,
     progress_bar,
     refuse_unwritable,
     write_text,
 )
-from powertrain.cli._root import Failure
+from powertrain.cli._root import Failure, knobs_as_typed
 from powertrain.wording import counted
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int
             for table in selftest_tables(result)[-2:]:
                 print_table(table)
         elif not write:
-            click.echo("Nothing was set. powertrain selftest --write sets modes, too.")
+            print_sentence("Nothing was set. powertrain selftest --write sets modes, too.")
     if report_path is not None:
         write_text(report_path, selftest_page(result))
     if as_json:
@@ -92,7 +93,7 @@ def _show(result: SelfTest) -> None:
     for table in selftest_tables(result):
         print_table(table)
     for note in result.notes:
-        click.echo(f"- {note}")
+        print_sentence(f"- {note}", indent="  ")
     click.echo()
 
 
@@ -165,7 +166,8 @@ def export_nvpmodel_command(
     device = None if spec is None else open_device(spec)
     vendor = vendor_modes(device, conf_path)
     mode = parsed_mode(mode_text, device)
-    written = deployment(vendor, mode, device=device, name=name, like=like, whole=whole)
+    with knobs_as_typed():
+        written = deployment(vendor, mode, device=device, name=name, like=like, whole=whole)
     if out_path is not None:
         write_text(out_path, written.text)
     if as_json:

@@ -1,23 +1,26 @@
 """What several commands share: options, their types, and the form of help.
 
-A command's function has an argument for each of its options, so some have more than seven: click passes
-all of them by name.
+A command's function has an argument for each of its options, which click passes by name. A command with many
+of them takes those that belong together as one record (`gathered`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 import click
 from typing_extensions import override
 
-from powertrain.quantities import QUANTITIES, limited
+from powertrain.methods import DESCRIBED, METHODS, PREDICTORS
+from powertrain.quantities import QUANTITIES, Quantity, limited
 
 __all__ = [
     "DEVICE_HELP",
-    "METHODS",
     "NAME_HELP",
     "SAMPLINGS",
     "AliasedOption",
@@ -30,6 +33,7 @@ __all__ = [
     "device_name_option",
     "device_spec_option",
     "existing_file",
+    "gathered",
     "json_option",
     "limit_options",
     "method_option",
@@ -45,9 +49,8 @@ __all__ = [
     "whole_numbers",
 ]
 
-# Written out, because the layers that own these names would bring numpy with them; a test compares.
-METHODS = ("gp", "gp-alone", "nearest", "ridge", "factors", "paper", "paper-scratch", "linear")
 ROWS_SHOWN = 20
+# Written out, because the layer that owns these names would bring numpy with it; a test compares.
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
@@ -84,6 +87,19 @@ def complete_modes(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return modes(ctx, incomplete)
 
 
+def _file_of(location: str) -> Path | None:
+    """Return the file of a store, None of one that is no file, or of no kind that there is."""
+    if ":" not in location:
+        return Path(location)
+    from powertrain.dataset import store_file
+    from powertrain.errors import PowerTrainError
+
+    try:
+        return store_file(location)
+    except PowerTrainError:  # `open_store` says what is wrong
+        return None
+
+
 @final
 class _StoreLocation(click.Path):
     """A file or a URL, kept as text; a shell completes files."""
@@ -95,10 +111,11 @@ class _StoreLocation(click.Path):
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         # A file that is missing is wrong use, as for every other file; the rest is for `open_store` to say.
-        if not self._made and ":" not in value and Path(value).is_dir():
-            self.fail(f"{value!r} is a folder: give a file in it.", param, ctx)
-        if not self._made and ":" not in value and not Path(value).is_file():
-            self.fail(f"File {value!r} does not exist: import or profile something first.", param, ctx)
+        if not self._made and (file := _file_of(value)) is not None:
+            if file.is_dir():
+                self.fail(f"{value!r} is a folder: give a file in it.", param, ctx)
+            if not file.exists():
+                self.fail(f"File {value!r} does not exist: import or profile something first.", param, ctx)
         return value
 
 
@@ -119,8 +136,8 @@ class _StoreOrStdin(click.Path):
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value != "-" and ":" not in value:
-            super().convert(value, param, ctx)
+        if value != "-" and (file := _file_of(value)) is not None:
+            super().convert(str(file), param, ctx)
         return value
 
 
@@ -142,6 +159,22 @@ def command(
     lines = "\n".join(f"  powertrain {example}" for example in examples)
     epilog = f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}"
     return click.command(name, cls=kind, short_help=short, epilog=epilog)
+
+
+def gathered(name: str, record: type[Any]) -> Callable[[Decorated], Decorated]:
+    """Hand over options as the argument `name`: a dataclass, whose fields are called as the options are."""
+    own = [field.name for field in fields(record)]
+
+    def decorate(function: Decorated) -> Decorated:
+        # It also hands on the list of options that click keeps with the function.
+        @wraps(function)
+        def called(**given: Any) -> Any:
+            made = record(**{key: given.pop(key) for key in own})
+            return function(**given, **{name: made})
+
+        return cast("Decorated", called)
+
+    return decorate
 
 
 @final
@@ -275,11 +308,8 @@ class MethodChoice(BaseChoice):
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in METHODS:
-            from powertrain.models import PREDICTORS
-
-            if value in PREDICTORS:
-                return value
+        if value not in METHODS and value in PREDICTORS:
+            return value
         return super().convert(value, param, ctx)
 
 
@@ -290,21 +320,30 @@ def method_option(function: Decorated) -> Decorated:
         type=MethodChoice(),
         default="gp",
         show_default=True,
-        help="How to predict: gp (Gaussian processes), gp-alone (without references), nearest, ridge and "
-        "factors (simple ways to transfer), paper (the published network), paper-scratch (that network "
-        "without references), linear.",
+        help=f"How to predict: {DESCRIBED}.",
     )(function)
+
+
+def _values_of(quantity: Quantity) -> click.FloatRange:
+    """Return the type of an option that takes a value of a quantity."""
+    # click shows the ends as they are given, and 0.0 reads worse than 0.
+    low, high = (int(end) if end.is_integer() else end for end in (quantity.low, quantity.high))
+    return click.FloatRange(
+        min=low,
+        min_open=not quantity.reaches_low,
+        max=None if high == math.inf else high,
+        max_open=not quantity.reaches_high,
+    )
 
 
 def limit_options(function: Decorated) -> Decorated:
     """Add the limits, the objective and the risk of a choice."""
-    positive = click.FloatRange(min=0, min_open=True)
     options = (
         *(
             click.option(
                 f"--max-{quantity.name.replace('_', '-')}",
                 quantity.limit_name,
-                type=positive if quantity.low == 0 else click.FLOAT,
+                type=_values_of(quantity),
                 help=f"Limit on the {quantity.title} [{quantity.unit}].",
             )
             for quantity in limited()

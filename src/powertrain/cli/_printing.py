@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Generator, Iterable, Mapping
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import click
 
-from powertrain.cli._root import Failure, WrongUse
+from powertrain.cli._root import Failure, WrongUse, json_was_printed
 from powertrain.files import why_unwritten, write_chunks, write_file
 from powertrain.progress import Progress
 
@@ -26,6 +27,7 @@ __all__ = [
     "json_by_line",
     "make_folder",
     "print_json",
+    "print_sentence",
     "print_table",
     "progress_bar",
     "refuse_unwritable",
@@ -49,6 +51,7 @@ def print_json(value: object) -> None:
     from powertrain.plain import to_plain
 
     click.echo(json.dumps(to_plain(value), indent=2, allow_nan=False, ensure_ascii=False))
+    json_was_printed()
 
 
 def json_by_line(value: Mapping[str, Any]) -> str:
@@ -66,34 +69,37 @@ def json_by_line(value: Mapping[str, Any]) -> str:
 
 
 def print_table(table: Table) -> None:
-    """Print a table, its title above it and its note below."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
+    """Print a table as wide as the screen allows, its title above it and its note below."""
+    from powertrain.report import fit_table, wrap_words
 
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    cells = table.cells()
-    for j, heading in enumerate(table.headings):
-        number = bool(cells) and all(row[j][:1] in "0123456789-\N{EN DASH}∞" for row in cells)
-        shown.add_column(Text(heading), justify="right" if number else "left", overflow="fold")
-    for row in cells:
-        shown.add_row(*map(Text, row))
-    is_plain = bool(os.environ.get("NO_COLOR")) or not sys.stdout.isatty()
-    console = Console(
-        width=None if sys.stdout.isatty() else PIPED_COLUMNS,
-        highlight=False,
-        color_system=None if is_plain else "auto",
-    )
-    with console.capture() as captured:
-        console.print(shown)
-    lines = [line.rstrip() for line in captured.get().splitlines()]
-    title = " ".join(table.title.split())
-    click.echo(title if is_plain else click.style(title, bold=True))
-    click.echo("\n".join(line for line in lines if line))
+    width = _screen_columns()
+    fitted = fit_table(table, width)
+    for line in (*wrap_words(table.title, width), *fitted.head):
+        click.echo(_emphasised(line))
+    for line in fitted.body:
+        click.echo(line)
     if table.note:
-        click.echo(table.note)
+        print_sentence(table.note)
     click.echo()
+
+
+def print_sentence(text: str, *, indent: str = "") -> None:
+    """Print a sentence on stdout, broken between words where a screen is narrow; not for what is copied."""
+    from powertrain.report import wrap_words
+
+    for line in wrap_words(text, _screen_columns(), indent=indent):
+        click.echo(line)
+
+
+def _screen_columns() -> int:
+    """Return how wide what is printed on stdout may be."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_COLUMNS
+
+
+def _emphasised(line: str) -> str:
+    """Return the line in bold, where the screen can show that and nobody has asked for plain text."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
+    return line if is_plain else click.style(line, bold=True)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import click
 
@@ -20,11 +20,12 @@ from powertrain.cli._options import (
     database_option,
     device_spec_option,
     existing_file,
+    gathered,
     json_option,
     program_arguments,
     seed_option,
 )
-from powertrain.cli._printing import print_json, print_table, progress_bar, stdout_on_stderr
+from powertrain.cli._printing import print_json, print_sentence, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
 from powertrain.wording import counted, duration
@@ -34,10 +35,104 @@ if TYPE_CHECKING:
     from powertrain.devices import AbstractDevice
     from powertrain.planning import ModeSource
     from powertrain.profiling import RunOptions
+    from powertrain.progress import Progress
     from powertrain.records import ModeTable
     from powertrain.workflow import Profiled, Program
 
 __all__ = ["profile_command"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What is trained: a workload of the device or of one's own, or a program."""
+
+    job: str | None = None
+    program: Program | None = None
+    data: Path | None
+    name: str | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """What to train, as it was typed."""
+
+    workloads: tuple[str, ...]
+    module: str | None
+    script_args: str
+    data: Path | None
+    name: str | None
+
+    def runs(self) -> list[_Run]:
+        """Return what is to be trained; programs that are not there are refused before anything else."""
+        arguments = (*shlex.split(self.script_args), *program_arguments())
+        if self.module is not None and self.workloads:
+            given = ", ".join(self.workloads)
+            raise WrongUse(f"-m {self.module} and {given} were given: profile them one by one")
+        if self.module is not None:
+            runs = [self._program(self.module, arguments, is_module=True)]
+        else:
+            runs = [
+                self._program(workload, arguments)
+                if workload.endswith(".py")
+                else _Run(job=workload, data=self.data, name=self.name)
+                for workload in self.workloads
+            ]
+        if not runs:
+            raise WrongUse("there is nothing to train: give a WORKLOAD, a script, or -m MODULE")
+        if arguments and (others := [run.job for run in runs if run.job is not None]):
+            raise WrongUse(f"arguments are for a script, and {others[0]} is none: leave them out")
+        for run in runs:
+            if run.program is not None:
+                run.program.check()
+        if self.name is not None and len(runs) > 1:
+            raise WrongUse(f"--name names one WORKLOAD, and {len(runs)} were given: profile them one by one")
+        return runs
+
+    def _program(self, target: str, arguments: tuple[str, ...], *, is_module: bool = False) -> _Run:
+        from powertrain.workflow import Program
+
+        program = Program(target=target, arguments=arguments, is_module=is_module)
+        return _Run(program=program, data=self.data, name=self.name)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    """Which modes to measure, as it was typed."""
+
+    wanted: str | None
+    sampling: str
+    references: tuple[Path, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Measuring:
+    """How to measure them, as it was typed."""
+
+    precision: float
+    """In per cent."""
+    limit_s: float
+    as_paper: bool
+    order: Any
+    again: bool
+    retry_flagged: bool
+
+    def options(self, seed: int, progress: Progress | None) -> RunOptions:
+        """Return how the run goes."""
+        from powertrain.profiling import Procedure, RunOptions
+
+        precise = replace(Procedure(), precision=self.precision / 100, limit_s=self.limit_s)
+        return RunOptions(
+            procedure=Procedure.paper() if self.as_paper else precise,
+            order=self.order,
+            seed=seed,
+            again=self.again,
+            retry_flagged=self.retry_flagged,
+            progress=progress,
+        )
 
 
 @command(
@@ -125,25 +220,17 @@ __all__ = ["profile_command"]
 @click.option("--again", is_flag=True, help="Measure modes again that the database has.")
 @click.option("--retry-flagged", is_flag=True, help="Measure modes again whose profiles are all flagged.")
 @json_option
+@gathered("training", _Training)
+@gathered("drawn", _Drawn)
+@gathered("measuring", _Measuring)
 def profile_command(
-    workloads: tuple[str, ...],
-    module: str | None,
     spec: str,
     database: str,
-    wanted: str | None,
-    sampling: str,
-    references: tuple[Path, ...],
+    training: _Training,
+    drawn: _Drawn,
+    measuring: _Measuring,
     seed: int,
-    order: Any,
     hard_limit_w: float | None,
-    precision: float,
-    limit_s: float,
-    as_paper: bool,
-    data: Path | None,
-    name: str | None,
-    script_args: str,
-    again: bool,
-    retry_flagged: bool,
     as_json: bool,
 ) -> None:
     """Measure minibatch time and power of each WORKLOAD in some modes of a device, into a database.
@@ -151,50 +238,38 @@ def profile_command(
     A WORKLOAD is a built-in model (powertrain devices DEVICE lists them), with sizes as in resnet18-s64-b8;
     torchvision:NAME or transformers:NAME where these are installed; FILE.py:FUNCTION, a function that makes
     your training; or FILE.py, your script whose loop goes over powertrain.measured(...), with its ARGS
-    after --. A script that fails leaves its traceback, and its exit code is that of this command.
+    after --, also --help. It ends when all modes are measured, and what follows its loop does not run. A
+    script that fails leaves its traceback, and its exit code is that of this command.
 
     Each mode is measured until times and power are steady and their means known to 2 %. Each profile is kept
     as soon as it is finished, so a run that was stopped goes on where it was when it is started again. The
-    device is given back as it was.
+    device is restored.
     """
     from powertrain import workflow
-    from powertrain.profiling import Procedure, RunOptions
 
-    wanted_runs = _runs(workloads, module, script_args)
-    if name is not None and len(wanted_runs) > 1:
-        raise WrongUse(
-            f"--name names one WORKLOAD, and {len(wanted_runs)} were given: profile them one by one"
-        )
+    wanted_runs = training.runs()
     if workflow.rank_here().follows:
         _follow(wanted_runs)
         return
-    how = Procedure.paper() if as_paper else replace(Procedure(), precision=precision / 100, limit_s=limit_s)
     for run in wanted_runs:
         if run.job is not None:
             refuse_missing_file(run.job)
     device = workflow.open_device(spec)
-    wanted_modes = WantedModes(device, wanted, sampling=sampling, seed=seed, references=references)
+    wanted_modes = WantedModes(
+        device, drawn.wanted, sampling=drawn.sampling, seed=seed, references=drawn.references
+    )
     runs: list[Profiled] = []
     with (
         stdout_on_stderr() if as_json else nullcontext(),
         _store(database) as store,
         progress_bar(every_s=30) as progress,
     ):
-        options = RunOptions(
-            procedure=how, order=order, seed=seed, again=again, retry_flagged=retry_flagged, progress=progress
-        )
-        place = store.location
+        options, place = measuring.options(seed, progress), store.location
         for run in wanted_runs:
             table = wanted_modes.of(run.job)
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
-            try:
-                runs.append(_one(device, replace(run, data=data, name=name), modes, store, options))
-            except KeyboardInterrupt as error:
-                message = "interrupted before a mode was measured"
-                if store.counts():
-                    kept = f"what is finished is kept in {place}"
-                    message = f"interrupted; {kept}: the same command goes on from there"
-                raise Interrupted.by(error, message) from error
+            with _telling_what_is_kept(store):
+                runs.append(_one(device, run, modes, store, options))
         flagged = {
             done.workload: workflow.flagged_modes(store.profiles(device=device.name, workload=done.workload))
             for done in runs
@@ -203,46 +278,10 @@ def profile_command(
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs, "flagged": flagged})
         return
     for done in runs:
-        click.echo(_line(done, device.name, place))
+        print_sentence(_line(done, device, place))
     if (table := flag_table(flagged)) is not None:
         click.echo()
         print_table(table)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What is trained, as it was typed: a workload of the device or of one's own, or a program."""
-
-    job: str | None = None
-    program: Program | None = None
-    data: Path | None = None
-    name: str | None = None
-
-
-def _runs(workloads: tuple[str, ...], module: str | None, script_args: str) -> list[_Run]:
-    """Return what is to be trained; programs that are not there are refused before anything else."""
-    from powertrain.workflow import Program
-
-    arguments = (*shlex.split(script_args), *program_arguments())
-    if module is not None and workloads:
-        raise WrongUse(f"-m {module} and {', '.join(workloads)} were given: profile them one by one")
-    if module is not None:
-        runs = [_Run(program=Program(target=module, arguments=arguments, is_module=True))]
-    else:
-        runs = [
-            _Run(program=Program(target=workload, arguments=arguments))
-            if workload.endswith(".py")
-            else _Run(job=workload)
-            for workload in workloads
-        ]
-    if not runs:
-        raise WrongUse("there is nothing to train: give a WORKLOAD, a script, or -m MODULE")
-    if arguments and (others := [run.job for run in runs if run.job is not None]):
-        raise WrongUse(f"arguments are for a script, and {others[0]} is none: leave them out")
-    for run in runs:
-        if run.program is not None:
-            run.program.check()
-    return runs
 
 
 def _follow(runs: list[_Run]) -> None:
@@ -273,6 +312,19 @@ def _store(database: str) -> Generator[AbstractStore]:
             file.unlink(missing_ok=True)
 
 
+@contextmanager
+def _telling_what_is_kept(store: AbstractStore) -> Generator[None]:
+    """Say on Ctrl-C what became of the profiles."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        message = "interrupted before a mode was measured"
+        if store.counts():
+            kept = f"what is finished is kept in {store.location}"
+            message = f"interrupted; {kept}: the same command goes on from there"
+        raise Interrupted.by(error, message) from error
+
+
 def _one(
     device: AbstractDevice,
     run: _Run,
@@ -300,11 +352,12 @@ def _climb(device: AbstractDevice, table: ModeTable, hard_limit_w: float) -> Mod
     return Climb(table, hard_limit_w=hard_limit_w)
 
 
-def _line(done: Profiled, device: str, place: str) -> str:
+def _line(done: Profiled, device: AbstractDevice, place: str) -> str:
     were = "was" if done.kept == 1 else "were"
+    simulated = " of the board's time" if device.simulated else ""
     return (
-        f"{counted(done.measured, 'mode')} of {done.workload} on {device}"
-        + (f": {duration(done.device_s)} on its clock" if done.measured else "")
+        f"{counted(done.measured, 'mode')} of {done.workload} on {device.name}"
+        + (f" measured in {duration(done.device_s)}{simulated}" if done.measured else " measured")
         + (f", {done.kept:,} {were} in {place} already" if done.kept else "")
         + (f", {done.flagged:,} flagged" if done.flagged else "")
     )

@@ -20,6 +20,7 @@ from powertrain.cli._printing import (
     STDIO,
     make_folder,
     print_json,
+    print_sentence,
     print_table,
     progress_bar,
     refuse_unwritable,
@@ -51,12 +52,13 @@ __all__ = ["demo_command", "report_command"]
 def report_command(database: str, out: Path, device: str | None, workload: str | None, as_json: bool) -> None:
     """Write an HTML page of what a database holds: counts, ranges, fronts."""
     from powertrain.dataset import open_store
-    from powertrain.workflow import device_in, store_html, summarise_store
+    from powertrain.report import render_html
+    from powertrain.workflow import device_in, store_page, summarise_store
 
     refuse_unwritable(out)
     with open_store(database, create=False) as store:
         summary = summarise_store(store, device=device_in(store, device), workload=workload)
-    write_text(out, store_html(summary))
+    write_text(out, render_html(store_page(summary)))
     if as_json:
         counts = [{"device": t.device, "workload": t.workload, "modes": len(t)} for t in summary.tables]
         print_json(
@@ -82,18 +84,19 @@ def demo_command(out: Path, as_json: bool) -> None:
     A reference is profiled in 4,368 modes, a new workload in 15 (gp) and 50 (the paper's network); both
     choose a mode for 30 W. It needs no hardware.
     """
-    from powertrain.workflow import demo_html, demo_tables, run_demo
+    from powertrain.report import render_html
+    from powertrain.workflow import demo_page, demo_tables, run_demo
 
     make_folder(out)
 
     def say(text: str) -> None:
-        click.echo(text, err=as_json)
+        click.echo(text, err=True) if as_json else print_sentence(text)
 
     say("The board is simulated: a Jetson AGX Orin made of formulas. No number below is a measurement.")
     with progress_bar() as progress:
         demo = run_demo(out, tell=lambda text: say(f"- {text}"), progress=progress)
     page = out / "report.html"
-    write_text(page, demo_html(demo))
+    write_text(page, render_html(demo_page(demo)))
     if as_json:
         print_json(_demo_json(demo, page))
         return

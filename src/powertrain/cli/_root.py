@@ -16,9 +16,18 @@ from typing import Any, final
 import click
 from typing_extensions import override
 
-from powertrain.errors import PowerTrainError, ProgramError
+from powertrain.errors import MissingKnobError, PowerTrainError, ProgramError, UnknownNameError
 
-__all__ = ["COMMANDS", "Failure", "Interrupted", "WrongUse", "main", "powertrain"]
+__all__ = [
+    "COMMANDS",
+    "Failure",
+    "Interrupted",
+    "WrongUse",
+    "json_was_printed",
+    "knobs_as_typed",
+    "main",
+    "powertrain",
+]
 
 COMMANDS = {
     "devices": "_devices",
@@ -76,6 +85,15 @@ class WrongUse(AbstractFailure):
     """What was asked makes no sense."""
 
     exit_code = 2
+
+
+@contextlib.contextmanager
+def knobs_as_typed() -> Generator[None]:
+    """Take knobs that are lacking or too many for wrong use, where they were typed and stand in no file."""
+    try:
+        yield
+    except MissingKnobError as error:
+        raise WrongUse(str(error)) from error
 
 
 @final
@@ -158,7 +176,9 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _is_wrong_use(error: Exception) -> bool:
-    """Tell whether an argument was wrong in itself, for which a plain ValueError is the library's word."""
+    """Tell whether what was typed names nothing, or makes no sense: the library's word is a ValueError."""
+    if isinstance(error, UnknownNameError):
+        return True
     from json import JSONDecodeError
 
     from numpy.linalg import LinAlgError
@@ -245,6 +265,15 @@ def powertrain(debug: bool) -> None:
     del debug  # read by the group, which handles failures
 
 
+def json_was_printed() -> None:
+    """Have what is printed after the end of the command go to stderr, such as by a script's `atexit`."""
+    _AFTER_THE_END.append(2)
+
+
+_AFTER_THE_END: list[int] = []
+"""File descriptors that take the place of standard output when the command has ended."""
+
+
 def main() -> None:
     """Run the command line and exit.
 
@@ -256,6 +285,8 @@ def main() -> None:
         finally:
             try:
                 sys.stdout.flush()
+                for descriptor in _AFTER_THE_END:
+                    os.dup2(descriptor, sys.stdout.fileno())
             except BrokenPipeError:
                 # Python would complain once more when it flushes at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -265,11 +296,15 @@ def main() -> None:
 @contextlib.contextmanager
 def _terminated_as_by_ctrl_c() -> Generator[None]:
     """Have SIGTERM and SIGHUP end a command with a word about what is kept, and everything closed."""
+    process = os.getpid()
 
     def terminate(number: int, frame: FrameType | None) -> None:
         from powertrain.devices import Terminated
 
         del frame
+        if os.getpid() != process:  # a worker of a script, which is to end as it does without us
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         raise Terminated(number)
 
     # nohup has SIGHUP ignored, and that is to stay.

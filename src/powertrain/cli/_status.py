@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import click
 
 from powertrain.cli._options import command, complete_devices, json_option
 from powertrain.cli._printing import print_json, print_table
+from powertrain.errors import PowerTrainError
 
 if TYPE_CHECKING:
     from powertrain.report import Table
     from powertrain.workflow import DeviceStatus, Hold
 
 __all__ = ["status_command"]
+
+COMMAND_SHOWN = 80
+"""Characters of a process's command line."""
 
 
 @command(
@@ -27,13 +33,21 @@ __all__ = ["status_command"]
 def status_command(specs: tuple[str, ...], as_json: bool) -> None:
     """Show what devices are doing now: who holds them, what is in force, and what their sensors show.
 
-    Without DEVICE, those of this machine. Nothing is changed. A clock that nobody holds moves between two
-    ends. Who holds a device through powertrain-helper is asked of the helper.
+    Without DEVICE, those of this machine, and whatever else somebody holds. Nothing is changed. A clock that
+    nobody holds moves between two ends. Who holds a device through powertrain-helper is asked of the helper;
+    else the runs of this user are seen. A simulated board that is in no file is in the memory of each run:
+    its holders are told, and what it would be without them.
     """
     from powertrain.opening import found_here
-    from powertrain.workflow import device_status, open_device
+    from powertrain.workflow import device_status, held_elsewhere, open_device
 
-    found = [device_status(open_device(spec, probe=False)) for spec in specs or found_here()]
+    here = specs or found_here()
+    found = [device_status(open_device(spec, probe=False)) for spec in here]
+    for spec in () if specs else held_elsewhere(here):
+        try:
+            found.append(device_status(open_device(spec, probe=False)))
+        except PowerTrainError as error:  # its file may be gone
+            click.echo(f"warning: {spec} is held, and cannot be looked at: {error}", err=True)
     if as_json:
         print_json({"devices": found})
         return
@@ -44,7 +58,7 @@ def status_command(specs: tuple[str, ...], as_json: bool) -> None:
 def _table(status: DeviceStatus) -> Table:
     from powertrain.report import Table, format_number
 
-    rows = [("held by", "nobody" if status.hold is None else _held(status.hold))]
+    rows = [row for hold in status.holds for row in _hold_rows(hold)] or [("held by", "nobody")]
     if status.stock_mode:
         rows.append(("stock mode", status.stock_mode))
     names = dict.fromkeys((*status.limits, *status.in_force))
@@ -59,12 +73,27 @@ def _table(status: DeviceStatus) -> Table:
     return Table.of(f"{status.device} ({status.spec})", ("", " "), rows)
 
 
-def _held(hold: Hold) -> str:
+def _hold_rows(hold: Hold) -> list[tuple[str, str]]:
     if hold.left_behind:
-        return f"{hold.by}: powertrain restore gives the device back"
-    if hold.since_s != hold.since_s:
-        return hold.by
-    return f"{hold.by}, since {datetime.fromtimestamp(hold.since_s).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+        return [("held by", f"{hold.by}: powertrain restore restores the device")]
+    since = ""
+    if hold.since_s == hold.since_s:
+        since = f", since {datetime.fromtimestamp(hold.since_s).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    rows = [("held by", f"{hold.by}{since}")]
+    if hold.mode:
+        rows.append(("in mode", hold.mode))
+    if hold.command:
+        rows.append(("which runs", _shortened(hold.command)))
+    return rows
+
+
+def _shortened(command: str) -> str:
+    """Return the beginning of a command line, without the interpreter and the folders of a program."""
+    words = shlex.split(command)
+    if len(words) > 1 and PurePath(words[0]).name.startswith("python"):
+        words = words[1:]
+    text = shlex.join([PurePath(words[0]).name, *words[1:]])
+    return text if len(text) <= COMMAND_SHOWN else f"{text[: COMMAND_SHOWN - 3]}..."
 
 
 def _knob(in_force: tuple[float, float] | None, limits: tuple[float, float] | None) -> str:

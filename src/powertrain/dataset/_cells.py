@@ -109,17 +109,19 @@ class Sheet:
 
         values = self._floats(column, cells, refused)
         quantity = by_column().get(column.name)
-        least = quantity.low if quantity else -math.ulp(0.0)
-        most = quantity.plausible if quantity else math.inf
-        for at in np.flatnonzero((values <= least) | (values > most) | np.isinf(values))[:1].tolist():
+        # What is no quantity is a duration or an error bar, and may be zero.
+        least, reached = (quantity.low, quantity.reaches_low) if quantity else (0.0, True)
+        most = min(quantity.plausible, quantity.high) if quantity else math.inf
+        too_low = values < least if reached else values <= least
+        for at in np.flatnonzero(too_low | (values > most) | np.isinf(values))[:1].tolist():
             value = float(values[at])
-            if value <= least:
+            if too_low[at]:
                 kind = "zero" if value == 0 else "negative" if least <= 0 and value > -math.inf else "too low"
                 raise refused(at, f"which is {kind}: {_IF_NOT_MEASURED}")
             if math.isinf(value):
                 raise refused(at, f"which is infinite: {_IF_NOT_MEASURED}")
             assert quantity is not None
-            raise refused(at, _too_much(quantity))
+            raise refused(at, _too_much(quantity, most))
         return values
 
     def settings(self, column: Column) -> FloatArray:
@@ -256,8 +258,8 @@ def _parsed(cell: str) -> float | None:
         return None
 
 
-def _too_much(quantity: Quantity) -> str:
+def _too_much(quantity: Quantity, most: float) -> str:
     """Say that a value is beyond what its unit can mean, and which spelling has the smaller unit."""
     spelling = next(iter(quantity.spellings), "")
     advice = f"if its unit is smaller, call it {spelling}" if spelling else "check its unit"
-    return f"more than {quantity.plausible:g} {quantity.unit}: {advice}"
+    return f"more than {most:g} {quantity.unit}: {advice}"

@@ -15,6 +15,7 @@ from powertrain.errors import MissingExtraError
 __all__ = ["frame_source", "source_of"]
 
 _PARQUET, _ZIP, _OLD_EXCEL = b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+_DATABASE = b"SQLite format 3\0"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -24,6 +25,16 @@ def source_of(place: Place) -> Source:
     begin = content[:64].removeprefix(_BOM).lstrip()
     if content.startswith(_PARQUET):
         return frame_source(_frame(content, place, "parquet"), place)
+    if content.startswith(_DATABASE):
+        raise CsvError(
+            f"{place.path} is a database, and a CSV file was asked for: powertrain export --db "
+            f"{place.path} FILE.csv writes its profiles as one, and other commands take it with --db"
+        )
+    if content.startswith(_ZIP) and b"[Content_Types].xml" not in content:
+        raise CsvError(
+            f"{place.path} is a predictor or another archive, and a CSV file was asked for: powertrain show "
+            f"{place.path} tells what it holds"
+        )
     if content.startswith(_ZIP):
         return frame_source(_frame(content, place, "excel"), place)
     if content.startswith(_OLD_EXCEL):

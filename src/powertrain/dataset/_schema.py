@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
+from powertrain.units import ms_from_s
+
 __all__ = [
     "APPLICATION_ID",
     "MIGRATIONS",
@@ -33,8 +35,8 @@ Migration = Callable[[sqlite3.Connection], None]
 _AFTER_KNOBS = (
     "time_ms",
     "power_w",
-    # SQL cannot call units.energy_j: milliseconds times watts.
-    "time_ms * power_w / 1000.0 AS energy_j",
+    # SQL cannot call units.energy_j: milliseconds times watts, over the milliseconds of a second.
+    f"time_ms * power_w / {ms_from_s(1.0)} AS energy_j",
     "time_rel_se",
     "power_rel_se",
     "duration_s",

@@ -243,6 +243,7 @@ def _logs_ahead(connection: sqlite3.Connection, *, last: bool) -> bool:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError as error:
+        # SQLite's own words, as Python 3.10 does not hand on its error codes.
         if last or "locked" not in str(error):
             raise
         return False
@@ -267,7 +268,10 @@ def _is_read_only(path: Path, *, create: bool) -> bool:
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
     if start not in (_MAGIC, b""):
-        raise CorruptStoreError(f"{path} is no SQLite database: give another file")
+        raise CorruptStoreError(
+            f"{path} is no SQLite database: give another file, or bring a CSV file in with powertrain import "
+            f"{path} --db FILE.db"
+        )
     return not (_may(path, os.W_OK) and _may(path.parent, os.W_OK | os.X_OK))
 
 

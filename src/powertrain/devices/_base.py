@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -16,7 +16,12 @@ import numpy.typing as npt
 from powertrain.devices._clock import Clock
 from powertrain.devices._hold import Holder
 from powertrain.devices._reasons import Reason
-from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, UnknownNameError
+from powertrain.errors import (
+    LargeSpaceError,
+    MissingKnobError,
+    UnknownModeError,
+    UnknownNameError,
+)
 from powertrain.records import ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.workloads import Job
@@ -155,6 +160,12 @@ class PowerReading:
     """Of the whole board, by its rule: one rail is the total, or the total is a sum; NaN: not known."""
     energy_j: float = math.nan
     """What an energy counter shows, which only grows; NaN where there is none."""
+    others: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What else was read at that moment, by column: `"temperature_c"`, `"gpu_mem_mb"`; NaN: not known.
+
+    A profile holds the means. Those that `QUANTITIES` knows are predicted and limited like time and power;
+    the others are remarks.
+    """
 
 
 class AbstractLiveDevice(AbstractDevice):
@@ -275,7 +286,7 @@ def check_mode(mode: PowerMode, space: ModeSpace, device: str, *, some: bool = F
 
     Raises:
         MissingKnobError: The knobs are not the device's.
-        DeviceError: A value is none of its knob's.
+        UnknownModeError: A value is none of its knob's.
     """
     if set(mode) != set(space.names) and not (some and set(mode) < set(space.names)):
         which = "some of these" if some else "exactly these"
@@ -287,4 +298,4 @@ def check_mode(mode: PowerMode, space: ModeSpace, device: str, *, some: bool = F
         try:
             knob.index(mode[knob.name])
         except ValueError as error:
-            raise DeviceError(f"{device}: {error}") from None
+            raise UnknownModeError(f"{device}: {error}") from None

@@ -8,6 +8,7 @@ line of Python between the block and its end has to run for it. SIGKILL is the j
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -19,6 +20,7 @@ from typing import Any, final
 from typing_extensions import override
 
 from powertrain.devices._journal import Journal
+from powertrain.devices._locks import Claim
 from powertrain.errors import DeviceError
 from powertrain.records import PowerMode
 
@@ -108,6 +110,7 @@ class Holder:
         spec: str,
         key: str | None = None,
         journal: Journal | None = None,
+        private: bool = False,
     ) -> None:
         """Make the holder of a device.
 
@@ -117,10 +120,15 @@ class Holder:
             spec: What opens the device again.
             key: Tells this device from all others of the machine; the spec by default.
             journal: Where its state is kept, if the settings outlive the process; the default one if None.
+            private: Whether each process that opens it has a device of its own, so that none has to wait for
+                another; others see all the same who holds one.
         """
         self.settings, self.name, self.spec = settings, name, spec
         self.key = key or spec.partition("?")[0]
-        self.journal = (journal or Journal()) if settings.outlives_process else None
+        kept = journal or Journal()
+        self.journal = kept if settings.outlives_process else None
+        self._locks, self._private = (Journal() if private else kept).locks, private
+        self._claim: Claim | None = None
         settings.kept_by(self.keep)
         self.busy = self.reserved = False
         self.mode: PowerMode | None = None
@@ -146,15 +154,36 @@ class Holder:
         if self.reserved:
             yield
             return
-        with ExitStack() as stack:
-            if self.journal is not None:
-                stack.enter_context(self.journal.locked(self.key))
-            stack.enter_context(self.settings.reserved())
+        with self._locked(alone=not self._private), self.settings.reserved():
             self.reserved = True
             try:
                 yield
             finally:
                 self.reserved = False
+
+    @contextmanager
+    def share(self) -> Generator[None]:
+        """Let others see that the device is held; only who wants it for itself alone is kept from it."""
+        if self.reserved:
+            yield
+            return
+        with self._locked(alone=False):
+            yield
+
+    def note(self, mode: PowerMode | None) -> None:
+        """Let others see in which mode the device is now."""
+        if self._claim is not None:
+            self._claim.note(mode)
+
+    @contextmanager
+    def _locked(self, *, alone: bool) -> Generator[None]:
+        needed = self.journal is not None and not self._private
+        about = {"spec": self.spec, "device": self.name}
+        with self._locks.locked(self.key, **about, alone=alone, needed=needed) as self._claim:
+            try:
+                yield
+            finally:
+                self._claim = None
 
     def restore(self) -> bool:
         """Restore what a dead process left behind; return whether there was anything.
@@ -164,7 +193,7 @@ class Holder:
         """
         if self.journal is None or self.journal.left_behind(self.key) is None:
             return False
-        with self.journal.locked(self.key):
+        with self._locked(alone=True):
             return self.restore_locked(self.journal)
 
     def restore_locked(self, journal: Journal) -> bool:
@@ -187,7 +216,7 @@ class Held(AbstractContextManager[None]):
         self._saved: Mapping[str, Any] | None = None
         self._lock = ExitStack()
         self._handlers: dict[int, Any] = {}
-        self._working = True
+        self._working, self._process = True, os.getpid()
         self._pending: int | None = None
 
     @override
@@ -220,14 +249,19 @@ class Held(AbstractContextManager[None]):
         if journal is not None:
             self._lock.enter_context(holder.reserve())
             holder.restore_locked(journal)
+        else:
+            self._lock.enter_context(holder.share())
         saved = holder.settings.save()
         holder.keep(saved)
         holder.busy, self._saved = True, saved
         holder.mode = self._mode
+        holder.note(self._mode)
         holder.settings.write(self._mode)
 
     def _restore(self) -> None:
         """Bring the saved state back, once; then let others have the device."""
+        if os.getpid() != self._process:
+            return  # a fork, in which nothing is held: the device is the first process's
         holder, saved = self._holder, self._saved
         try:
             if saved is not None:
@@ -239,6 +273,7 @@ class Held(AbstractContextManager[None]):
         finally:
             if saved is not None:
                 holder.busy, holder.mode = False, None
+                holder.note(None)
             self._lock.close()
             self._release_signals()
 
@@ -259,6 +294,9 @@ class Held(AbstractContextManager[None]):
                 signal.signal(number, before)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            self._hand_on(number, frame)
+            return
         if self._working:
             self._pending = number  # delivered once the device is in a whole state
             return
@@ -274,6 +312,15 @@ class Held(AbstractContextManager[None]):
         self._working = True
         self._restore()
         self._raise(number, None)
+
+    def _hand_on(self, number: int, frame: FrameType | None) -> None:
+        """Have a signal do in a forked process what it would do if nothing were held."""
+        before: Callable[[int, FrameType | None], Any] | int = self._handlers[number]
+        if callable(before):
+            before(number, frame)
+            return
+        signal.signal(number, before)
+        os.kill(os.getpid(), number)
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
         before: Callable[[int, FrameType | None], Any] | int = self._handlers[number]

@@ -8,29 +8,23 @@ that ends; so a file without a locked lock is one that somebody left behind.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import re
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from powertrain.errors import DeviceBusyError, DeviceError
+from powertrain.devices._locks import LOCKS, Locks, file_name
+from powertrain.errors import DeviceError
 from powertrain.files import read_file, write_file
 
-__all__ = ["Entry", "Journal", "Lock", "default_folder"]
+__all__ = ["Entry", "Journal", "default_folder"]
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-LOCKS = Path("/proc/locks")
 VERSION = 1
 LARGEST_BYTES = 1 << 20
 """Of a file of the journal, which takes a few thousand."""
-HASH_DIGITS = 12
-"""Of a key that cannot be the name of its file as it stands."""
 
 
 def default_folder() -> Path:
@@ -63,16 +57,6 @@ class Entry:
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
-class Lock:
-    """A process that keeps others from a device."""
-
-    pid: int
-    since_s: float
-    """Seconds since 1970."""
-
-
-@final
 class Journal:
     """A folder with a file for each device that is held, or was left behind."""
 
@@ -85,57 +69,8 @@ class Journal:
             locks: The kernel's list of all locks.
         """
         self.folder = default_folder() if folder is None else folder
-        self._boot_id, self._locks = boot_id, locks
-
-    @contextmanager
-    def locked(self, key: str) -> Generator[None]:
-        """Keep every other process from holding a device while the context lasts.
-
-        Raises:
-            DeviceBusyError: Another one holds it.
-            DeviceError: The folder cannot be written.
-        """
-        path = self._path(key).with_suffix(".lock")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise DeviceError(
-                f"cannot keep a journal in {self.folder} ({error.strerror}), and without one the device is "
-                "not changed: make the folder writable, or set XDG_STATE_HOME"
-            ) from error
-        try:
-            try:
-                # The lock is the kernel's: it goes with the last descriptor, so a dead process holds none.
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                owner = os.pread(lock, 32, 0).decode(errors="replace").strip()
-                raise DeviceBusyError(
-                    f"{key} is held by another process{f' ({owner})' if owner else ''}: "
-                    "wait for it or stop it"
-                ) from error
-            # Only for the message to whoever comes next; the file itself stays, since removing it would let
-            # two processes lock two files of one name.
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"pid {os.getpid()}\n".encode(), 0)
-            yield
-        finally:
-            os.close(lock)
-
-    def holder(self, key: str) -> Lock | None:
-        """Return who has a device locked now, None where nobody has, without getting in anybody's way.
-
-        Trying the lock would, for a moment; the kernel lists who has which (Linux proc(5), /proc/locks).
-        """
-        try:
-            file = self._path(key).with_suffix(".lock").stat()
-            listed = self._locks.read_text(encoding="ascii")
-        except OSError:
-            return None
-        locked = re.compile(rf"FLOCK +ADVISORY +WRITE +(\d+) +\S+:{file.st_ino} ", re.ASCII)
-        found = locked.search(listed)
-        # The file is written when it is locked, and at no other time.
-        return None if found is None else Lock(pid=int(found[1]), since_s=file.st_mtime)
+        self.locks = Locks(self.folder, listed=locks)
+        self._boot_id = boot_id
 
     def keep(self, key: str, *, spec: str, device: str, saved: Mapping[str, Any]) -> None:
         """Save the state of a device before it is changed; when this returns it is on the disk."""
@@ -198,8 +133,4 @@ class Journal:
 
     def _path(self, key: str) -> Path:
         """Return the file of a device; each key has one of its own, also where it holds a path."""
-        name = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")
-        if name != key:
-            # `/a/b` and `/a-b` are two devices, and one must never be restored to the state of the other.
-            name = f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:HASH_DIGITS]}"
-        return self.folder / f"{name}.json"
+        return self.folder / f"{file_name(key)}.json"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 from powertrain.devices._reasons import Reason, refuse_missing
-from powertrain.errors import DeviceError, UnknownNameError
+from powertrain.errors import UnknownModeError, UnknownNameError
 from powertrain.space import KNOWN_KNOBS, SOFTWARE_KNOBS, Knob, ModeSpace
 
 __all__ = ["PRECISIONS", "SOFTWARE_NOTE", "KnobOptions"]
@@ -29,14 +29,14 @@ class KnobOptions:
         """Read what follows the question mark; it may be empty.
 
         Raises:
-            DeviceError: It is not `KNOB=VALUE,VALUE` with `&` between knobs.
+            UnknownModeError: It is not `KNOB=VALUE,VALUE` with `&` between knobs.
         """
         self.text = text
         self._values: dict[str, tuple[float, ...]] = {}
         for part in text.split("&") if text else ():
             knob, mark, values = part.partition("=")
             if not mark or not values:
-                raise DeviceError(f"{part!r} is not KNOB=VALUE,VALUE as in batch_size=8,16")
+                raise UnknownModeError(f"{part!r} is not KNOB=VALUE,VALUE as in batch_size=8,16")
             self._values[knob] = tuple(_value(knob, value) for value in values.split(","))
 
     def space(
@@ -52,7 +52,8 @@ class KnobOptions:
         Raises:
             UnknownNameError: A knob is neither.
             DevicePermissionError: A knob is missing for want of a permission.
-            DeviceError: A knob is missing for another reason, or a value is none of the hardware knob's.
+            DeviceError: A knob is missing for another reason.
+            UnknownModeError: A value is none of the hardware knob's.
         """
         refuse_missing(self._values, missing, offered=hardware, device=device)
         # Hardware comes first, in the device's order; the training's own knobs follow as they were asked for.
@@ -73,15 +74,17 @@ def _value(knob: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise DeviceError(f"{knob}={text}: give a number{_names(knob)}") from None
+        raise UnknownModeError(f"{knob}={text}: give a number{_names(knob)}") from None
     # Hardware's values are checked against its tables; these knobs have none.
     known = KNOWN_KNOBS[knob] if knob in SOFTWARE_KNOBS else None
     if known is not None and (value < known.least or not value.is_integer()):
-        raise DeviceError(f"{knob}={text}: give a whole number of at least {known.least:.0f}{_names(knob)}")
+        raise UnknownModeError(
+            f"{knob}={text}: give a whole number of at least {known.least:.0f}{_names(knob)}"
+        )
     if knob == "precision" and value not in PRECISIONS.values():
-        raise DeviceError(f"{knob}={text}: there are {', '.join(PRECISIONS)}")
+        raise UnknownModeError(f"{knob}={text}: there are {', '.join(PRECISIONS)}")
     if known is not None and value > known.most:
-        raise DeviceError(f"{knob}={text}: give {known.least:.0f} or {known.most:.0f}")
+        raise UnknownModeError(f"{knob}={text}: give {known.least:.0f} or {known.most:.0f}")
     return value
 
 
@@ -93,4 +96,4 @@ def _taken(knob: Knob, values: tuple[float, ...], device: str) -> tuple[float, .
     try:
         return tuple(knob.values[knob.index(value)] for value in values)
     except ValueError as error:
-        raise DeviceError(f"{device}: {error}") from None
+        raise UnknownModeError(f"{device}: {error}") from None

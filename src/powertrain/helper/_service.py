@@ -15,7 +15,13 @@ from typing import Any, final
 from powertrain.devices._base import AbstractLiveDevice
 from powertrain.devices.remote._peers import Peer
 from powertrain.devices.remote._protocol import VERSION, Request, error_reply, ok_reply, parse_request
-from powertrain.errors import DeviceBusyError, DeviceError, MissingKnobError, PowerTrainError
+from powertrain.errors import (
+    DeviceBusyError,
+    DeviceError,
+    MissingKnobError,
+    PowerTrainError,
+    UnknownModeError,
+)
 from powertrain.helper._audit import Audit
 from powertrain.records import PowerMode
 
@@ -284,11 +290,11 @@ class Service:
         for name, value in mode.items():
             if value not in self._values[name]:
                 near = min(self._values[name], key=lambda listed: abs(listed - value))
-                raise DeviceError(
+                raise UnknownModeError(
                     f"{self._device.name}: {name} has no value {value!r}: the nearest is {near!r}"
                 )
         if self._modes is not None and tuple(mode[name] for name in self._values) not in self._modes:
-            raise DeviceError(f"{self._device.name} has each value of {mode}, but not together")
+            raise UnknownModeError(f"{self._device.name} has each value of {mode}, but not together")
         return PowerMode({name: mode[name] for name in self._values})
 
     def _end(self, why: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from powertrain.errors import CheckpointError, PowerTrainError
+from powertrain.methods import METHODS, PREDICTORS
 from powertrain.models._base import AbstractPredictor, Learned
 from powertrain.models._bundle import BUNDLE, load_references, save_bundle
 from powertrain.models._checkpoint import Checkpoint as Checkpoint
 from powertrain.models._checkpoint import shortened
 from powertrain.models._container import peek_method, peek_origin
-from powertrain.registry import Registry
 
 __all__ = [
     "METHODS",
@@ -24,28 +24,6 @@ __all__ = [
     "predictor_class",
     "save_bundle",
 ]
-
-METHODS: tuple[str, ...] = (
-    *("gp", "gp-alone", "nearest", "ridge", "factors"),
-    *("paper", "paper-scratch", "linear"),
-)
-"""The methods that PowerTrain brings, the default first."""
-
-PREDICTORS = Registry(
-    kind="method",
-    group="powertrain.predictors",
-    built_in={
-        "gp": "powertrain.models.gp:GaussianProcessPredictor",
-        "gp-alone": "powertrain.models.gp:GaussianProcessAlonePredictor",
-        "nearest": "powertrain.models._nearest:NearestPredictor",
-        "ridge": "powertrain.models._ridge:RidgePredictor",
-        "factors": "powertrain.models._factors:FactorsPredictor",
-        "paper": "powertrain.models.paper:PaperPredictor",
-        "paper-scratch": "powertrain.models.paper:PaperScratchPredictor",
-        "linear": "powertrain.models._linear:LinearPredictor",
-    },
-)
-"""The class of each method, those of installed packages included."""
 
 
 def predictor_class(method: str) -> type[AbstractPredictor]:

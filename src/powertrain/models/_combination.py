@@ -273,6 +273,7 @@ class _ScatteredSurface(Surface):
     places: FloatArray
     """`(n, n_varying)` unit coordinates of the profiles."""
     values: FloatArray
+    error: float = 0.0
 
     def at(self, unit: FloatArray) -> FloatArray:
         return _interpolator(self.places, self.values)(np.clip(unit, -1.0, 0.0))
@@ -354,12 +355,25 @@ def _tabulated(table: ProfileTable, column: str, coordinates: Coordinates) -> tu
     errors = [_interpolator(unit[a], values[a])(unit[b]) - values[b] for a, b in (halves, halves[::-1])]
     every = np.concatenate(errors)
     error_sd = float(np.sqrt(noise_variance(float(every @ every), len(every))))
-    owner = {"device": table.device, "workload": table.workload}
     if not fits_on_grid(coordinates, table.modes):
-        return _ScatteredSurface(coordinates=coordinates, places=unit, values=values, **owner), error_sd
+        scattered = _ScatteredSurface(
+            coordinates=coordinates,
+            places=unit,
+            values=values,
+            device=table.device,
+            workload=table.workload,
+            error=error_sd,
+        )
+        return scattered, error_sd
     between = _interpolator(unit, values)
     grid = build_grid(
-        coordinates, table.modes, values, predict=lambda modes: between(coordinates.unit(modes)), **owner
+        coordinates,
+        table.modes,
+        values,
+        device=table.device,
+        workload=table.workload,
+        predict=lambda modes: between(coordinates.unit(modes)),
+        error=error_sd,
     )
     return grid, error_sd
 

@@ -52,8 +52,9 @@ list, length of a comment."""
 _LOCATOR_BYTES = 20
 """Of what a zip of the large kind (zip64) has before that record; a predictor file is never one."""
 
+_DATABASE = b"SQLite format 3"
 _LOOKS_LIKE = (
-    (b"SQLite format 3", "a profile database"),
+    (_DATABASE, "a profile database"),
     (b"\x80", "a pickle, which is never opened because it can run code"),
     (b"\x93NUMPY", "a single numpy array"),
     (b"{", "a JSON file"),
@@ -182,7 +183,11 @@ def _refuse_other_files(path: Path) -> None:
         raise CheckpointError(f"{path} is empty, not a predictor file: fit or transfer it again")
     if not start.startswith(b"PK"):
         found = next((what for magic, what in _LOOKS_LIKE if start.startswith(magic)), "something else")
-        raise CheckpointError(f"{path} is not a predictor file but {found}: give what --out wrote")
+        if start.startswith(_DATABASE):
+            do = f"powertrain fit --db {path} makes a predictor of it, and choose takes it with --db"
+        else:
+            do = "give what --out wrote"
+        raise CheckpointError(f"{path} is not a predictor file but {found}: {do}")
 
 
 def _check_directory(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -50,39 +51,50 @@ class Coordinates:
         """Return the two modes with all knobs at their smallest and at their largest."""
         return ModeTable(knobs=self.knobs, values=np.stack([self.low, self.high]))
 
-    @property
+    @cached_property
     def varying(self) -> list[int]:
         """Positions of the knobs that vary."""
         return [int(j) for j in np.flatnonzero(self.high > self.low)]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the knobs that vary: the columns of `logs` and `unit`."""
         return tuple(self.knobs[j] for j in self.varying)
 
     def _log(self, values: FloatArray) -> FloatArray:
-        shift = np.where(self.low > 0, 0.0, 1.0 - self.low)[self.varying]
-        smallest = np.where(self.low > 0, self.low, 1.0)[self.varying]
         # Modes far below the range are outside what a predictor can know: stay finite.
-        return np.log(np.maximum(values + shift, smallest * 1e-3))
+        return np.log(np.maximum(values + self._shift, self._least))
 
-    @property
+    @cached_property
+    def _shift(self) -> FloatArray:
+        """`(n_varying,)` what is added to a value so that its logarithm exists."""
+        return np.where(self.low > 0, 0.0, 1.0 - self.low)[self.varying]
+
+    @cached_property
+    def _least(self) -> FloatArray:
+        """`(n_varying,)` what a shifted value counts as at least."""
+        return 1e-3 * np.where(self.low > 0, self.low, 1.0)[self.varying]
+
+    @cached_property
+    def _top(self) -> FloatArray:
+        """`(n_varying,)` logarithm of each largest value."""
+        return self._log(self.high[self.varying])
+
+    @cached_property
     def span(self) -> FloatArray:
         """`(n_varying,)` length of each range in logarithms."""
         low, high = self.low[self.varying], self.high[self.varying]
-        return (self._log(high[None]) - self._log(low[None]))[0]
+        return self._log(high) - self._log(low)
 
     def unit(self, modes: ModeTable) -> FloatArray:
         """Return `(n_modes, n_varying)`: 0 at the largest value of the device, -1 at the smallest."""
         logs = self._log(modes.select(self.knobs)[:, self.varying])
-        return (logs - self._log(self.high[self.varying][None])) / self.span
+        return (logs - self._top) / self.span
 
     def values(self, unit: FloatArray) -> FloatArray:
         """Invert `unit`: `(n, n_varying)` coordinates to `(n, n_knobs)` values."""
-        shift = np.where(self.low > 0, 0.0, 1.0 - self.low)[self.varying]
-        top = self._log(self.high[self.varying][None])
         out = np.broadcast_to(self.high, (len(unit), len(self.knobs))).copy()
-        out[:, self.varying] = np.exp(unit * self.span + top) - shift
+        out[:, self.varying] = np.exp(unit * self.span + self._top) - self._shift
         return out
 
     def header(self) -> dict[str, Any]:

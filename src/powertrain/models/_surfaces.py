@@ -12,7 +12,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, final
 
 import numpy as np
@@ -61,6 +60,8 @@ class Surface(ABC):
     """Of the reference's own device."""
     device: str
     workload: str
+    error: float
+    """What it is wrong by between what was profiled [log], as leaving profiles out shows; 0: nobody said."""
 
     @abstractmethod
     def at(self, unit: FloatArray) -> FloatArray:
@@ -82,6 +83,7 @@ class GridSurface(Surface):
     """Ascending unit coordinates of each varying knob."""
     nodes: FloatArray
     """`(n_nodes,)` log-values, last knob fastest."""
+    error: float = 0.0
 
     def at(self, unit: FloatArray) -> FloatArray:
         """Interpolate between the nodes around each place."""
@@ -114,8 +116,12 @@ def build_grid(
     device: str,
     workload: str,
     predict: Callable[[ModeTable], FloatArray],
+    error: float = 0.0,
 ) -> GridSurface:
-    """Tabulate measured log-values `(n,)`, means over repeats; `predict` fills the nodes not measured."""
+    """Tabulate measured log-values `(n,)`, means over repeats; `predict` fills the nodes not measured.
+
+    `error` is what predictions of modes that were not measured are wrong by [log].
+    """
     unit = coordinates.unit(modes)
     levels = [np.unique(column, return_inverse=True) for column in unit.T]
     axes, shape = tuple(axis for axis, _ in levels), tuple(len(axis) for axis, _ in levels)
@@ -133,7 +139,9 @@ def build_grid(
         places = np.unravel_index(empty, shape)
         missing = np.stack([axis[place] for axis, place in zip(axes, places, strict=True)], axis=1)
         nodes[empty] = predict(ModeTable(knobs=coordinates.knobs, values=coordinates.values(missing)))
-    return GridSurface(coordinates=coordinates, device=device, workload=workload, axes=axes, nodes=nodes)
+    return GridSurface(
+        coordinates=coordinates, device=device, workload=workload, axes=axes, nodes=nodes, error=error
+    )
 
 
 def check_knobs(target: Coordinates, reference: Coordinates, *, workload: str) -> None:
@@ -234,15 +242,19 @@ def _interpolate(axes: Sequence[FloatArray], nodes: FloatArray, at: FloatArray) 
         fraction.append(np.clip((column - axis[place]) / (axis[place + 1] - axis[place]), 0.0, 1.0))
     strides = np.cumprod([1, *[len(a) for a in axes[:0:-1]]])[::-1]
     base = sum(p * s for p, s in zip(lower, strides, strict=True))
+    # One weight and one offset per corner of the cell; each knob doubles them.
+    corners: list[tuple[FloatArray | float, int]] = [(1.0, 0)]
+    for axis, share, stride in zip(axes, fraction, strides.tolist(), strict=True):
+        if len(axis) > 1:
+            low = 1.0 - share
+            corners = [
+                (weight * part, offset + step)
+                for weight, offset in corners
+                for part, step in ((low, 0), (share, stride))
+            ]
     out = np.zeros((len(at), nodes.shape[1]))
-    for corner in product((0, 1), repeat=len(axes)):
-        if any(c and len(a) == 1 for c, a in zip(corner, axes, strict=True)):
-            continue
-        weight = np.ones(len(at))
-        for c, f in zip(corner, fraction, strict=True):
-            weight *= f if c else 1.0 - f
-        offset = int(np.dot(corner, strides))
-        out += weight[:, None] * nodes[base + offset]
+    for weight, offset in corners:
+        out += np.reshape(weight, (-1, 1)) * nodes[base + offset]
     return out
 
 
@@ -255,6 +267,7 @@ def grid_state(surface: GridSurface, prefix: str, arrays: Arrays) -> dict[str, A
         "workload": surface.workload,
         "coordinates": surface.coordinates.header(),
         "lengths": [len(axis) for axis in surface.axes],
+        "error": surface.error,
     }
 
 
@@ -269,6 +282,11 @@ def coordinates_restored(header: Checkpoint) -> Coordinates:
     if (low > high).any() or not (found.span > 0).all():
         raise header.unfit(f"a range in {header.within} ends before it begins")
     return found
+
+
+def error_restored(header: Checkpoint) -> float:
+    """Return what a surface is wrong by; files of version 0.3.0 do not say."""
+    return header.number("error", least=0.0, most=LARGEST_LOG) if "error" in header.header else 0.0
 
 
 def grid_restored(header: Checkpoint, prefix: str, *, largest: float) -> GridSurface:
@@ -287,6 +305,7 @@ def grid_restored(header: Checkpoint, prefix: str, *, largest: float) -> GridSur
         workload=header.text("workload"),
         axes=tuple(np.split(axes, np.cumsum(lengths)[:-1])) if lengths else (),
         nodes=header.column(f"{prefix}.nodes", shape=(size,), **bounds),
+        error=error_restored(header),
     )
     if any((np.diff(axis) <= 0).any() for axis in found.axes):
         raise header.unfit(f"the places in {header.within} do not ascend")

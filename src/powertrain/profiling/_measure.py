@@ -17,6 +17,7 @@ from powertrain.devices import AbstractLiveDevice
 from powertrain.profiling._procedure import Procedure
 from powertrain.profiling._sampler import Sampler, Span
 from powertrain.profiling._settle import drift, interval_half_width, is_level, last_two_agree
+from powertrain.quantities import POWER, TIME, by_column
 from powertrain.records import PowerMode, Profile
 from powertrain.units import ms_from_s
 
@@ -29,7 +30,7 @@ FLAGS: Mapping[str, str] = {
     "unsteady": "it was begun before times and power were steady, because they would not be",
     "drifting": "times or power kept rising or falling while it was taken",
     "interrupted": "one minibatch took several times as long as the others, or the clock was set back",
-    "undone": "something else set the device meanwhile, or it was given back",
+    "undone": "something else set the device meanwhile, or it was restored",
     "sensor_failed": "the power sensor failed, so there is a time alone",
     "out_of_memory": "a minibatch did not fit into memory, so there is no number",
     "unreachable": "the device did not take the mode, so there is no number",
@@ -113,14 +114,21 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         "undone": bool(undone),
         "sensor_failed": lost,
     }
+    others = _others(sampler.others(counted.spans))
     return Profile(
         device=device.name,
         workload=subject.workload,
         mode=mode,
-        time_ms=ms_from_s(time_s) / subject.units_per_minibatch,
-        power_w=math.nan if lost else power_w,
-        time_rel_se=time_rel_se,
-        power_rel_se=math.nan if lost else power_rel_se,
+        values={
+            **{column: value for column, (value, _) in others.items()},
+            TIME.column: ms_from_s(time_s) / subject.units_per_minibatch,
+            POWER.column: math.nan if lost else power_w,
+        },
+        se={
+            **{column: se for column, (_, se) in others.items()},
+            TIME.column: time_rel_se,
+            POWER.column: math.nan if lost else power_rel_se,
+        },
         duration_s=max(clock.now_s() - started_s, 0.0),
         flags=tuple(name for name, is_so in flagged.items() if is_so),
         extra={
@@ -203,13 +211,23 @@ def _drifts(values: list[float], how: Procedure) -> bool:
 
 def _mean(values: list[float]) -> tuple[float, float]:
     """Return a mean and its relative standard error (NaN of fewer than two values)."""
-    array = np.array(values)
-    if len(array) < 2:
-        return (float(array[0]) if len(array) else math.nan), math.nan
-    mean = float(array.mean())
-    if not mean > 0:
-        return mean, math.nan
-    return mean, float(array.std(ddof=1) / np.sqrt(len(array)) / mean)
+    mean = float(np.mean(values)) if values else math.nan
+    return mean, _se(values) / mean if mean > 0 else math.nan
+
+
+def _se(values: list[float]) -> float:
+    """Return the standard error of a mean (NaN of fewer than two values)."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else math.nan
+
+
+def _others(readings: Mapping[str, list[float]]) -> dict[str, tuple[float, float]]:
+    """Return mean and standard error of each further quantity, relative where its errors are."""
+    known, found = by_column(), dict[str, tuple[float, float]]()
+    for column, values in readings.items():
+        mean, rel_se = _mean(values)
+        if column in known and known[column].holds(mean):
+            found[column] = mean, rel_se if known[column].is_log else _se(values)
+    return found
 
 
 def _extra(
@@ -224,6 +242,9 @@ def _extra(
         found["missed_readings"] = str(sampler.missed)
     if sampler.failures:
         found["failed_readings"] = f"{sampler.failures} ({sampler.error})"
+    for column, values in sampler.others(counted.spans).items():
+        if column not in by_column():
+            found[column] = f"{np.mean(values):.6g}"
     for name, celsius in (("start_c", start_c), ("end_c", device.temperature_c())):
         if not math.isnan(celsius):
             found[name] = f"{celsius:.1f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import final
 
@@ -34,6 +34,12 @@ def integrate_j(times_s: FloatArray, power_w: FloatArray, span: Span) -> float:
     return float(((at_w[1:] + at_w[:-1]) / 2 * np.diff(at_s)).sum())
 
 
+def _within(times_s: FloatArray, spans: Sequence[Span]) -> list[int]:
+    """Return the numbers of the readings within some spans."""
+    ends = (np.searchsorted(times_s, span, side="right").tolist() for span in spans)
+    return [i for first, last in ends for i in range(first, last)]
+
+
 MANY_FAILURES = 5
 
 
@@ -50,6 +56,7 @@ class Sampler:
         self._times_s: list[float] = []
         self._power_w: list[float] = []
         self._counter_j: list[float] = []
+        self._others: list[Mapping[str, float]] = []
         self._failed_in_a_row = 0
         self.failures = 0
         """Readings that the sensor did not give."""
@@ -94,6 +101,7 @@ class Sampler:
             self._times_s.append(reading.time_s)
             self._power_w.append(reading.power_w)
             self._counter_j.append(reading.energy_j)
+            self._others.append(reading.others)
 
     @property
     def counts_energy(self) -> bool:
@@ -110,10 +118,17 @@ class Sampler:
         """Return the readings within some spans, in the order of their times."""
         with self._lock:
             times_s, power_w = np.array(self._times_s), list(self._power_w)
-        found: list[float] = []
-        for start_s, end_s in spans:
-            first, last = np.searchsorted(times_s, [start_s, end_s], side="right")
-            found += power_w[first:last]
+        return [power_w[i] for i in _within(times_s, spans)]
+
+    def others(self, spans: Sequence[Span]) -> dict[str, list[float]]:
+        """Return the readings of everything else within some spans, by column, without those that are NaN."""
+        with self._lock:
+            times_s, others = np.array(self._times_s), list(self._others)
+        found: dict[str, list[float]] = {}
+        for i in _within(times_s, spans):
+            for column, value in others[i].items():
+                if not math.isnan(value):
+                    found.setdefault(column, []).append(value)
         return found
 
     def mean_power_w(self, spans: Sequence[Span]) -> float:

@@ -50,7 +50,7 @@ class Limits(Mapping[str, float]):
         for name, limit in limits.items():
             if name not in known:
                 raise ValueError(f"unknown limit {name!r}: give one of {', '.join(known)}")
-            if not limit > known[name].low:
+            if not (limit == math.inf or known[name].holds(limit)):
                 raise ValueError(f"{name} is {limit!r}: a limit is {known[name].described}")
         self._limits = {name: float(limits.get(name, math.inf)) for name in known}
 

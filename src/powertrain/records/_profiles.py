@@ -463,7 +463,7 @@ def checked_column(quantity: Quantity | None, name: str, column: npt.ArrayLike, 
         known = ", ".join(quantities.by_column())
         raise TypeError(f"{name!r} is no column of a profile: there are {known}")
     array = _of_length(name, column, n)
-    if not (np.isnan(array) | ((array > quantity.low) & np.isfinite(array))).all():
+    if not (np.isnan(array) | (quantity.holds(array))).all():
         bad = "zero, negative or infinite values" if quantity.low == 0 else "values that cannot be"
         raise DataError(f"{name} holds {bad}: drop those profiles")
     return array

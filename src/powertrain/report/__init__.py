@@ -5,6 +5,7 @@ Only drawing needs matplotlib (`pip install 'powertrain[report]'`); tables and p
 
 from __future__ import annotations
 
+from powertrain.report._fitting import FittedTable, fit_table, wrap_words
 from powertrain.report._html import Fact, Illustration, ReportPage, Section, render_html
 from powertrain.report._plot_data import (
     AgreementPanel,
@@ -46,6 +47,7 @@ __all__ = [
     "Column",
     "Curve",
     "Fact",
+    "FittedTable",
     "FrontPlot",
     "Illustration",
     "LearningPlot",
@@ -62,6 +64,7 @@ __all__ = [
     "draw_learning",
     "draw_lines",
     "figure_svg",
+    "fit_table",
     "format_number",
     "front_plot",
     "learning_plot",
@@ -71,4 +74,5 @@ __all__ = [
     "to_html",
     "to_markdown",
     "to_text",
+    "wrap_words",
 ]

@@ -144,7 +144,7 @@ def agreement_plot(
     panels: list[AgreementPanel] = []
     for quantity in measured():
         true, predicted = truth.columns[quantity.column][unseen], prediction.of(quantity).value[unseen]
-        both = np.isfinite(true) & np.isfinite(predicted) & (predicted > quantity.low)
+        both = np.isfinite(true) & quantity.holds(predicted)
         if both.any():
             panels.append(_panel(quantity, true[both], predicted[both]))
     if not panels:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from powertrain.devices import PowerReading
 from powertrain.plain import to_plain
 from powertrain.report import Column, Table, to_markdown
-from powertrain.selftest._look import SelfTest
+from powertrain.selftest._look import SelfTest, Trial
 from powertrain.wording import counted
 
 __all__ = ["nameless", "selftest_json", "selftest_page", "selftest_tables"]
@@ -80,65 +81,49 @@ def selftest_json(result: SelfTest) -> dict[str, Any]:
 
 def selftest_tables(result: SelfTest) -> list[Table]:
     """Return what was found as tables: the device, its readings, the checks, the trials."""
-    facts = {**result.software, **result.environment}
-    tables = [
-        Table.of(
-            result.device,
-            ("", " "),
-            [
-                ("spec", result.spec),
-                *facts.items(),
-                *(("knob", f"{name}: {_spread(values)}") for name, values in result.knobs.items()),
-                *(("stock mode", f"{name}: {mode}") for name, mode in result.stock_modes.items()),
-            ],
-        )
+    facts = [
+        ("spec", result.spec),
+        *{**result.software, **result.environment}.items(),
+        *(("knob", f"{name}: {_spread(values)}") for name, values in result.knobs.items()),
+        *(("stock mode", f"{name}: {mode}") for name, mode in result.stock_modes.items()),
     ]
-    if result.readings:
-        first_s = result.readings[0].time_s
-        rails = list(dict.fromkeys(rail for reading in result.readings for rail in reading.rails_w))
-        tables.append(
-            Table.of(
-                "Readings of the power",
-                [
-                    Column(name="after", unit="s"),
-                    *(Column(name=rail, unit="W") for rail in rails),
-                    "total",
-                ],
-                [
-                    (
-                        reading.time_s - first_s,
-                        *(reading.rails_w.get(rail) for rail in rails),
-                        f"{reading.power_w:.2f} W",
-                    )
-                    for reading in result.readings
-                ],
-            )
+    checks = [(check.name, "ok" if check.ok else "FAILED", check.says) for check in result.checks]
+    return [
+        Table.of(result.device, ("", " "), facts),
+        *([_readings(result.readings)] if result.readings else []),
+        Table.of("Checks", ("check", "", "found"), checks),
+        *([_trials(result.trials)] if result.trials else []),
+    ]
+
+
+def _readings(readings: Sequence[PowerReading]) -> Table:
+    first_s = readings[0].time_s
+    rails = list(dict.fromkeys(rail for reading in readings for rail in reading.rails_w))
+    columns = [Column(name="after", unit="s"), *(Column(name=rail, unit="W") for rail in rails), "total"]
+    rows = [
+        (
+            reading.time_s - first_s,
+            *(reading.rails_w.get(rail) for rail in rails),
+            f"{reading.power_w:.2f} W",
         )
-    tables.append(
-        Table.of(
-            "Checks",
-            ("check", "", "found"),
-            [(check.name, "ok" if check.ok else "FAILED", check.says) for check in result.checks],
+        for reading in readings
+    ]
+    return Table.of("Readings of the power", columns, rows)
+
+
+def _trials(trials: Sequence[Trial]) -> Table:
+    columns = ("mode", "", Column(name="power", unit="W"), Column(name="set in", unit="s"), "problem")
+    rows = [
+        (
+            str(trial.mode),
+            "held" if trial.held else "FAILED",
+            trial.power_w,
+            trial.setting_s,
+            trial.problem,
         )
-    )
-    if result.trials:
-        tables.append(
-            Table.of(
-                "Modes that were held",
-                ("mode", "", Column(name="power", unit="W"), Column(name="set in", unit="s"), "problem"),
-                [
-                    (
-                        str(trial.mode),
-                        "held" if trial.held else "FAILED",
-                        trial.power_w,
-                        trial.setting_s,
-                        trial.problem,
-                    )
-                    for trial in result.trials
-                ],
-            )
-        )
-    return tables
+        for trial in trials
+    ]
+    return Table.of("Modes that were held", columns, rows)
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -16,11 +16,13 @@ from __future__ import annotations
 from powertrain.testing._damage import PredictorFileDamage
 from powertrain.testing._devices import DeviceSuite, LiveDeviceSuite, TabulatedDeviceSuite
 from powertrain.testing._predictors import PredictorSuite, example_table
+from powertrain.testing._sources import ModeSourceSuite
 from powertrain.testing._stores import StoreSuite, example_profiles
 
 __all__ = [
     "DeviceSuite",
     "LiveDeviceSuite",
+    "ModeSourceSuite",
     "PredictorFileDamage",
     "PredictorSuite",
     "StoreSuite",

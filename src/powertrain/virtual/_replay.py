@@ -21,7 +21,7 @@ from powertrain.devices._base import (
 )
 from powertrain.devices._clock import Clock, VirtualClock
 from powertrain.devices._hold import Holder, Settings
-from powertrain.errors import DataError, DeviceError
+from powertrain.errors import DataError, DeviceError, UnknownModeError
 from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.units import s_from_ms
@@ -74,7 +74,7 @@ class ReplayDevice(AbstractTabulatedDevice, AbstractLiveDevice):
         self.clock = VirtualClock() if clock is None else clock
         self.rails = ("recorded power",) if any(t.has_power for t in self._tables.values()) else ()
         self._settings = _ReplayedMode(self._modes, self.space, self.name)
-        self._holder = Holder(self._settings, name=self.name, spec=spec)
+        self._holder = Holder(self._settings, name=self.name, spec=spec, private=True)
         self._working: str | None = None
 
     @property
@@ -148,7 +148,7 @@ class ReplayDevice(AbstractTabulatedDevice, AbstractLiveDevice):
         if (rows < 0).any():
             absent = own[int(np.argmax(rows < 0))]
             near = table.modes[_nearest(np.array(list(absent.values())), table.modes.values)]
-            raise DeviceError(
+            raise UnknownModeError(
                 f"{workload} was not measured on {self.name} at {absent}: the nearest mode measured is {near}"
             )
         return table.take(rows).within(self.space.ends())
@@ -186,7 +186,9 @@ class _ReplayedMode(Settings):
         own = ModeTable.of([mode], self._space.names).values
         if _rows_of(own, self._modes.values)[0] < 0:
             near = self._modes[_nearest(own[0], self._modes.values)]
-            raise DeviceError(f"{self._name} was not measured at {mode}: the nearest mode measured is {near}")
+            raise UnknownModeError(
+                f"{self._name} was not measured at {mode}: the nearest mode measured is {near}"
+            )
 
     @override
     def save(self) -> Mapping[str, Any]:

@@ -41,9 +41,9 @@ from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import (
     StoreSummary,
     demo_fronts,
-    demo_html,
+    demo_page,
     demo_tables,
-    store_html,
+    store_page,
     summarise_store,
 )
 from powertrain.workflow._profiling import Profiled, Record, measuring, open_session, profile, workload
@@ -51,7 +51,7 @@ from powertrain.workflow._program import Program
 from powertrain.workflow._ranks import rank_here
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
 from powertrain.workflow._script import follow_script, profile_script
-from powertrain.workflow._status import DeviceStatus, Hold, device_status
+from powertrain.workflow._status import DeviceStatus, Hold, device_status, held_elsewhere
 
 __all__ = [
     "MEASURED",
@@ -81,7 +81,7 @@ __all__ = [
     "choose_measured",
     "contents_of",
     "demo_fronts",
-    "demo_html",
+    "demo_page",
     "demo_tables",
     "deployment",
     "device_in",
@@ -95,6 +95,7 @@ __all__ = [
     "flagged_modes",
     "follow_script",
     "front",
+    "held_elsewhere",
     "held_mode",
     "import_csv",
     "measuring",
@@ -116,7 +117,7 @@ __all__ = [
     "run_demo",
     "run_held",
     "shown_quantities",
-    "store_html",
+    "store_page",
     "stored_columns",
     "stored_profiles",
     "stored_workload",

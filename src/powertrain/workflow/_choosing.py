@@ -16,9 +16,10 @@ from powertrain.devices import AbstractDevice
 from powertrain.errors import PowerTrainError, TooFewProfilesError, UnknownNameError
 from powertrain.models import AbstractPredictor
 from powertrain.optimisation import Objective
-from powertrain.records import Choice, ModeTable, Prediction, ProfileTable
+from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTable
 from powertrain.virtual import BOARDS
 from powertrain.wording import counted
+from powertrain.workflow._flags import Flagged, flagged_modes
 from powertrain.workflow._joins import check_knobs, open_device, refuse_other_device, transfer
 
 __all__ = [
@@ -148,6 +149,8 @@ class StoredWorkload:
     """All modes of the device if it can be opened here, else those in which it was ever profiled."""
     device: AbstractDevice | None
     """None where it cannot be opened here."""
+    flagged: Flagged
+    """Which modes are left out because of flags."""
 
 
 def stored_workload(
@@ -179,9 +182,10 @@ def stored_workload(
         if not other_device:
             refuse_other_device(board, profiles.device, "the profiles are")
         check_knobs(board, profiles.modes.knobs)
-    _remark_on_worth(store, profiles)
+    every = store.profiles(device=profiles.device, workload=profiles.workload)
+    _remark_on_worth(every)
     modes = _profiled_modes(store, profiles) if board is None else board.modes()
-    return StoredWorkload(profiles=profiles, modes=modes, device=board)
+    return StoredWorkload(profiles=profiles, modes=modes, device=board, flagged=flagged_modes(every))
 
 
 def _opened(spec: str, names: Sequence[str]) -> AbstractDevice:
@@ -190,14 +194,15 @@ def _opened(spec: str, names: Sequence[str]) -> AbstractDevice:
         return open_device(spec)
     except UnknownNameError as error:
         own = UnknownNameError.of("device", spec, names)
-        raise (own if "did you mean" in str(own) else error) from None
+        raise (own if own.nearest else error) from None
 
 
-def _remark_on_worth(store: AbstractStore, profiles: ProfileTable) -> None:
+def _remark_on_worth(found: Sequence[Profile]) -> None:
     """Say so where profiles show nothing of the board that they are named after."""
-    found = store.columns(device=profiles.device, workload=profiles.workload).extras.get("worth")
-    if worth := next(iter(found.present() if found else ()), ""):
-        logger.warning("the profiles of %s on %s are of %s", profiles.workload, profiles.device, worth)
+    for profile in found:
+        if worth := profile.extra.get("worth"):
+            logger.warning("the profiles of %s on %s are of %s", profile.workload, profile.device, worth)
+            return
 
 
 def _profiled_modes(store: AbstractStore, profiles: ProfileTable) -> ModeTable:

@@ -191,7 +191,7 @@ def _run_method(
     fit_s = time.perf_counter() - started_s
     tell(
         f"{recipe.method}: learnt {TARGET} from {recipe.profiles} profiles "
-        f"({60 * _hours(measured):.0f} min on its clock) in {fit_s:.2f} s"
+        f"({60 * _hours(measured):.0f} min of the board's time) in {fit_s:.2f} s"
     )
     if recipe is RECIPES[0]:
         fitted.save(folder / REFERENCE_FILE)

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, final
 
 from powertrain.devices import AbstractDevice, AbstractLiveDevice, Journal, live
-from powertrain.errors import DeviceError, PowerTrainError, UnknownNameError
+from powertrain.errors import DeviceError, PowerTrainError, ProgramError, UnknownModeError, UnknownNameError
 from powertrain.records import PowerMode
 from powertrain.space import SOFTWARE_KNOBS
 from powertrain.workflow._joins import open_device
@@ -22,6 +22,8 @@ __all__ = ["Restored", "held_mode", "restore_all", "run_held"]
 
 logger = logging.getLogger(__name__)
 
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+"""What a shell exits with for a command that it cannot run (POSIX, Shell Command Language, 2.8.2)."""
 LOOK_S = 5.0
 """Between looks at whether the mode is still in force."""
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
@@ -34,14 +36,14 @@ def held_mode(device: AbstractDevice, text: str) -> PowerMode:
 
     Raises:
         UnknownNameError: There is no such stock mode.
-        DeviceError: There are no stock modes.
+        UnknownModeError: There are no stock modes.
         ValueError: It is no mode.
     """
     stock = device.stock_modes()
     if text in stock:
         return stock[text]
     if "=" not in text and not stock:
-        raise DeviceError(
+        raise UnknownModeError(
             f"{device.name} offers no modes by name here, such as {text}: give KNOB=VALUE ...; "
             f"powertrain devices {device.spec} tells what can be set, and what not and why"
         )
@@ -68,7 +70,8 @@ def run_held(
         output: The file descriptor to which the command's output goes; this process's if None.
 
     Raises:
-        DeviceError: The device does not take the mode, or the command cannot be run.
+        DeviceError: The device does not take the mode.
+        ProgramError: The command cannot be run; its exit code is that of a shell, 126 or 127.
     """
     board = live(device)
     software = [name for name in mode if name in SOFTWARE_KNOBS]
@@ -79,7 +82,8 @@ def run_held(
         try:
             child = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output)
         except OSError as error:
-            raise DeviceError(f"cannot run {command[0]}: {error.strerror}") from error
+            code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+            raise ProgramError(f"cannot run {command[0]}: {error.strerror}", exit_code=code) from error
         with _passed_on(child):
             code = _wait(child, board)
     return code if code >= 0 else 128 - code

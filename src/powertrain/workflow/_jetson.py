@@ -18,7 +18,7 @@ from powertrain.devices.jetson.nvpmodel import (
     present_mode,
     read_conf,
 )
-from powertrain.errors import DeviceError
+from powertrain.errors import DeviceError, UnknownModeError
 from powertrain.records import PowerMode
 from powertrain.space import SOFTWARE_KNOBS, ModeSpace
 from powertrain.workflow._holding import held_mode
@@ -205,4 +205,4 @@ def _check_values(mode: PowerMode, space: ModeSpace, device: str) -> None:
         try:
             space.knob(name).index(value)
         except ValueError as error:
-            raise DeviceError(f"{device}: {error}") from None
+            raise UnknownModeError(f"{device}: {error}") from None

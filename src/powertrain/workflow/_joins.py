@@ -55,7 +55,13 @@ def open_device(spec: str, *, probe: bool = True) -> AbstractDevice:
 
     Without `probe` nothing of a Jetson is tried, so that its memory clock may be missing.
     """
-    return opening.open_device(spec, read_tables=lambda path: _read(path).tables().values(), probe=probe)
+
+    def read(path: Path) -> Iterable[ProfileTable]:
+        if not path.exists():
+            raise UnknownNameError(f"there is no file {path}: give replay:FILE.csv, a file of profiles")
+        return _read(path).tables().values()
+
+    return opening.open_device(spec, read_tables=read, probe=probe)
 
 
 def device_name(text: str, known: Iterable[str], *, kind: str = "device") -> str:

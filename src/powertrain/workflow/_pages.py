@@ -31,13 +31,12 @@ from powertrain.report import (
     figure_svg,
     format_number,
     front_plot,
-    render_html,
 )
 from powertrain.space import ModeSpace
 from powertrain.wording import counted
 from powertrain.workflow._demo import Demo, DemoMethod
 
-__all__ = ["StoreSummary", "demo_fronts", "demo_html", "demo_tables", "store_html", "summarise_store"]
+__all__ = ["StoreSummary", "demo_fronts", "demo_page", "demo_tables", "store_page", "summarise_store"]
 
 TRUE_COLUMNS = (
     Column(name="true time", unit="ms"),
@@ -101,7 +100,7 @@ def _tenths(value: float) -> float:
     return round(value, 1) + 0.0  # no negative zero
 
 
-def demo_html(demo: Demo) -> str:
+def demo_page(demo: Demo) -> ReportPage:
     """Return the page of the demonstration; without matplotlib it has no drawings, and says so."""
     errors, chosen = demo_tables(demo)
     first = demo.methods[0]
@@ -122,7 +121,7 @@ def demo_html(demo: Demo) -> str:
                 remark=f"with {first.profiles} profiles",
             ),
         ]
-    page = ReportPage(
+    return ReportPage(
         title=f"{demo.target} on {demo.limit_w:g} W",
         lead=_demo_lead(demo, first),
         simulated=f"Every number comes from a simulated board ({demo.device}), none from hardware.",
@@ -141,7 +140,6 @@ def demo_html(demo: Demo) -> str:
         ),
         footer=_footer(),
     )
-    return render_html(page)
 
 
 def _demo_lead(demo: Demo, first: DemoMethod) -> str:
@@ -222,14 +220,14 @@ def summarise_store(
     )
 
 
-def store_html(summary: StoreSummary) -> str:
-    """Return a page of what a database holds: counts, ranges, and the front of each workload as measured."""
+def store_page(summary: StoreSummary) -> ReportPage:
+    """Return the page of a database: counts, ranges, and the front of each workload as measured."""
     by_device: dict[str, list[ProfileTable]] = {}
     for table in summary.tables:
         by_device.setdefault(table.device, []).append(table)
     simulated = [device for device in by_device if is_simulated(device)]
     workloads = len({table.workload for table in summary.tables})
-    page = ReportPage(
+    return ReportPage(
         title=f"Profiles in {summary.name}",
         lead=f"{counted(summary.profiles, 'profile')} of {counted(workloads, 'workload')} on "
         f"{counted(len(by_device), 'device')}.",
@@ -246,7 +244,6 @@ def store_html(summary: StoreSummary) -> str:
         sections=tuple(_device_section(device, tables) for device, tables in by_device.items()),
         footer=_footer(),
     )
-    return render_html(page)
 
 
 MOST_DRAWINGS = 12

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import final
 
 from powertrain.errors import WorkloadError
+from powertrain.files import write_file
 from powertrain.profiling import Orders
 
 __all__ = ["OrdersFile", "Rank", "rank_here"]
@@ -78,9 +79,8 @@ class OrdersFile:
         if self._orders is None:
             self._clean()
         self._orders = replace(self._orders or Orders(), **changes)  # pyright: ignore[reportArgumentType]
-        new = self._path.with_name(f"{self._path.name}.new")
-        new.write_text(json.dumps(asdict(self._orders)), encoding="utf-8")
-        new.replace(self._path)
+        # In a folder that everybody may write to: a link of somebody else's is not followed.
+        write_file(self._path, json.dumps(asdict(self._orders)), follow_links=False)
 
     def wait(self) -> Orders:
         """Return the first orders, once they are given.

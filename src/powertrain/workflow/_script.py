@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing_extensions import Unpack
 
 from powertrain.dataset import AbstractStore
-from powertrain.devices import AbstractDevice
+from powertrain.devices import AbstractDevice, live
 from powertrain.errors import ProgramError, WorkloadError
 from powertrain.planning import ModeSource
 from powertrain.profiling import RunKeywords, RunOptions
@@ -56,7 +56,8 @@ def profile_script(
             OrdersFile().give(ends_at=0)
         return record.summary()
     try:
-        with session.active():
+        # Who else holds the device is told before the program runs, not by an exception in its loop.
+        with live(device).reserved(), session.active():
             program.run()
     except ProgramError as error:
         raise error.adding(_kept(len(record.measured))) from error

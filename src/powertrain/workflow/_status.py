@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import pwd
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import final
 
 from powertrain.devices import AbstractDevice, AbstractLiveDevice, Journal, live
 from powertrain.devices.remote import HelperStatus, helper_here
 from powertrain.errors import PowerTrainError
 
-__all__ = ["DeviceStatus", "Hold", "device_status"]
+__all__ = ["DeviceStatus", "Hold", "device_status", "held_elsewhere"]
 
 
 @final
@@ -25,6 +27,10 @@ class Hold:
     pid: int
     since_s: float = math.nan
     """Seconds since 1970; NaN where that is not known."""
+    mode: str = ""
+    """The mode that it holds the device in; empty between two modes, or where that is not known."""
+    command: str = ""
+    """What that process runs, as far as this user may see it."""
     left_behind: bool = False
     """Whether that process has died and left the device as it had set it."""
 
@@ -38,7 +44,9 @@ class DeviceStatus:
     spec: str
     simulated: bool
     hold: Hold | None
-    """None where nobody holds it, as far as this user can see."""
+    """The first who holds it; None where nobody does, as far as this user can see."""
+    holds: tuple[Hold, ...]
+    """All who do; several where it is in each one's own memory, or is only shared out among processes."""
     in_force: Mapping[str, tuple[float, float]]
     """By knob, the least and the greatest value that is set, equal where it is held."""
     limits: Mapping[str, tuple[float, float]]
@@ -61,7 +69,7 @@ def device_status(device: AbstractDevice) -> DeviceStatus:
     """
     board = live(device)
     problems: list[str] = []
-    hold = _hold_of(board, problems)
+    holds = _holds_of(board, problems)
     in_force: Mapping[str, tuple[float, float]] = {}
     power_w, rails_w = math.nan, dict[str, float]()
     try:
@@ -78,7 +86,8 @@ def device_status(device: AbstractDevice) -> DeviceStatus:
         device=board.name,
         spec=board.spec,
         simulated=board.simulated,
-        hold=hold,
+        hold=holds[0] if holds else None,
+        holds=holds,
         in_force=in_force,
         limits={knob.name: (knob.values[0], knob.values[-1]) for knob in board.space.knobs},
         stock_mode=_stock_mode(board, in_force),
@@ -90,8 +99,15 @@ def device_status(device: AbstractDevice) -> DeviceStatus:
     )
 
 
-def _hold_of(board: AbstractLiveDevice, problems: list[str]) -> Hold | None:
-    """Return who holds a device: through this machine's helper, or by a journal that this user can see."""
+def held_elsewhere(specs: Iterable[str]) -> tuple[str, ...]:
+    """Return what opens the devices that somebody holds now, without those that are given."""
+    named = {spec.partition("?")[0] for spec in specs}
+    found = {lock.key: lock.spec for lock in Journal().locks.held()}
+    return tuple(spec for spec in found.values() if spec and spec.partition("?")[0] not in named)
+
+
+def _holds_of(board: AbstractLiveDevice, problems: list[str]) -> tuple[Hold, ...]:
+    """Return who holds a device: through this machine's helper, or by locks that this user can see."""
     try:
         helper = helper_here()
         if helper is not None:
@@ -100,18 +116,35 @@ def _hold_of(board: AbstractLiveDevice, problems: list[str]) -> Hold | None:
             helper.close()
             if status.held:
                 by = f"process {status.pid} of {_user(status.uid)}, through powertrain-helper"
-                return Hold(by=by, pid=status.pid, since_s=status.since_s)
+                command = _command(status.pid)
+                return (Hold(by=by, pid=status.pid, since_s=status.since_s, command=command),)
         journal = Journal()
-        lock = journal.holder(board.key)
-        if lock is not None:
-            return Hold(by=f"process {lock.pid}", pid=lock.pid, since_s=lock.since_s)
-        entry = journal.left_behind(board.key)
+        held = tuple(
+            Hold(
+                by=f"process {lock.pid}",
+                pid=lock.pid,
+                since_s=lock.since_s,
+                mode=lock.mode,
+                command=_command(lock.pid),
+            )
+            for lock in journal.locks.holders(board.key)
+        )
+        entry = None if held else journal.left_behind(board.key)
     except PowerTrainError as error:
         problems.append(str(error))
-        return None
+        return ()
     if entry is None:
-        return None
-    return Hold(by=f"process {entry.pid}, which has died", pid=entry.pid, left_behind=True)
+        return held
+    return (Hold(by=f"process {entry.pid}, which has died", pid=entry.pid, left_behind=True),)
+
+
+def _command(pid: int) -> str:
+    """Return the command line of a process, empty where it cannot be read (Linux proc(5))."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except OSError:
+        return ""
+    return shlex.join(word.decode(errors="replace") for word in words if word)
 
 
 def _user(uid: int) -> str:

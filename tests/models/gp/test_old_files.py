@@ -34,8 +34,9 @@ SOME = MODES.take(np.array([0, 5, 17]))
 def test_a_file_of_version_0_3_0_predicts_what_it_did(name: str, time_ms: list[float], power_w: list[float]):
     prediction = load_predictor(FILES / f"{name}.ptm").predict(SOME)
 
-    np.testing.assert_allclose(prediction.time_ms, time_ms, rtol=1e-9)
-    np.testing.assert_allclose(prediction.power_w, power_w, rtol=1e-9)
+    # That version computed the kernel in double precision, and this one does in single.
+    np.testing.assert_allclose(prediction.time_ms, time_ms, rtol=1e-4)
+    np.testing.assert_allclose(prediction.power_w, power_w, rtol=1e-4)
 
 
 def test_a_file_of_version_0_3_0_still_serves_as_a_reference():

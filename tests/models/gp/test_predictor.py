@@ -75,8 +75,8 @@ def test_intervals_hold_about_as_often_as_they_say():
         )
 
     for share in np.mean(held, axis=0):
-        # 0.9 is meant; what the models differ by makes it a little more.
-        assert 0.86 < share < 0.96
+        # 0.9 is meant. What models differ by, and what 20 profiles cannot tell of the noise, make it more.
+        assert 0.86 < share < 0.975
 
 
 def test_error_bars_grow_away_from_the_profiles():

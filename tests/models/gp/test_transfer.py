@@ -130,3 +130,16 @@ def test_a_profile_with_a_large_standard_error_counts_less():
     error = np.where(np.arange(30) % 3 == 0, 0.2, 0.0)
 
     assert mean_error(lambda p: replace(p, se={"time_ms": error})) < 0.7 * mean_error(lambda p: p)
+
+
+def test_a_reference_known_from_few_profiles_counts_less_than_one_known_in_every_mode():
+    twin = work("twin", ALL, shares=(0.5, 0.2, 0.4), noise=0.03)
+    target = work("target", ALL, shares=(0.5, 0.2, 0.4))
+    shown = target.take(plan_modes(ALL, 8)).within(SPACE.ends())
+
+    def told(n: int):
+        return GP.transfer([GP.fit(twin.take(plan_modes(ALL, n)).within(SPACE.ends()))], shown)
+
+    few, every = told(6), told(len(ALL))
+
+    assert few.trust(ALL)[""] > every.trust(ALL)[""]

@@ -17,7 +17,7 @@ from powertrain.devices._files import Files
 from powertrain.devices._hold import Holder, Settings
 from powertrain.devices._journal import Journal
 from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
-from powertrain.devices._parts import PartedSettings, knobs_of, lasting_parts
+from powertrain.devices._parts import Part, PartedSettings, knobs_of, lasting_parts
 from powertrain.devices._reasons import Reason, error_of, note_of
 from powertrain.devices._sysfs import RealSysfs, Sysfs
 from powertrain.devices.jetson._board import BoardParts
@@ -34,7 +34,7 @@ from powertrain.devices.jetson._survey import KnownClocks, survey
 from powertrain.devices.jetson._tegrastats import TegrastatsReader
 from powertrain.devices.jetson._thermal import temperature_files, warmest_c
 from powertrain.devices.jetson.nvpmodel import NvpConf, present_mode, read_conf
-from powertrain.devices.remote._base import AskHelper, with_help
+from powertrain.devices.remote._base import AskHelper, RemotePart, with_help
 from powertrain.errors import DeviceError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.space import SOFTWARE_KNOBS, ModeSpace
@@ -62,6 +62,7 @@ class JetsonDevice(AbstractLiveDevice):
         sysfs: Sysfs | None = None,
         clock: Clock | None = None,
         journal: Journal | None = None,
+        private: bool = False,
         jobs: Callable[[str, Path | None], Job] | None = None,
         helper: AskHelper | None = None,
         for_others: bool = False,
@@ -81,6 +82,7 @@ class JetsonDevice(AbstractLiveDevice):
             sysfs: The kernel's files; this machine's by default.
             clock: The monotonic one by default.
             journal: Where the state is kept while the board is changed; the default one if None.
+            private: Whether the files are this process's own, so that no other has the board.
             jobs: Opens a workload by name, on data of the user's or not; on the first GPU by default.
             helper: Finds somebody who may change the board, when this user may not.
             for_others: Whether it is to be held for other processes: then it has no knob of this process.
@@ -101,27 +103,16 @@ class JetsonDevice(AbstractLiveDevice):
         self.clock = MonotonicClock() if clock is None else clock
         self._jobs = jobs or _on_first_gpu
         self._files = Files(self._sysfs)
-        self._journal = Journal() if journal is None else journal
+        self._journal, self._private = Journal() if journal is None else journal, private
         self._board = BoardParts(self._files, self._identity.soc, self.clock)
         # Who may switch processors is root, and so may try the memory clocks; nobody else could.
         if self._board.switchable:
             self._look_closer(spec, probe=probe)
-        # Root needs nobody. A user who may set some of the board has the helper set all of it: two who set
-        # one board, each with a journal of their own, would restore what the other has set.
-        ask = None if self._board.switchable else helper
-        self._parts, missing, self._remote = with_help(self._board.all, ask, key=spec)
-        if for_others:
-            self._parts = lasting_parts(self._parts, device=self.name)
+        self._parts, missing, self._remote = self._settable(helper, spec, for_others=for_others)
         self._hardware = knobs_of(self._parts)
         self.space = KnobOptions(options).space(self._hardware, device=spec, missing=missing)
-        settings = PartedSettings(
-            self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
-        )
-        self._holder = self._holder_of(settings, spec)
-        self._power = PowerRails(self._files)
-        self._read_others: Callable[[], tuple[float, Mapping[str, float]]] | None = None
-        self._source, self.rails, self._no_power = "", self._power.summed, self._power.missing
-        self._look_for_others(tegrastats)
+        self._holder = self._holder_of(self._settings(missing), spec)
+        self._look_for_power(tegrastats)
         self.missing = self._described(missing)
         self._temperatures = temperature_files(self._files)
         self._counters = Counters(self._files)
@@ -260,8 +251,30 @@ class JetsonDevice(AbstractLiveDevice):
         holder = partial(self._holder_of, spec=spec)
         survey(board.own, board.gpu, board.emc, known, probe=probe, holder=holder)
 
+    def _settable(
+        self, helper: AskHelper | None, key: str, *, for_others: bool
+    ) -> tuple[tuple[Part, ...], tuple[Reason, ...], RemotePart | None]:
+        """Return the parts that this user may set, also with help; why others are missing; and who helps."""
+        # Root needs nobody. A user who may set some of the board has the helper set all of it: two who set
+        # one board, each with a journal of their own, would restore what the other has set.
+        ask = None if self._board.switchable else helper
+        parts, missing, remote = with_help(self._board.all, ask, key=key)
+        return lasting_parts(parts, device=self.name) if for_others else parts, missing, remote
+
+    def _settings(self, missing: Sequence[Reason]) -> PartedSettings:
+        return PartedSettings(
+            self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
+        )
+
     def _holder_of(self, settings: Settings, spec: str) -> Holder:
-        return Holder(settings, name=self.name, spec=self.spec, key=spec, journal=self._journal)
+        return Holder(
+            settings,
+            name=self.name,
+            spec=self.spec,
+            key=spec,
+            journal=self._journal,
+            private=self._private,
+        )
 
     def _described(self, missing: Sequence[Reason]) -> tuple[Reason, ...]:
         """Return what is missing in words that hold: affinity offers `cpu_cores` where the board does not."""
@@ -273,8 +286,11 @@ class JetsonDevice(AbstractLiveDevice):
         ]
         return tuple(knobs) if self._no_power is None else (*knobs, self._no_power)
 
-    def _look_for_others(self, start: Callable[[], TegrastatsReader] | None) -> None:
-        """Find somebody who tells the power that this user cannot read: the helper, else tegrastats."""
+    def _look_for_power(self, start: Callable[[], TegrastatsReader] | None) -> None:
+        """Find who tells the power: the board's monitors, else the helper, else tegrastats."""
+        self._power = PowerRails(self._files)
+        self._source, self.rails, self._no_power = "", self._power.summed, self._power.missing
+        self._read_others: Callable[[], tuple[float, Mapping[str, float]]] | None = None
         remote, reason = self._remote, self._no_power
         if reason is None:
             return

@@ -20,7 +20,7 @@ from powertrain.devices._clock import Clock
 from powertrain.devices._parts import Part
 from powertrain.devices._reasons import Reason, Why
 from powertrain.devices.nvml._driver import UNSUPPORTED, WITHOUT_EFFECT, NvmlGpu, code_of
-from powertrain.errors import DeviceError, UnreachableModeError
+from powertrain.errors import DeviceError, UnknownModeError, UnreachableModeError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.space import Knob, ModeSpace
 from powertrain.units import milliwatts_from_watts, watts_from_milliwatts
@@ -102,7 +102,7 @@ class ClocksPart(_NvmlPart):
         graphics, memory = (space.knob(name).values for name in ("gpu_mhz", "mem_mhz"))
         both = [(g, m) for m in memory for g in graphics if g in self._graphics.get(m, ())]
         if not both:
-            raise DeviceError(
+            raise UnknownModeError(
                 f"{self._gpu.spec}: no gpu_mhz={_listed(graphics)} exists with mem_mhz={_listed(memory)}: "
                 f"with {memory[-1]:g} there are {_listed(self._graphics.get(memory[-1], ()))}"
             )
@@ -128,7 +128,7 @@ class ClocksPart(_NvmlPart):
         clocks = self._graphics[memory]
         if graphics not in clocks:
             nearest = min(clocks, key=lambda mhz: abs(mhz - graphics))
-            raise DeviceError(
+            raise UnknownModeError(
                 f"{self._gpu.spec}: gpu_mhz={graphics} does not exist with mem_mhz={memory}: "
                 f"the nearest is {nearest:g}"
             )

@@ -20,6 +20,7 @@ from powertrain.errors import (
     DevicePermissionError,
     MissingKnobError,
     PowerTrainError,
+    UnknownModeError,
     UnknownNameError,
     UnreachableModeError,
 )
@@ -63,6 +64,7 @@ ERRORS: dict[str, type[PowerTrainError]] = {
         UnreachableModeError,
         DevicePermissionError,
         DeviceBusyError,
+        UnknownModeError,
         DeviceError,
         UnknownNameError,
         MissingKnobError,

@@ -11,7 +11,6 @@ import numpy as np
 from powertrain import quantities
 from powertrain.models.gp._likeness import Likeness
 from powertrain.models.gp._quantity import Quantity, correlation_with_time, in_unit
-from powertrain.models.gp._regression import RegressionInputs
 from powertrain.records import Estimate, FloatArray, ModeTable
 
 __all__ = ["ALL", "Blend"]
@@ -65,12 +64,7 @@ class Blend:
         )
         if time is None:
             return estimate, np.zeros(len(modes))
-        follow = [
-            fitted.regression.follows_time(inputs)
-            for fitted, inputs in zip((self.alone, self.beside), parts.inputs, strict=True)
-        ]
-        # Likeness does not look at the time.
-        follows = (_shares(parts.sds)[:2] * np.stack(follow)).sum(axis=0)
+        follows = (_shares(parts.sds) * parts.follow_time).sum(axis=0)
         return estimate, correlation_with_time(follows, time, estimate)
 
     def trust(self, modes: ModeTable, time: Estimate | None) -> dict[str, float]:
@@ -83,23 +77,29 @@ class Blend:
         layout = self.beside.layout
         beside = layout.inputs(modes, log_time, log_time_sd)
         alone = self.alone.layout.inputs(modes, log_time, log_time_sd)
-        told = [
-            self.alone.regression.predict(alone),
-            self.beside.regression.predict(beside),
-            self.likeness.predict(beside.unit, beside.surfaces),
-        ]
-        means, sds = (np.stack(column) for column in zip(*told, strict=True))
-        return _Parts(inputs=(alone, beside), means=means + layout.level, sds=sds)
+        first, second = self.alone.regression.predict(alone), self.beside.regression.predict(beside)
+        mean, sd = self.likeness.predict(beside.unit, beside.surfaces)
+        # A reference of few profiles is itself known only so well, which the noise of the fits holds in part.
+        errors = np.array([surface.error for surface in layout.stack.surfaces])
+        closest = max(errors[0] ** 2 - self.beside.regression.noise_variance, 0.0)
+        relied = max(self.likeness.relied_on(errors) ** 2 - self.likeness.noise_variance, 0.0)
+        return _Parts(
+            means=np.stack([first.mean, second.mean, mean]) + layout.level,
+            sds=np.stack([first.sd, np.sqrt(second.sd**2 + closest), np.sqrt(sd**2 + relied)]),
+            # Likeness does not look at the time.
+            follow_time=np.stack([first.follows_time, second.follows_time, np.zeros(len(modes))]),
+        )
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Parts:
-    inputs: tuple[RegressionInputs, RegressionInputs]
-    """Of the first two models."""
+    """What each model says, in the order of `_shares`."""
+
     means: FloatArray
     """`(3, n)`"""
     sds: FloatArray
+    follow_time: FloatArray
 
 
 def _average(parts: _Parts) -> tuple[FloatArray, FloatArray]:

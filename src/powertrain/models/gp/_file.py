@@ -22,6 +22,7 @@ from powertrain.models._surfaces import (
     Surface,
     SurfaceStack,
     coordinates_restored,
+    error_restored,
     grid_restored,
     grid_state,
 )
@@ -245,8 +246,8 @@ def _regression_restored(numbers: _Numbers, layout: Layout) -> Regression:
         numbers.parameters("theta", shape.size + k + 4),
         _certainty_restored(numbers, n) if told else None,
     )
-    mean, sd = regression.predict(inputs)
-    if not (np.isfinite(mean).all() and np.isfinite(sd).all() and regression.scale > 0):
+    told = regression.predict(inputs)
+    if not (np.isfinite(told.mean).all() and np.isfinite(told.sd).all() and regression.scale > 0):
         raise header.unfit(f"{header.within} predicts no finite numbers")
     return regression
 
@@ -287,7 +288,7 @@ def _surface_state(surface: Surface, prefix: str, arrays: Arrays) -> dict[str, A
     if isinstance(surface, PosteriorSurface):
         quantity = _quantity_state(surface.quantity, f"{prefix}.quantity", arrays)
         time = surface.time and _quantity_state(surface.time, f"{prefix}.time", arrays)
-        return {**header, "kind": PROCESS, "quantity": quantity, "time": time}
+        return {**header, "kind": PROCESS, "error": surface.error, "quantity": quantity, "time": time}
     if not isinstance(surface, GridSurface):
         raise TypeError(f"a {type(surface).__name__} has no place in a predictor file")
     return {**grid_state(surface, prefix, arrays), "kind": GRID}
@@ -321,6 +322,7 @@ def _process_restored(
         most_references=0,
     )
     return PosteriorSurface(
+        error=error_restored(header),
         coordinates=coordinates,
         device=device,
         workload=header.text("workload"),

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_solve
 from scipy.special import logsumexp, ndtri
 
-from powertrain.models.gp._regression import CHUNK, LEVEL_SD, Certainty, matern
+from powertrain.models.gp._regression import LEVEL_SD, Certainty, correlations, matern, squared_distances
 from powertrain.records import FloatArray
 
 __all__ = ["Likeness"]
@@ -116,6 +116,15 @@ class Likeness:
             root=np.asarray(np.linalg.inv(np.linalg.cholesky(average)), dtype=np.float64),
         )
 
+    @property
+    def noise_variance(self) -> float:
+        """Variance of a new measurement about the mean of its mode [log squared]."""
+        return float(self.shares @ self.scales[:, NOISE] ** 2)
+
+    def relied_on(self, errors: FloatArray) -> float:
+        """Return what the centres are wrong by where the references are, by `(R,)` standard deviations."""
+        return float(np.sqrt(((self.centres * errors[:, None]) ** 2).sum(axis=0) @ self.shares))
+
     def predict(self, unit: FloatArray, surfaces: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation `(m,)` of the log-value of a new measurement.
 
@@ -123,51 +132,96 @@ class Likeness:
             unit: `(m, k)` coordinates.
             surfaces: `(m, R)` log-surfaces, each about its mean over the profiles.
         """
-        mean, sd = np.empty(len(unit)), np.empty(len(unit))
-        for start in range(0, len(unit), CHUNK):
-            rows = slice(start, start + CHUNK)
-            mean[rows], sd[rows] = self._predict(unit[rows], surfaces[rows])
-        return mean, sd
+        read_out, by_knob = self._read_out, self._by_knob(unit)
+        by_correlation = read_out.by_correlation.astype(np.float32)
+        features = np.concatenate([np.ones((len(unit), 1)), unit, surfaces], axis=1)
+        mean, variance, differ = (
+            np.empty(len(unit)),
+            self._prior_variance(unit, surfaces),
+            np.empty(len(unit)),
+        )
+        kept = len(self.shares)
+        for rows, together in correlations(unit / self.length, self.unit / self.length):
+            read = features[rows] @ read_out.by_feature
+            read += together @ by_correlation
+            for table, place in by_knob:
+                read += np.take(table, place[rows], axis=0)
+            mean[rows] = read[:, 0]
+            off, explained = read[:, 1 : 1 + kept], read[:, 1 + kept :]
+            differ[rows] = np.einsum("ij,ij->i", off, off)
+            variance[rows] -= np.einsum("ij,ij->i", explained, explained)
+        noise = self.shares @ self.scales[:, NOISE] ** 2
+        return mean, np.sqrt(np.maximum(variance, 0.0) + noise + differ)
 
-    def _predict(self, unit: FloatArray, surfaces: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _prior_variance(self, unit: FloatArray, surfaces: FloatArray) -> FloatArray:
+        """Return the variance `(m,)` of the average process where nothing is measured."""
+        average, count = self.shares @ self.scales**2, _others(surfaces)
         deviations = surfaces - surfaces.mean(axis=1, keepdims=True)
-        alone, together = _smooth(unit, self.unit, self.length)
-        coefficients, slopes, weights, level = self._coefficients
-        n = len(self.unit)
-        each = surfaces @ self.centres + deviations @ weights + unit @ slopes + level
-        each += alone @ coefficients[:n] + together @ coefficients[n:]
-        mean = each @ self.shares
-        average = self.shares @ self.scales**2
-        # The covariance of the average process with the profiles.
-        alone *= average[ALONE]
-        together *= average[TOGETHER]
-        alone += together
-        count = max(deviations.shape[1] - 1, 1)
-        alone += (deviations * (average[WEIGHTS] / count)) @ self.deviations.T
-        alone += (unit * average[TREND]) @ self.unit.T + LEVEL_SD**2
-        explained = ((alone @ self.root.T) ** 2).sum(axis=1)
-        variance = average[ALONE] + average[TOGETHER] + LEVEL_SD**2
-        variance = variance + (deviations**2).sum(axis=1) * (average[WEIGHTS] / count)
-        variance += (unit**2).sum(axis=1) * average[TREND]
-        variance = np.maximum(variance - explained, 0.0) + average[NOISE]
-        # And what the pairs differ by.
-        variance += (each - mean[:, None]) ** 2 @ self.shares
-        return mean, np.sqrt(variance)
+        variance = (unit**2).sum(axis=1) * average[TREND]
+        variance += (deviations**2).sum(axis=1) * (average[WEIGHTS] / count)
+        return variance + average[ALONE] + average[TOGETHER] + LEVEL_SD**2
+
+    def _by_knob(self, unit: FloatArray) -> list[tuple[FloatArray, npt.NDArray[np.intp]]]:
+        """Return what knobs add alone: tables with a row per value, and each mode's row in each of them.
+
+        A knob has few values, each of them in many modes.
+        """
+        found: list[tuple[FloatArray, npt.NDArray[np.intp]]] = []
+        for j in range(unit.shape[1]):
+            column: FloatArray = unit[:, j]
+            levels: FloatArray = np.unique(column)
+            apart = (levels[:, None] - self.unit[:, j]) / self.length
+            table = matern(apart**2) / len(unit.T) @ self._read_out.by_knob
+            place: npt.NDArray[np.intp] = np.searchsorted(levels, column)
+            found.append((table, place))
+        return found
 
     @cached_property
-    def _coefficients(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Return what each pair's covariance with the profiles is multiplied by, `p` columns each.
+    def _read_out(self) -> _ReadOut:
+        """Return what turns correlations with the profiles into all that a prediction needs.
 
-        These are for what knobs do alone and together `(2n, p)`, trend `(k, p)`, weights `(R, p)` and level.
+        Three kinds of columns, in this order: the mean of all pairs (1), by how much each pair differs from
+        it, times the root of its share (p), and what the profiles explain of the average process (n).
         """
-        alone, together, weights, trend, _ = (self.scales**2).T
-        count = max(self.deviations.shape[1] - 1, 1)
-        return (
-            np.concatenate([self.solved * alone, self.solved * together]),
-            self.unit.T @ (self.solved * trend),
-            self.deviations.T @ (self.solved * (weights / count)),
-            LEVEL_SD**2 * self.solved.sum(axis=0),
+        squares, count = self.scales**2, _others(self.deviations)
+        # An average over the pairs, and the deviations from it whose squares add up to their variance.
+        averaging = np.column_stack(
+            [self.shares, (np.eye(len(self.shares)) - self.shares[:, None]) * np.sqrt(self.shares)]
         )
+        average = self.shares @ squares
+
+        def columns(kind: int) -> FloatArray:
+            return np.column_stack(
+                [(self.solved * squares[:, kind]) @ averaging, average[kind] * self.root.T]
+            )
+
+        level = LEVEL_SD**2 * np.column_stack([self.solved @ averaging, self.root.T]).sum(axis=0)
+        # The weights are for the deviations of the surfaces from their mean.
+        centring = np.eye(len(self.centres)) - 1.0 / len(self.centres)
+        by_surface = centring @ self.deviations.T @ columns(WEIGHTS) / count
+        by_surface[:, : averaging.shape[1]] += self.centres @ averaging
+        return _ReadOut(
+            by_knob=columns(ALONE),
+            by_correlation=columns(TOGETHER),
+            by_feature=np.concatenate([level[None], self.unit.T @ columns(TREND), by_surface]),
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _ReadOut:
+    """What each part of the covariance with the profiles is multiplied by, `1 + p + n` columns each."""
+
+    by_knob: FloatArray
+    """`(n, ...)` for what knobs do alone."""
+    by_correlation: FloatArray
+    """`(n, ...)` for what they do together."""
+    by_feature: FloatArray
+    """`(1 + k + R, ...)` for level, trend and surfaces."""
+
+
+def _others(surfaces: FloatArray) -> int:
+    return max(surfaces.shape[1] - 1, 1)
 
 
 def _centres(count: int) -> FloatArray:
@@ -228,25 +282,20 @@ def _log_evidence(roots: FloatArray, off: FloatArray) -> FloatArray:
     return evidence
 
 
-def _smooth(left: FloatArray, right: FloatArray, length: float) -> tuple[FloatArray, FloatArray]:
-    """Return correlations `(n_left, n_right)` of what knobs do alone and of what they do together."""
-    a, b = left / length, right / length
-    # Squared distances as one product: this is most of a prediction's time.
-    wide = np.column_stack([-2.0 * a, (a * a).sum(1), np.ones(len(a))])
-    squares: FloatArray = wide @ np.column_stack([b, np.ones(len(b)), (b * b).sum(1)]).T
-    together = matern(np.maximum(squares, 0.0, out=squares))
+def _smooth(unit: FloatArray, length: float) -> tuple[FloatArray, FloatArray]:
+    """Return correlations `(n, n)` of what knobs do alone and of what they do together."""
+    at = unit / length
+    together = matern(squared_distances(at, at))
     alone = np.zeros_like(together)
-    for j in range(a.shape[1]):
-        # A knob has few values, each of them in many modes.
-        levels, place = np.unique(a[:, j], return_inverse=True)
-        alone += (matern((levels[:, None] - b[:, j]) ** 2) / a.shape[1])[place]
+    for column in at.T:
+        alone += matern((column[:, None] - column) ** 2) / at.shape[1]
     return alone, together
 
 
 def _parts(unit: FloatArray, deviations: FloatArray, length: float) -> tuple[FloatArray, ...]:
     """Return the covariances of unit scale: alone, together, weights and trend, `(n, n)` each."""
-    weights = deviations @ deviations.T / max(deviations.shape[1] - 1, 1)
-    return *_smooth(unit, unit, length), weights, unit @ unit.T
+    weights = deviations @ deviations.T / _others(deviations)
+    return *_smooth(unit, length), weights, unit @ unit.T
 
 
 def _covariance(scales: FloatArray, *parts: FloatArray) -> FloatArray:

@@ -134,14 +134,21 @@ class MeanShape:
         """Return the mean `(n,)` and its gradient by the parameters `(n, size)`."""
         k, first = self.n_terms, 1 + self.n_terms + self.n_fixed
         p = np.exp(theta[first + k])
-        rise = inputs.slopes * np.exp(theta[first : first + k])
-        knobs = rise + inputs.offsets
-        terms = np.concatenate([np.zeros((len(rise), 1)), knobs, inputs.fixed], axis=1) + theta[:first]
-        top = terms.max(axis=1, keepdims=True)
-        weights = np.exp(p * (terms - top))
-        total = weights.sum(axis=1, keepdims=True)
-        mean = (top + np.log(total) / p)[:, 0]
+        # Modes lie along the rows here: there are few terms, and a sum over them then adds whole rows.
+        rise = inputs.slopes.T * np.exp(theta[first : first + k])[:, None]
+        terms = np.zeros((first, rise.shape[1]))
+        np.add(rise, inputs.offsets.T, out=terms[1 : 1 + k])
+        terms[1 + k :] = inputs.fixed.T
+        terms += theta[:first, None]
+        top = terms.max(axis=0)
+        jacobian = np.empty((self.size, rise.shape[1]))
+        weights = np.subtract(terms, top, out=jacobian[:first])
+        weights *= p
+        np.exp(weights, out=weights)
+        total = weights.sum(axis=0)
+        mean = top + np.log(total) / p
         weights /= total
-        by_p = (weights * terms).sum(axis=1, keepdims=True) - mean[:, None]
-        jacobian = np.concatenate([weights, rise * weights[:, 1 : 1 + k], by_p], axis=1)
-        return mean, jacobian
+        np.multiply(rise, weights[1 : 1 + k], out=jacobian[first : first + k])
+        terms *= weights
+        np.subtract(terms.sum(axis=0), mean, out=jacobian[-1])
+        return mean, jacobian.T

@@ -37,6 +37,8 @@ KEPT_PROFILES = 500
 STOPPED_EARLY = 1.5
 """What standard errors are multiplied by: a measurement that ends once its interval is narrow ends too often
 when it is narrow by chance. With the profiler's procedure they come out 1.3 to 1.7 times too small."""
+NORMAL_OVER_MEDIAN = 1.4826
+"""Standard deviation of a normal error over the median of its size."""
 SPREAD = 4.0
 """Standard deviations of a quantity with absolute errors that count as 1: logarithms spread about as far."""
 
@@ -93,14 +95,15 @@ class Layout:
         n = len(modes)
         # An energy per unit of work is a power once it is divided by the time.
         offsets = [fixed[-1] if term.per_work else np.zeros(n) for term in self.terms]
-        mean = MeanInputs(
-            slopes=np.stack(slopes, axis=1) if slopes else np.zeros((n, 0)),
-            offsets=np.stack(offsets, axis=1) if slopes else np.zeros((n, 0)),
-            fixed=np.stack(fixed, axis=1) if fixed else np.zeros((n, 0)),
-        )
+        mean = MeanInputs(slopes=_columns(slopes, n), offsets=_columns(offsets, n), fixed=_columns(fixed, n))
         return RegressionInputs(
             unit=unit, surfaces=surfaces - self.surface_means, mean=mean, log_time_sd=log_time_sd
         )
+
+
+def _columns(columns: Sequence[FloatArray], n: int) -> FloatArray:
+    """Return `(n, columns)`, each column in one piece of memory, as the mean reads them."""
+    return np.stack(columns).T if columns else np.zeros((n, 0))
 
 
 def correlation_with_time(follows: FloatArray, time: Estimate, own: Estimate) -> FloatArray:
@@ -160,12 +163,17 @@ class Quantity:
             return float(100.0 * np.abs(np.expm1(errors)).mean())
         return float(self.layout.scale * np.abs(errors).mean())
 
+    @property
+    def typical_error(self) -> float:
+        """What predicting a profile from all others is wrong by [log]; a few wild profiles do not count."""
+        return NORMAL_OVER_MEDIAN * float(np.median(np.abs(self.regression.loo_errors)))
+
     def predict(
         self, modes: ModeTable, log_time: FloatArray | None, log_time_sd: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray]:
         """Return the logarithm of the value (the value over `scale`), `(n,)`, and its standard deviation."""
-        mean, sd = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
-        return mean + self.layout.level, sd
+        told = self.regression.predict(self.layout.inputs(modes, log_time, log_time_sd))
+        return told.mean + self.layout.level, told.sd
 
     def estimate(self, modes: ModeTable, time: Estimate | None) -> tuple[Estimate, FloatArray]:
         """Predict in the unit of the quantity, from the estimated time where that is an input.
@@ -175,24 +183,24 @@ class Quantity:
         """
         # What repeats differ in time is no error of the mean time that power follows.
         before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
-        inputs = self.layout.inputs(modes, *before)
-        target, sd = self.regression.predict(inputs)
+        told = self.regression.predict(self.layout.inputs(modes, *before))
         own = in_unit(
             self.measured,
-            target + self.layout.level,
-            sd,
+            told.mean + self.layout.level,
+            told.sd,
             noise_sd=self.noise_sd,
             scale=self.layout.scale,
         )
         if time is None:
             return own, np.zeros(len(modes))
-        return own, correlation_with_time(self.regression.follows_time(inputs), time, own)
+        return own, correlation_with_time(told.follows_time, time, own)
 
     def lending_itself(self, workload: str, time: Quantity | None) -> Quantity:
         """Return this quantity with its own process as what it lends; `time` as for `log_mean`."""
         # What a time lends of its own is no part of what a power lends: left out, it is not saved twice.
         bare = time and replace(time, own_surface=None)
         lent = PosteriorSurface(
+            error=self.typical_error,
             coordinates=self.layout.coordinates,
             device=self.layout.stack.device,
             workload=workload,
@@ -224,6 +232,7 @@ class PosteriorSurface(Surface):
     quantity: Quantity
     time: Quantity | None
     """The fitted time of the same reference, where it is an input of `quantity`."""
+    error: float = 0.0
 
     def at(self, unit: FloatArray) -> FloatArray:
         """Predict the mean at each place, clipped to the range of the profiles."""
@@ -367,6 +376,7 @@ class Learner:
             device=whole.device,
             workload=whole.workload,
             predict=lambda modes: fitted.log_mean(modes, time),
+            error=fitted.typical_error,
         )
         return replace(fitted, own_surface=surface)
 

@@ -13,8 +13,9 @@ the optimum) and are scaled by the leave-one-out errors (Rasmussen & Williams 20
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,19 @@ from scipy.optimize import minimize
 from powertrain.models.gp._mean import MeanInputs, MeanShape
 from powertrain.records import FloatArray
 
-__all__ = ["CHUNK", "LEVEL_SD", "Certainty", "KernelPrior", "Regression", "RegressionInputs", "matern"]
+__all__ = [
+    "LEVEL_SD",
+    "Certainty",
+    "KernelPrior",
+    "Regression",
+    "RegressionInputs",
+    "Told",
+    "correlations",
+    "matern",
+    "squared_distances",
+]
+
+Floats = TypeVar("Floats", FloatArray, npt.NDArray[np.float32])
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +51,9 @@ QUIET, TOLD_BY = 0.5, 20
 """How far below its prior centre the noise may be fitted, in standard deviations of the prior: this much, or
 one for each so many profiles if that is more."""
 CHUNK = 1024
-"""Modes predicted at a time: what a core's own cache holds."""
+"""Modes whose kernel is worked out at a time: what a core's own cache holds."""
+BLOCK = 3072
+"""Modes whose mean is worked out at a time: the memory for more is taken from the system anew each time."""
 
 
 @final
@@ -84,6 +99,26 @@ class RegressionInputs:
         return RegressionInputs(
             unit=self.unit[rows], surfaces=self.surfaces[rows], mean=self.mean.take(rows), log_time_sd=sd
         )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Told:
+    """What is known of the logarithm of new measurements in `n` modes."""
+
+    mean: FloatArray
+    """`(n,)`"""
+    sd: FloatArray
+    """`(n,)` standard deviation."""
+    follows_time: FloatArray
+    """`(n,)` how fast the mean rises with the logarithm of the time; 0 where that is no input."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Told]) -> Told:
+        """Return what is known of several tables of modes, one after the other."""
+        columns = zip(*((part.mean, part.sd, part.follows_time) for part in parts), strict=True)
+        mean, sd, follows_time = map(np.concatenate, columns)
+        return cls(mean=mean, sd=sd, follows_time=follows_time)
 
 
 @final
@@ -151,7 +186,8 @@ class Regression:
         self._readout = self._read_out()
         self.loo_z, self.loo_errors = self._leave_one_out(covariance, noise, residual, jacobian)
         self.scale = self._calibration()
-        self._new_noise = self._noise_variance()
+        self.noise_variance = self._noise_variance()
+        """Expected variance of a new measurement about the mean of its mode [log squared]."""
 
     @classmethod
     def fit(
@@ -213,56 +249,61 @@ class Regression:
         """Standard deviation [log] that repeated measurements of one mode are taken to have."""
         return self.scale * self._hyper(self.theta).noise
 
-    def predict(self, inputs: RegressionInputs) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation `(n,)` of the logarithm of a new measurement."""
-        mean, sd = np.empty(len(inputs)), np.empty(len(inputs))
-        for start in range(0, len(inputs), CHUNK):
-            rows = slice(start, start + CHUNK)
-            mean[rows], sd[rows] = self._predict(inputs.take(rows))
-        return mean, sd
+    def predict(self, inputs: RegressionInputs) -> Told:
+        """Return what is known of the logarithm of new measurements."""
+        starts = range(0, max(len(inputs), 1), BLOCK)
+        return Told.joined([self._predict(inputs.take(slice(start, start + BLOCK))) for start in starts])
 
-    def follows_time(self, inputs: RegressionInputs) -> FloatArray:
-        """Return how fast the mean rises with the logarithm of the time, `(n,)`; 0 without that input."""
-        if not self.shape.timed:
-            return np.zeros(len(inputs))
-        out = np.empty(len(inputs))
-        for start in range(0, len(inputs), CHUNK):
-            rows = slice(start, start + CHUNK)
-            _, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.take(rows).mean)
-            out[rows] = -jacobian[:, self.shape.timed].sum(axis=1)
-        return out
+    def _predict(self, inputs: RegressionInputs) -> Told:
+        n, hyper = len(self.target), self._hyper(self.theta)
+        prior_mean, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.mean)
+        features = _features(hyper, inputs)
+        variance = hyper.residual**2 + np.einsum("ij,ij->i", features, features)
+        unknown_mean = jacobian @ self._mean_root
+        mean = prior_mean
+        for rows, read in self._read(inputs.unit, features):
+            mean[rows] += read[:, -1]
+            explained = read[:, :n]
+            variance[rows] -= np.einsum("ij,ij->i", explained, explained)
+            unknown_mean[rows] -= read[:, n:-1]
+        variance = np.maximum(variance, 1e-12) + self.noise_variance
+        variance += np.einsum("ij,ij->i", unknown_mean, unknown_mean)
+        follows_time = -jacobian[:, self.shape.timed].sum(axis=1)
+        if inputs.log_time_sd is not None:
+            variance += (follows_time * inputs.log_time_sd) ** 2
+        return Told(mean=mean, sd=self.scale * np.sqrt(variance), follows_time=follows_time)
 
     def mean(self, inputs: RegressionInputs) -> FloatArray:
         """Return the mean `(n,)` of the logarithm of a new measurement, as `predict` does."""
-        out = np.empty(len(inputs))
-        for start in range(0, len(inputs), CHUNK):
-            rows = slice(start, start + CHUNK)
-            some = inputs.take(rows)
-            prior_mean, _ = self.shape.value(self._mean_theta(self.theta), some.mean)
-            out[rows] = prior_mean + _kernel(self._hyper(self.theta), some, self.inputs) @ self._weights
-        return out
+        mean, _ = self.shape.value(self._mean_theta(self.theta), inputs.mean)
+        features = _features(self._hyper(self.theta), inputs)
+        for rows, read in self._read(inputs.unit, features, slice(-1, None)):
+            mean[rows] += read[:, 0]
+        return mean
 
-    def _read_out(self) -> FloatArray:
-        """Return `(n, n + p + 1)` columns that turn a cross-covariance into all that a prediction needs.
+    def _read_out(self) -> tuple[FloatArray, FloatArray]:
+        """Return what turns the correlations and the features of a mode into all that a prediction needs.
 
-        What the profiles explain of the residual, what they tell of the mean's parameters, and the weights.
+        These are what the profiles explain of the residual, what they tell of the mean's parameters, and the
+        weighted sum of their residuals: `(n, n + p + 1)` columns for the correlations with the profiles, and
+        `(features, n + p + 1)` for the features.
         """
-        n = len(self.target)
-        whitening = solve_triangular(self._factor, np.eye(n), lower=True).T
-        return np.column_stack([whitening, self._solved_jacobian @ self._mean_root, self._weights])
-
-    def _predict(self, inputs: RegressionInputs) -> tuple[FloatArray, FloatArray]:
         n, hyper = len(self.target), self._hyper(self.theta)
-        prior_mean, jacobian = self.shape.value(self._mean_theta(self.theta), inputs.mean)
-        read = _kernel(hyper, inputs, self.inputs) @ self._readout
-        explained = read[:, :n]
-        unknown_mean = jacobian @ self._mean_root - read[:, n:-1]
-        variance = _prior_variance(hyper, inputs) - np.einsum("ij,ij->i", explained, explained)
-        variance = np.maximum(variance, 1e-12) + self._new_noise
-        variance += np.einsum("ij,ij->i", unknown_mean, unknown_mean)
-        if inputs.log_time_sd is not None and self.shape.timed:
-            variance += (jacobian[:, self.shape.timed].sum(axis=1) * inputs.log_time_sd) ** 2
-        return prior_mean + read[:, -1], self.scale * np.sqrt(variance)
+        whitening = solve_triangular(self._factor, np.eye(n), lower=True).T
+        columns = np.column_stack([whitening, self._solved_jacobian @ self._mean_root, self._weights])
+        return hyper.residual**2 * columns, _features(hyper, self.inputs).T @ columns
+
+    def _read(
+        self, unit: FloatArray, features: FloatArray, columns: slice = slice(None)
+    ) -> Iterator[tuple[slice, FloatArray]]:
+        """Yield some modes at a time, with columns of what `_read_out` says of them."""
+        length = self._hyper(self.theta).length
+        by_correlation, by_feature = (part[:, columns] for part in self._readout)
+        by_correlation = by_correlation.astype(np.float32)
+        for rows, correlation in correlations(unit / length, self.inputs.unit / length):
+            read = features[rows] @ by_feature
+            read += correlation @ by_correlation
+            yield rows, read
 
     def _leave_one_out(
         self, covariance: FloatArray, noise: FloatArray, residual: FloatArray, jacobian: FloatArray
@@ -328,27 +369,57 @@ def _prior(
 
 def _kernel(hyper: _Hyper, left: RegressionInputs, right: RegressionInputs) -> FloatArray:
     """Return the `(n_left, n_right)` covariance, without noise."""
-    a, b = left.unit / hyper.length, right.unit / hyper.length
-    # Squared distances as one product, then Matern-5/2 in place: this is most of a prediction's time.
-    wide = np.column_stack([-2.0 * a, (a * a).sum(1), np.ones(len(a))])
-    scaled: FloatArray = wide @ np.column_stack([b, np.ones(len(b)), (b * b).sum(1)]).T
-    covariance = matern(np.maximum(scaled, 0.0, out=scaled))
+    covariance = matern(squared_distances(left.unit / hyper.length, right.unit / hyper.length))
     covariance *= hyper.residual**2
     # Trend, weights and level are one product of features.
     covariance += _features(hyper, left) @ _features(hyper, right).T
     return covariance
 
 
-def matern(squares: FloatArray) -> FloatArray:
+def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the `(n_a, n_b)` squared distances between the rows of two tables."""
+    left, right = _factors(a, b)
+    squares: FloatArray = left @ right
+    return np.maximum(squares, 0.0, out=squares)
+
+
+def correlations(modes: FloatArray, profiled: FloatArray) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Yield some modes at a time, with their `(m, n)` Matern-5/2 correlations with `n` profiles.
+
+    This is most of a prediction's time. So the arrays fit a core's cache, the next one is written over the
+    last, and they are of single precision: it moves values by less than 1 part in 10,000 and error bars by
+    less than 1 in 1,000.
+    """
+    left, right = _factors(modes, profiled)
+    size = min(CHUNK, len(modes)), len(profiled)
+    squares, out = np.empty(size), np.empty((2, *size), dtype=np.float32)
+    for start in range(0, len(modes), CHUNK):
+        some = left[start : start + CHUNK]
+        apart = np.matmul(some, right, out=squares[: len(some)])
+        # Differences of large numbers, so they are worked out in double precision.
+        single = out[0, : len(some)]
+        single[:] = apart
+        np.maximum(single, 0.0, out=single)
+        yield slice(start, start + CHUNK), matern(single, out=out[1, : len(some)])
+
+
+def matern(squares: Floats, out: Floats | None = None) -> Floats:
     """Return the Matern-5/2 correlation at squared distances, which are overwritten."""
     squares *= 5.0
-    covariance = squares / 3.0
+    correlation = np.empty_like(squares) if out is None else out
+    np.divide(squares, 3.0, out=correlation)
     np.sqrt(squares, out=squares)
-    covariance += squares
-    covariance += 1.0
+    correlation += squares
+    correlation += 1.0
     np.negative(squares, out=squares)
-    covariance *= np.exp(squares, out=squares)
-    return covariance
+    correlation *= np.exp(squares, out=squares)
+    return correlation
+
+
+def _factors(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return two matrices whose product is what `squared_distances` returns."""
+    left = np.column_stack([-2.0 * a, (a * a).sum(1), np.ones(len(a))])
+    return left, np.column_stack([b, np.ones(len(b)), (b * b).sum(1)]).T
 
 
 def _features(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
@@ -356,11 +427,6 @@ def _features(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
     level = np.full((len(inputs), 1), LEVEL_SD)
     weighted = inputs.surfaces * (hyper.weights / count**0.5)
     return np.concatenate([level, hyper.trend * inputs.unit, weighted], axis=1)
-
-
-def _prior_variance(hyper: _Hyper, inputs: RegressionInputs) -> FloatArray:
-    features = _features(hyper, inputs)
-    return hyper.residual**2 + np.einsum("ij,ij->i", features, features)
 
 
 def _factor(covariance: FloatArray, noise: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening, ServiceNe
 from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.jetson import JetsonDevice
 from powertrain.devices.remote import ask_helper
-from powertrain.errors import DeviceError
+from powertrain.errors import DeviceError, UnknownModeError
 from powertrain.virtual.emulated._job import TreeJob, is_tree
 from powertrain.virtual.emulated._sysfs import EmulatedSysfs
 
@@ -31,6 +31,7 @@ def _open_board(spec: DeviceSpec, how: Opening) -> JetsonDevice:
         clock=board.clock,
         # It ends with this process, so nothing of it can be left behind.
         journal=Journal(Path(tempfile.mkdtemp(prefix="powertrain-emulated-"))),
+        private=True,
         jobs=lambda workload, _data: board.job(workload),
         spec=spec.name,
         name=board.title,
@@ -58,7 +59,7 @@ def _open_tree(spec: DeviceSpec, how: Opening) -> JetsonDevice:
 def _tree(spec: DeviceSpec) -> Path:
     root = Path(spec.which).expanduser().absolute()
     if not is_tree(root):
-        raise DeviceError(
+        raise UnknownModeError(
             f"{root} holds no emulated board: keep one there with python -m powertrain.virtual.emulated "
             f"{root} orin-agx"
         )

@@ -23,7 +23,7 @@ from powertrain.devices._base import (
 )
 from powertrain.devices._clock import Clock, VirtualClock
 from powertrain.devices._hold import Holder, Settings
-from powertrain.errors import DeviceError
+from powertrain.errors import DeviceError, UnknownModeError
 from powertrain.files import read_file, write_file
 from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
 from powertrain.space import Knob, ModeSpace
@@ -124,7 +124,8 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
         settings = _BoardSettings(self._state, self.space, self.name, state_file)
         # Boards in memory are each their own; one in a file is the same to every process that opens it.
         key = f"{board.spec} of {state_file.resolve()}" if state_file else board.spec
-        self._holder = Holder(settings, name=self.name, spec=self.spec, key=key)
+        private = state_file is None
+        self._holder = Holder(settings, name=self.name, spec=self.spec, key=key, private=private)
 
     @override
     def modes(self, *, workload: str | None = None) -> ModeTable:
@@ -401,5 +402,5 @@ def _positions(knob: Knob, column: FloatArray, device: str) -> npt.NDArray[np.in
     off = ~np.isclose(table[place], column, rtol=1e-9, atol=0)
     if off.any():
         asked, near = column[off][0], table[place][off][0]
-        raise DeviceError(f"{device} has no {knob.name}={asked:.10g}: the nearest is {near:.10g}")
+        raise UnknownModeError(f"{device} has no {knob.name}={asked:.10g}: the nearest is {near:.10g}")
     return place.astype(np.int64)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from powertrain.devices import MonotonicClock, VirtualClock
 from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening
-from powertrain.errors import DeviceError, UnknownNameError
+from powertrain.errors import UnknownModeError, UnknownNameError
 from powertrain.virtual.simulated._board import SimulatedBoard
 from powertrain.virtual.simulated._boards import BOARDS
 from powertrain.virtual.simulated._disturbances import Disturbances
@@ -25,7 +25,7 @@ def _open(spec: DeviceSpec, how: Opening) -> SimulatedBoard:
     if clock not in ("real", "virtual"):
         raise UnknownNameError.of(f"clock of {spec.name}", clock, ("real", "virtual"))
     if not seed.isdecimal():
-        raise DeviceError(f"{spec.name}?seed={seed}: a seed is a whole number, as in {spec.name}?seed=3")
+        raise UnknownModeError(f"{spec.name}?seed={seed}: a seed is a whole number, as in {spec.name}?seed=3")
     names = off.split(",") if off else list[str]()
     disturbances = Disturbances.none() if off == "all" else Disturbances().without(names)
     return SimulatedBoard(
