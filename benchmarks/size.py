@@ -2,10 +2,10 @@
 
     python benchmarks/size.py [--rows 1000000] [--keep FOLDER]
 
-Each command runs in a process of its own; its peak memory is that of the process, Python and numpy included. The
-profiles are made by a formula: workloads that were measured in 4,368 modes each, with a time and a power that no
-two rows share. `processor` is the time that the command used, which another job on the machine hardly changes;
-`wall` is what the clock on the wall showed.
+Each command runs in a process of its own; its peak memory is that of the process, Python and numpy
+included. The profiles come from a formula: workloads that were measured in 4,368 modes each, with a time and
+a power that no two rows share. `processor` is the time that the command used, which another job on the machine
+hardly changes; `wall` is what the clock on the wall showed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from powertrain.dataset import write_csv
 from powertrain.opening import open_device
 from powertrain.records import Coded, ManyProfiles
 from powertrain.space import ModeSpace
-from powertrain.workflow import modes_csv
+from powertrain.workflow import fit, modes_csv
 
 MODES_EACH = 4_368
 
 
 @dataclass
 class Cost:
+    """What a command took."""
+
     wall_s: float
     processor_s: float
     peak_mb: float
@@ -95,14 +97,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         rows = measured(folder, options.rows)
-    lines = [
-        f"# Size: {options.rows:,} profiles, {options.rows:,} modes",
-        "",
-        "    python benchmarks/size.py",
-        "",
-    ]
     load = os.getloadavg()[1]
-    lines += [f"{machine()}, {today()}; other work on the machine: mean load {load:.1f} over 5 minutes.", ""]
+    lines = [f"{machine()}, {today()}. Other work shared its cores: a mean load of {load:.1f}.", ""]
     lines += [
         "| command | wall s | processor s | budget s | peak MB | budget MB |",
         "|---|--:|--:|--:|--:|--:|",
@@ -111,7 +107,8 @@ def main() -> None:
         f"| {name} | {c.wall_s:.1f} | {c.processor_s:.1f} | {most_s} | {c.peak_mb:.0f} | {most_mb} |"
         for name, c, most_s, most_mb in rows
     ]
-    write_result("size", "\n".join(lines) + "\n")
+    title = f"Size: {options.rows:,} profiles, and as many modes"
+    write_result("size.md", title, "python benchmarks/size.py", lines)
 
 
 def measured(folder: Path, rows: int) -> list[tuple[str, Cost, str, str]]:
@@ -124,8 +121,6 @@ def measured(folder: Path, rows: int) -> list[tuple[str, Cost, str, str]]:
     db = ("--db", str(database))
     few = open_device("sim:orin-agx")
     profiles = few.measure("resnet18", few.modes().take(np.linspace(0, few.count() - 1, 50).astype(int)))
-    from powertrain.workflow import fit
-
     fit(profiles).save(Path(small))
     known = "workload 000"
     return [

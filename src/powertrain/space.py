@@ -21,7 +21,7 @@ from powertrain.knobs import KNOWN_KNOBS as KNOWN_KNOBS
 from powertrain.knobs import SOFTWARE_KNOBS as SOFTWARE_KNOBS
 from powertrain.knobs import KnownKnob as KnownKnob
 from powertrain.knobs import is_speed as is_speed
-from powertrain.records import ModeTable, PowerMode
+from powertrain.records import ModeTable, PowerMode, Shown, View
 
 __all__ = ["KNOWN_KNOBS", "MOST_LISTED", "SOFTWARE_KNOBS", "Knob", "KnownKnob", "ModeSpace", "is_speed"]
 
@@ -55,8 +55,8 @@ class Knob:
 
 
 @final
-@dataclass(frozen=True)
-class ModeSpace:
+@dataclass(frozen=True, repr=False)
+class ModeSpace(Shown):
     """All combinations of some knobs' values; mode `i` counts with the last knob fastest."""
 
     knobs: tuple[Knob, ...]
@@ -76,6 +76,11 @@ class ModeSpace:
     def spanned_by(cls, modes: ModeTable) -> ModeSpace:
         """Return the smallest grid that holds all of `modes`."""
         return cls.of({name: modes.values[:, j] for j, name in enumerate(modes.knobs)})
+
+    def _view(self) -> View:
+        rows = [(k.name, len(k.values), k.values[0], k.values[-1]) for k in self.knobs]
+        title = f"space of {self.size:,} modes: {', '.join(self.names)}"
+        return View(title=title, headings=("knob", "values", "from", "to"), rows=rows)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -97,10 +97,10 @@ def import_command(
 ) -> None:
     """Read measured profiles from tables into a database.
 
-    A table is a CSV file (separated by commas, semicolons or tabs, plain or gzip), JSON lines, Parquet or Excel.
-    It has a row per measurement, with the columns device, workload, a column per knob, time_ms and power_w; an
-    empty cell is "not measured". Other spellings and units are understood, as in "GPU Freq (MHz)", "power(mW)"
-    and "time[s]". A column of numbers that is not known is asked about, never guessed.
+    A table is a CSV file (separated by commas, semicolons or tabs, plain or gzip), JSON lines, Parquet or
+    Excel. It has a row per measurement, with the columns device, workload, a column per knob, time_ms and
+    power_w; an empty cell is "not measured". Other spellings and units are understood, such as "GPU Freq
+    (MHz)", "power(mW)" and "time[s]". A column of numbers that is not known is asked about, never guessed.
 
     Importing a file again adds nothing; a file that cannot be read adds nothing of any. - is standard input.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import final
@@ -11,13 +11,13 @@ import numpy as np
 from typing_extensions import Self
 
 from powertrain.errors import UnknownNameError
-from powertrain.records import ManyProfiles, ModeTable, PowerMode, Profile, ProfileTable
+from powertrain.records import ManyProfiles, ModeTable, PowerMode, Profile, ProfileTable, Shown, View
 from powertrain.space import ModeSpace
 
 __all__ = ["AbstractStore"]
 
 
-class AbstractStore(ABC):
+class AbstractStore(Shown):
     """Keeps profiles; several threads and processes may use one store at once.
 
     A store only grows by `add` and shrinks by `delete`. `add` is atomic: either all the profiles it was given
@@ -35,6 +35,9 @@ class AbstractStore(ABC):
     def name(self) -> str:
         """The last part of the location, for titles: a file's or a database's own name."""
         return self.location.rstrip("/:").rpartition("/")[2]
+
+    def _view(self) -> View:
+        return View(title=f"store of profiles {self.location}")
 
     @abstractmethod
     def add(self, profiles: Iterable[Profile]) -> int:

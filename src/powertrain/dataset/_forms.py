@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from powertrain.dataset._source import BLOCK_ROWS, Block, Place, Source, content_of, csv_source
-from powertrain.errors import MissingExtraError
+from powertrain.errors import CsvError, MissingExtraError
 
 __all__ = ["frame_source", "source_of"]
 

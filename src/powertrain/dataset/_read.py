@@ -19,7 +19,17 @@ from powertrain.dataset._forms import source_of
 from powertrain.dataset._source import Place
 from powertrain.errors import CsvError, MissingKnobError
 from powertrain.quantities import by_column, measured
-from powertrain.records import Coded, FloatArray, ManyProfiles, Owner, Profile, ProfileTable, distinct_rows
+from powertrain.records import (
+    Coded,
+    FloatArray,
+    ManyProfiles,
+    Owner,
+    Profile,
+    ProfileTable,
+    Shown,
+    View,
+    distinct_rows,
+)
 from powertrain.wording import counted
 
 __all__ = ["CsvFile", "read_csv", "read_profiles"]
@@ -29,8 +39,8 @@ _SLOW_MHZ = 10.0
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
-class CsvFile:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CsvFile(Shown):
     """What a table of profiles holds."""
 
     profiles: Sequence[Profile]
@@ -39,6 +49,11 @@ class CsvFile:
     """Names of the knobs, in the order of the file and in PowerTrain's units."""
     warnings: tuple[str, ...]
     """What was kept aside, converted, skipped or repeated, a line each."""
+
+    def _view(self) -> View:
+        rows = [(str(p.mode), p.time_ms, p.power_w) for p in self.profiles[:5]]
+        title = f"{len(self.profiles):,} profiles with the knobs {', '.join(self.knobs)}"
+        return View(title=title, headings=("mode", "time_ms", "power_w"), rows=rows)
 
     def tables(self) -> dict[Owner, ProfileTable]:
         """Return the unflagged profiles by `(device, workload)`, in order of appearance, repeats averaged."""
@@ -80,8 +95,8 @@ def read_profiles(
     (`throughput`, `timestamp`, text) go to `Profile.extra`. A column of numbers whose name says too little is
     refused, with the option that says what it is; none is guessed to be a knob. `knob:x` and `extra:x` in the
     file settle what x is. A knob that is empty in every row of a workload on a device is one that this
-    workload lacks. Rows with neither time nor power are skipped, unless a flag says why. `warnings` tells of all this
-    and of repeated modes, which are kept.
+    workload lacks. Rows with neither time nor power are skipped, unless a flag says why. `warnings` tells of
+    all this and of repeated modes, which are kept.
 
     Args:
         path: The file.

@@ -1,7 +1,7 @@
 """Columns of profiles to rows of the database, and back, some ten thousand at a time.
 
-A row is `(device, workload, mode, five numbers, flags, extra, others)`. Mode, flags, extra and others are JSON.
-Texts that repeat (and most do) are read and written once.
+A row is `(device, workload, mode, five numbers, flags, extra, others)`. Mode, flags, extra and others are
+JSON. Texts that repeat (and most do) are read and written once.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ quantities there are says `powertrain.quantities`.
 from __future__ import annotations
 
 from powertrain.records._choice import Choice, Interval, Limits
+from powertrain.records._frames import new_frame
 from powertrain.records._many import Coded, ManyProfiles, Owner
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode
 from powertrain.records._prediction import CENTRAL_90, Z90, Estimate, Prediction, check_risk, quantile
-from powertrain.records._frames import new_frame
 from powertrain.records._profiles import Profile, ProfileTable, distinct_rows
 from powertrain.records._shown import Shown, View, rows_view
 

@@ -36,7 +36,7 @@ def _pandas() -> Any:
 
 
 def columns_of_frame(frame: Any) -> dict[str, Any]:
-    """Return the columns of a data frame of pandas, of polars, or of any library with the interchange protocol.
+    """Return the columns of a data frame: of pandas, of polars, or of what can be interchanged with pandas.
 
     Raises:
         TypeError: It is no data frame.

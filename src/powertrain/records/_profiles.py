@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from powertrain import quantities
-from powertrain.columns import Column, Role, columns_of
-from powertrain.errors import CsvError, DataError
+from powertrain.errors import DataError
 from powertrain.quantities import POWER, TIME, Quantity
-from powertrain.records._frames import KNOBS, columns_of_frame, new_frame, numbers_of
+from powertrain.records._frames import KNOBS, new_frame
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode, row_index
-from powertrain.records._shown import Shown, View, rows_view
+from powertrain.records._parts import parts_of_frame
+from powertrain.records._shown import Shown, View, rows_view, view_html
 from powertrain.units import energy_j
 
 if TYPE_CHECKING:
@@ -136,6 +136,11 @@ class Profile:
     def energy_j(self) -> float:
         """Energy of one minibatch [J]; NaN where time or power was not measured."""
         return energy_j(power_w=self.power_w, time_ms=self.time_ms)
+
+    def _repr_html_(self) -> str:
+        cells = {**self.mode, **self.values}
+        title = f"{self.workload} on {self.device}"
+        return view_html(View(title=title, headings=list(cells), rows=[list(cells.values())]))
 
     def _identity(self) -> tuple[object, ...]:
         cost_s = None if math.isnan(self.duration_s) else self.duration_s
@@ -289,7 +294,8 @@ class ProfileTable(Shown):
                 workloads.
             MissingKnobError: One of `knobs` is no column.
         """
-        return _of_frame(frame, device=device, workload=workload, knobs=knobs, mapping=columns)
+        parts = parts_of_frame(frame, device=device, workload=workload, knobs=knobs, mapping=columns)
+        return cls(**parts)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a data frame: device, workload, the knobs, and what was measured, with standard errors.
@@ -467,82 +473,3 @@ def checked_column(quantity: Quantity | None, name: str, column: npt.ArrayLike, 
         bad = "zero, negative or infinite values" if quantity.low == 0 else "values that cannot be"
         raise DataError(f"{name} holds {bad}: drop those profiles")
     return array
-
-
-def _of_frame(
-    frame: Any,
-    *,
-    device: str | None,
-    workload: str | None,
-    knobs: Sequence[str] | None,
-    mapping: Mapping[str, str] | None,
-) -> ProfileTable:
-    cells = columns_of_frame(frame)
-    knobs = knobs if knobs is not None else getattr(frame, "attrs", {}).get(KNOBS)
-    repeats = cells.pop("repeats", None)
-    given = {"device": device, "workload": workload}
-    names = [name for name, value in given.items() if value]
-    try:
-        columns = columns_of(list(cells), knobs, mapping=mapping, given=names)
-    except CsvError as error:
-        raise DataError(f"the data frame: {error}") from None
-    _refuse_unknown(columns, cells)
-    for role, name in ((Role.DEVICE, "device"), (Role.WORKLOAD, "workload")):
-        for column in columns:
-            if column.role is role:
-                given[name] = _only_name(name, cells[column.header])
-    numbers = {
-        c.name: _converted(c, numbers_of(c.header, cells[c.header]))
-        for c in columns
-        if c.role in (Role.NUMBER, Role.KNOB)
-    }
-    knob_names = [c.name for c in columns if c.role is Role.KNOB]
-    if not knob_names:
-        raise DataError("no column of the data frame is a knob: add one with its unit, such as gpu_mhz")
-    known = quantities.by_column()
-    values = {c: numbers[c] for c in known if c in numbers}
-    kept = ~np.all([np.isnan(column) for column in values.values()], axis=0)
-    for column in columns:
-        if column.role is Role.FLAGS:
-            kept &= np.array(
-                [not isinstance(text, str) or not text for text in cells[column.header].to_list()]
-            )
-    assert given["device"] and given["workload"]
-    return ProfileTable(
-        device=given["device"],
-        workload=given["workload"],
-        modes=ModeTable(
-            knobs=tuple(knob_names), values=np.column_stack([numbers[k] for k in knob_names])[kept]
-        ),
-        columns={c: column[kept] for c, column in values.items()},
-        se={q.column: numbers[q.se_column][kept] for q in known.values() if q.se_column in numbers},
-        repeats=None if repeats is None else numbers_of("repeats", repeats)[kept],
-    )
-
-
-def _refuse_unknown(columns: Sequence[Column], cells: Mapping[str, Any]) -> None:
-    """Ask about columns of numbers whose names say too little."""
-    unknown = {
-        c.header: c.answer
-        for c in columns
-        if c.role is Role.UNKNOWN and not any(isinstance(value, str) for value in cells[c.header].to_list())
-    }
-    if unknown:
-        raise DataError(
-            f"column {', '.join(map(repr, unknown))} of the data frame is not known: say what it is, as in "
-            f"columns={unknown!r} (knob:NAME is a setting, extra:NAME is left out)"
-        )
-
-
-def _only_name(what: str, column: Any) -> str:
-    names = sorted({str(value) for value in column.to_list()})
-    if len(names) != 1 or not names[0]:
-        raise DataError(
-            f"the data frame holds {len(names)} {what}s, {', '.join(names[:3])}: take one of them"
-        )
-    return names[0]
-
-
-def _converted(column: Column, numbers: FloatArray) -> FloatArray:
-    convert = column.convert
-    return numbers if convert is None else np.array([convert(value) for value in numbers.tolist()])

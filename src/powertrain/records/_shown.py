@@ -12,7 +12,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Shown", "View", "rows_view"]
+__all__ = ["Shown", "View", "rows_view", "view_html"]
 
 _ENDS = 5
 """Rows that are shown from the beginning and from the end of a long table."""
@@ -42,18 +42,20 @@ class Shown(ABC):
         return f"<{self._view().title}>"
 
     def _repr_html_(self) -> str:
-        view = self._view()
-        title = f"<strong>{html.escape(view.title)}</strong>"
-        if not view.rows:
-            return f"<div>{title}</div>"
-        heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in view.headings)
-        lines = ["<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in view.rows]
-        if view.left_out:
-            lines.insert(
-                _ENDS, f'<tr><td colspan="{len(view.headings)}">… {view.left_out:,} more …</td></tr>'
-            )
-        head = f"<thead><tr>{heads}</tr></thead>" if heads else ""
-        return f"<div>{title}<table>{head}<tbody>{''.join(lines)}</tbody></table></div>"
+        return view_html(self._view())
+
+
+def view_html(view: View) -> str:
+    """Return a view as a table for a notebook."""
+    title = f"<strong>{html.escape(view.title)}</strong>"
+    if not view.rows:
+        return f"<div>{title}</div>"
+    heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in view.headings)
+    lines = ["<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in view.rows]
+    if view.left_out:
+        lines.insert(_ENDS, f'<tr><td colspan="{len(view.headings)}">… {view.left_out:,} more …</td></tr>')
+    head = f"<thead><tr>{heads}</tr></thead>" if heads else ""
+    return f"<div>{title}<table>{head}<tbody>{''.join(lines)}</tbody></table></div>"
 
 
 def rows_view(title: str, columns: Mapping[str, npt.NDArray[Any]]) -> View:
@@ -72,5 +74,5 @@ def rows_view(title: str, columns: Mapping[str, npt.NDArray[Any]]) -> View:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.6g}"
+        return "" if math.isnan(value) else f"{value:.6g}"
     return html.escape(str(value))

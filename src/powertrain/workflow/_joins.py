@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final, overload
 
 import numpy as np
 
@@ -17,8 +17,24 @@ from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, Un
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
 from powertrain.planning import Sampling, plan_modes, plan_space
-from powertrain.records import Choice, Limits, ManyProfiles, ModeTable, Prediction, Profile, ProfileTable
+from powertrain.records import (
+    Choice,
+    Limits,
+    ManyProfiles,
+    ModeTable,
+    Prediction,
+    Profile,
+    ProfileTable,
+    Shown,
+    View,
+    new_frame,
+    rows_view,
+)
 from powertrain.space import ModeSpace
+from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Front",
@@ -240,9 +256,12 @@ def _within(profiles: ProfileTable, space: ModeSpace | None) -> ProfileTable:
 
 
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Front:
-    """The predicted Pareto-optimal modes, by the first cost, ascending."""
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Front(Shown):
+    """The predicted Pareto-optimal modes, by the first cost, ascending.
+
+    An index gives a `PredictedMode`, a slice gives a `Front`.
+    """
 
     costs: tuple[str, ...]
     modes: ModeTable
@@ -250,6 +269,31 @@ class Front:
 
     def __len__(self) -> int:
         return len(self.modes)
+
+    @overload
+    def __getitem__(self, index: int) -> PredictedMode: ...
+    @overload
+    def __getitem__(self, index: slice) -> Front: ...
+    def __getitem__(self, index: int | slice) -> PredictedMode | Front:
+        if isinstance(index, slice):
+            return replace(self, modes=self.modes[index], prediction=self.prediction[index])
+        row = range(len(self))[index]
+        some = slice(row, row + 1)
+        return next(predicted_modes(self.modes[some], self.prediction[some]))
+
+    def _view(self) -> View:
+        modes = {knob: self.modes.values[:, j] for j, knob in enumerate(self.modes.knobs)}
+        values = {q.column: self.prediction.of(q).value for q in shown_quantities()}
+        known = {name: value for name, value in values.items() if not np.isnan(value).all()}
+        return rows_view(f"front of {len(self):,} modes in {' and '.join(self.costs)}", modes | known)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame: the knobs, the predicted values and their error bars, a row per mode.
+
+        It needs pandas (the extra `tables`).
+        """
+        modes, prediction = self.modes.to_pandas(), self.prediction.to_pandas()
+        return new_frame({**dict(modes.items()), **dict(prediction.items())})
 
 
 def front(
