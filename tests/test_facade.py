@@ -15,7 +15,16 @@ def test_the_facade_is_exactly_these_names():
     assert sorted(powertrain.__all__) == sorted(
         [
             *("Choice", "ModeTable", "PowerMode", "PowerTrainError", "Prediction", "Profile", "ProfileTable"),
-            *("open_device", "open_store", "read_csv", "write_csv", "plan", "profile"),
+            *(
+                "open_device",
+                "open_store",
+                "read_csv",
+                "read_profiles",
+                "write_csv",
+                "plan",
+                "plot",
+                "profile",
+            ),
             *("measured", "measuring", "pause", "step", "workload"),
             *("fit", "transfer", "load_predictor", "front", "choose", "choose_measured", "__version__"),
         ]

@@ -14,6 +14,7 @@ from powertrain.cli._options import (
     complete_workloads,
     database_option,
     device_name_option,
+    existing_file,
     json_option,
     names,
     text_input,
@@ -38,7 +39,7 @@ __all__ = ["export_command", "import_command"]
 
 
 @final
-class _Mapping(click.ParamType):
+class _Mapping(click.ParamType[tuple[str, str]]):
     """`COLUMN=WHAT`, the column as the file writes it."""
 
     name = "mapping"
@@ -84,6 +85,20 @@ class _Mapping(click.ParamType):
 @click.option(
     "--again", is_flag=True, help="Add profiles even if equal ones are there: a repeated measurement."
 )
+@click.option(
+    "--tegrastats",
+    "log_path",
+    type=existing_file,
+    help="Take the power from this log of tegrastats; the table has columns start and end beside the time.",
+)
+@click.option(
+    "--log-interval",
+    "interval_ms",
+    type=click.FloatRange(min=1),
+    default=1000.0,
+    show_default=True,
+    help="Time between two lines of a log that does not say it [ms].",
+)
 @json_option
 def import_command(
     files: tuple[Path, ...],
@@ -93,6 +108,8 @@ def import_command(
     workload: str | None,
     knobs: tuple[str, ...] | None,
     again: bool,
+    log_path: Path | None,
+    interval_ms: float,
     as_json: bool,
 ) -> None:
     """Read measured profiles from tables into a database.
@@ -105,20 +122,24 @@ def import_command(
     Importing a file again adds nothing; a file that cannot be read adds nothing of any. - is standard input.
     """
     from powertrain.dataset import open_store, read_profiles
-    from powertrain.workflow import add_new
+    from powertrain.workflow import add_new, read_power_log, with_power_of_log
 
     meant: dict[str, str] = {}
     for column, what in mapped:
         if meant.setdefault(column, what) != what:
             raise click.UsageError(f"--map gives {column!r} twice: {meant[column]} and {what}")
     given = [content_of(path) for path in files]
-    with knobs_as_typed():  # by --knobs
-        contents = {
-            name: read_profiles(
-                name, knobs=knobs, content=content, columns=meant, device=device, workload=workload
-            )
-            for name, content in given
-        }
+    rest: dict[str, Any] = {"columns": meant, "device": device, "workload": workload}
+    if log_path is not None:
+        if knobs is not None:
+            raise click.UsageError("--tegrastats goes with --map, not with --knobs")
+        log = read_power_log(log_path, interval_ms=interval_ms)
+        contents = {name: with_power_of_log(name, log, content=content, **rest) for name, content in given}
+    else:
+        with knobs_as_typed():  # by --knobs
+            contents = {
+                name: read_profiles(name, knobs=knobs, content=content, **rest) for name, content in given
+            }
     with open_store(database) as store:
         reports = {path: add_new(content, store, again=again) for path, content in contents.items()}
         place = store.location

@@ -204,7 +204,7 @@ class Sheet:
         if column.role is not Role.UNKNOWN:
             return column
         text = self.text(column)
-        counts = np.bincount(text.codes, minlength=len(text.values)).tolist() if len(text.codes) else []
+        counts: list[int] = np.bincount(text.codes, minlength=len(text.values)).tolist()
         filled = numbers = 0
         for cell, count in zip(text.values, counts, strict=False):
             if not _is_blank(cell):

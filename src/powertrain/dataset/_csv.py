@@ -98,10 +98,10 @@ def _refuse_mixed_knobs(many: ManyProfiles) -> None:
     there = ~np.isnan(many.settings)
     for code in np.unique(many.owners.codes).tolist():
         rows = there[many.owners.codes == code]
-        mixed = rows.any(axis=0) & ~rows.all(axis=0)
+        mixed = np.asarray(rows.any(axis=0) & ~rows.all(axis=0))
         if mixed.any():
             device, workload = many.owners.values[code]
-            knobs = sorted(k for k, is_mixed in zip(many.knobs, mixed, strict=True) if is_mixed)
+            knobs = sorted(k for k, is_mixed in zip(many.knobs, mixed.tolist(), strict=True) if is_mixed)
             raise DataError(
                 f"modes of {workload!r} on {device!r} differ in the knob {', '.join(knobs)}: write them to "
                 "separate files"
@@ -136,7 +136,7 @@ def _blocks(many: ManyProfiles) -> Generator[str]:
         columns += [_cells(many.settings[part, j]) for j in range(len(many.knobs))]
         columns += [_cells(cells[part]) for cells in numbers.values()]
         if has_flags:
-            columns.append([flags[code] for code in many.flags.codes[part].tolist()])
+            columns.append([flags[int(code)] for code in many.flags.codes[part].tolist()])
         for column in extras.values():
             columns.append([column.values[c] if c >= 0 else "" for c in column.codes[part].tolist()])
         text = io.StringIO(newline="")

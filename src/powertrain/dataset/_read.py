@@ -141,7 +141,11 @@ def _file(path: Path | str, place: Place, sheet: Sheet, owners: Coded) -> CsvFil
     profiles = _profiles(sheet, owners, knobs, settings)
     if not len(profiles):
         raise place.error("no row has a time or a power: fill in what was measured")
-    used = [c.name for c, filled in zip(knobs, (~np.isnan(settings)).any(axis=0), strict=True) if filled]
+    used = [
+        c.name
+        for c, filled in zip(knobs, np.asarray((~np.isnan(settings)).any(axis=0)).tolist(), strict=True)
+        if filled
+    ]
     warnings = [*_column_warnings(sheet), *doubts, *_row_warnings(sheet.n_rows, profiles)]
     return CsvFile(
         profiles=profiles, knobs=tuple(used), warnings=tuple(f"{path}: {warning}" for warning in warnings)

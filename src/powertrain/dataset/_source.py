@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Protocol, final
 
 from powertrain.errors import CsvError
 from powertrain.files import CHUNK_BYTES, read_file
@@ -23,6 +23,13 @@ _LARGEST_BYTES = 1 << 29
 """Half a gibibyte: some five million rows."""
 _GZIP = b"\x1f\x8b"
 _SEPARATORS = (",", ";", "\t", "|")
+
+
+class _Reader(Protocol):
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
 
 Block = tuple[list[int], list[list[str]]]
 """The line on which each row begins, counted from 1, and the rows."""
@@ -168,6 +175,6 @@ def _blocks(rows: Iterator[tuple[int, list[str]]]) -> Generator[Block]:
         yield lines, cells
 
 
-def _parsed(content: bytes, separator: str, *, skip_blanks: bool = False):
+def _parsed(content: bytes, separator: str, *, skip_blanks: bool = False) -> _Reader:
     text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
     return csv.reader(text, delimiter=separator, strict=True, skipinitialspace=skip_blanks)

@@ -49,9 +49,9 @@ class Coded:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def take(self, rows: npt.NDArray[Any]) -> Coded:
-        """Return the rows at indices or a mask."""
-        return Coded(self.values, self.codes[rows])
+    def take(self, rows: Any) -> Coded:
+        """Return the rows at indices, a mask or a slice."""
+        return Coded(self.values, np.asarray(self.codes[rows], dtype=np.int32))
 
     def __getitem__(self, row: int) -> Any:
         code = self.codes[row]
@@ -60,7 +60,8 @@ class Coded:
     def present(self) -> list[Any]:
         """Return the values that occur, in order of first appearance."""
         codes, first = np.unique(self.codes, return_index=True)
-        return [self.values[codes[i]] for i in np.argsort(first) if codes[i] >= 0]
+        ordered: list[int] = codes[np.argsort(first)].tolist()
+        return [self.values[code] for code in ordered if code >= 0]
 
 
 @final
@@ -253,7 +254,11 @@ class ManyProfiles(Sequence[Profile]):
         there = ~np.isnan(self.settings)
         names = self.knobs if knobs is None else tuple(knobs)
         if knobs is None:
-            names = tuple(k for k, any_row in zip(self.knobs, there.any(axis=0), strict=True) if any_row)
+            names = tuple(
+                k
+                for k, any_row in zip(self.knobs, np.asarray(there.any(axis=0)).tolist(), strict=True)
+                if any_row
+            )
         if lacking := [name for name in names if name not in self.knobs]:
             raise MissingKnobError(f"a mode lacks the knob {lacking[0]!r}")
         places = [self.knobs.index(name) for name in names]

@@ -37,6 +37,7 @@ from powertrain.workflow._joins import (
     stored_profiles,
     transfer,
 )
+from powertrain.workflow._logs import read_power_log, with_power_of_log
 from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import (
     StoreSummary,
@@ -112,6 +113,7 @@ __all__ = [
     "profile_script",
     "rank_here",
     "read_modes",
+    "read_power_log",
     "read_tables",
     "restore_all",
     "run_demo",
@@ -124,5 +126,6 @@ __all__ = [
     "summarise_store",
     "transfer",
     "vendor_modes",
+    "with_power_of_log",
     "workload",
 ]

@@ -293,7 +293,7 @@ class Front(Shown):
         It needs pandas (the extra `tables`).
         """
         modes, prediction = self.modes.to_pandas(), self.prediction.to_pandas()
-        return new_frame({**dict(modes.items()), **dict(prediction.items())})
+        return new_frame({name: part[name] for part in (modes, prediction) for name in part.columns})
 
 
 def front(
