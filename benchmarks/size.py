@@ -4,8 +4,8 @@
 
 Each command runs in a process of its own; its peak memory is that of the process, Python and numpy
 included. The profiles come from a formula: workloads that were measured in 4,368 modes each, with a time and
-a power that no two rows share. `processor` is the time that the command used, which another job on the machine
-hardly changes; `wall` is what the clock on the wall showed.
+a power that no two rows share. `processor` is the time that the command used, which another job on the
+machine hardly changes; `wall` is what the clock on the wall showed.
 """
 
 from __future__ import annotations

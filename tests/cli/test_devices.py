@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from powertrain.dataset import open_store
 
 
@@ -132,27 +134,27 @@ def test_importing_a_file_twice_adds_nothing(done, grid_csv, tmp_path):
         assert len(store.profiles()) == 480
 
 
-def test_a_column_that_is_not_known_is_asked_about_and_the_line_that_is_proposed_works(ran, done, tmp_path):
+def test_a_column_that_is_not_known_is_asked_about_and_the_line_that_is_proposed_works(run, done, tmp_path):
     path, database = tmp_path / "board.csv", tmp_path / "p.db"
     path.write_text("GPU Freq;power(mW);time[s]\n1300,5;30250;0,0125\n")
     owner = ("--device", "My board", "--workload", "mine")
-    refused = ran("import", path, "--db", database, *owner)
+    refused = run("import", path, "--db", database, *owner)
     assert refused.code == 1
     assert '--map "GPU Freq=gpu_mhz"' in refused.err
     assert not database.exists()
 
     added = done("import", path, "--db", database, *owner, "--map", "GPU Freq=gpu_mhz", "--json").json
-    assert added["added"] == [{"device": "My board", "workload": "mine", "profiles": 1}]
+    assert added[0]["added"] == [{"device": "My board", "workload": "mine", "profiles": 1}]
     with open_store(database) as store:
         (profile,) = store.profiles()
     assert (str(profile.mode), profile.time_ms, profile.power_w) == ("gpu_mhz=1300.5", 12.5, 30.25)
 
 
 @pytest.mark.parametrize("mapped", ["gpu_mhz", "=gpu_mhz", "GPU Freq="])
-def test_a_map_without_a_column_or_an_answer_is_wrong_use(ran, tmp_path, mapped):
+def test_a_map_without_a_column_or_an_answer_is_wrong_use(run, tmp_path, mapped):
     path = tmp_path / "a.csv"
     path.write_text("gpu_mhz,time_ms\n900,5\n")
-    refused = ran("import", path, "--db", tmp_path / "p.db", "--map", mapped)
+    refused = run("import", path, "--db", tmp_path / "p.db", "--map", mapped)
     assert refused.code == 2
     assert "is not COLUMN=WHAT" in refused.err
 
@@ -194,11 +196,11 @@ def test_a_log_of_tegrastats_gives_each_row_its_mean_power(done, tmp_path, log, 
         ("gpu_mhz,start,end,time_ms,power_w\n600,0,1,20,5\n", "has a power of its own"),
     ],
 )
-def test_steps_that_do_not_go_with_the_log_are_refused(ran, tmp_path, steps, message):
+def test_steps_that_do_not_go_with_the_log_are_refused(run, tmp_path, steps, message):
     (tmp_path / "tegra.log").write_text(LOG)
     (tmp_path / "steps.csv").write_text(steps)
     owner = ("--device", "Nano", "--workload", "w", "--tegrastats", tmp_path / "tegra.log")
-    refused = ran("import", tmp_path / "steps.csv", "--db", tmp_path / "p.db", *owner)
+    refused = run("import", tmp_path / "steps.csv", "--db", tmp_path / "p.db", *owner)
     assert refused.code == 1
     assert message in refused.err
 
