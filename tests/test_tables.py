@@ -89,7 +89,7 @@ def test_a_frame_that_is_no_table_of_profiles_is_refused(columns, message):
 
 
 def test_what_is_no_frame_is_a_type_error():
-    with pytest.raises(TypeError, match="a list is no data frame"):
+    with pytest.raises(TypeError, match="a list is not a data frame"):
         pt.ProfileTable.from_pandas([1, 2])
 
 

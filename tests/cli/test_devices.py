@@ -191,7 +191,7 @@ def test_a_log_of_tegrastats_gives_each_row_its_mean_power(done, tmp_path, log, 
     [
         ("gpu_mhz,start,end,time_ms\n600,100,101,20\n", "the log has no line from 100 to 101"),
         ("gpu_mhz,start,end,time_ms\n600,2,1,20\n", "end '1' is not after start '2'"),
-        ("gpu_mhz,start,end,time_ms\n600,now,1,20\n", "'now' is no time"),
+        ("gpu_mhz,start,end,time_ms\n600,now,1,20\n", "'now' is not a time"),
         ("gpu_mhz,time_ms\n600,20\n", "no column 'start' or 'end'"),
         ("gpu_mhz,start,end,time_ms,power_w\n600,0,1,20,5\n", "has a power of its own"),
     ],

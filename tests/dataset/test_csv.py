@@ -276,7 +276,7 @@ def test_published_measurements_read_and_write_without_loss(path, name, rows, wo
         (HEADER + "Orin,w,inf,2,3", "line 2: gpu_mhz is 'inf', and a knob needs a finite number"),
         (
             HEADER + "Orin,w,fast,2,3",
-            "line 2: gpu_mhz is 'fast', which is not a number; if the column is no knob",
+            "line 2: gpu_mhz is 'fast', which is not a number; if the column is not a knob",
         ),
         (HEADER + 'Orin,w,"1,5",2,3', "line 2: gpu_mhz is '1,5', which is not a number"),
         (HEADER + "Orin,w,0,2,3", "line 2: gpu_mhz is '0', and must be above zero"),

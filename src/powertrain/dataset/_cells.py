@@ -109,7 +109,7 @@ class Sheet:
 
         values = self._floats(column, cells, refused)
         quantity = by_column().get(column.name)
-        # What is no quantity is a duration or an error bar, and may be zero.
+        # What is not a quantity is a duration or an error bar, and may be zero.
         least, reached = (quantity.low, quantity.reaches_low) if quantity else (0.0, True)
         most = min(quantity.plausible, quantity.high) if quantity else math.inf
         too_low = values < least if reached else values <= least
@@ -183,7 +183,7 @@ class Sheet:
         if found and column.unit and is_unit(found["unit"]):
             return f"and the unit of the column is {column.unit}: convert it"
         if column.role is Role.KNOB:
-            return f"which is not a number; if the column is no knob, call it {EXTRA_PREFIX}{column.header}"
+            return f"which is not a number; if the column is not a knob, call it {EXTRA_PREFIX}{column.header}"
         return f"which is not a number: {_IF_NOT_MEASURED}"
 
     def _number(self, column: Column, cell: str) -> float | None:

@@ -110,7 +110,7 @@ def read_profiles(
 
     Raises:
         CsvError: the file cannot be read or breaks the form; the message has the line and what to do.
-        MissingKnobError: one of `knobs` is no column of the file.
+        MissingKnobError: one of `knobs` is not a column of the file.
         MissingExtraError: neither pandas nor polars is installed, and the file needs one.
     """
     place = Place(Path(path), content)

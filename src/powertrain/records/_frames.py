@@ -39,7 +39,7 @@ def columns_of_frame(frame: Any) -> dict[str, Any]:
     """Return the columns of a data frame: of pandas, of polars, or of what can be interchanged with pandas.
 
     Raises:
-        TypeError: It is no data frame.
+        TypeError: It is not a data frame.
     """
     if not hasattr(frame, "columns") or not hasattr(frame, "__getitem__"):
         frame = _interchanged(frame)
@@ -56,7 +56,7 @@ def _interchanged(frame: Any) -> Any:
         return _pandas().DataFrame.from_arrow(frame)
     if hasattr(frame, "__dataframe__"):
         return _pandas().api.interchange.from_dataframe(frame)
-    raise TypeError(f"a {type(frame).__name__} is no data frame: give one of pandas or polars")
+    raise TypeError(f"a {type(frame).__name__} is not a data frame: give one of pandas or polars")
 
 
 def numbers_of(name: str, column: Any) -> np.ndarray:

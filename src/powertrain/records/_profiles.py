@@ -292,7 +292,7 @@ class ProfileTable(Shown):
         Raises:
             DataError: A column is not known, holds what its quantity cannot have, or the frame holds several
                 workloads.
-            MissingKnobError: One of `knobs` is no column.
+            MissingKnobError: One of `knobs` is not a column.
         """
         parts = parts_of_frame(frame, device=device, workload=workload, knobs=knobs, mapping=columns)
         return cls(**parts)

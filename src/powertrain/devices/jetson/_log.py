@@ -76,7 +76,7 @@ class PowerLog:
         Both are times of the board's clock (`2026-11-26 14:03:20`), or seconds since the log's first line.
 
         Raises:
-            DataError: One of them is no time, or the log has no times to compare it with.
+            DataError: One of them is not a time, or the log has no times to compare it with.
         """
         low_s, high_s = self._seconds(start), self._seconds(end)
         if not high_s > low_s:
@@ -94,7 +94,7 @@ class PowerLog:
             when = when or datetime.fromisoformat(text.strip())
         except ValueError:
             raise DataError(
-                f"{text!r} is no time: write 2026-11-26 14:03:20, or seconds since the log's first line"
+                f"{text!r} is not a time: write 2026-11-26 14:03:20, or seconds since the log's first line"
             ) from None
         if self.begin is None:
             raise DataError(
