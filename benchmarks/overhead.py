@@ -105,6 +105,21 @@ def ns_of_a_step(run, steps: int) -> float:
     return 1e9 * min(taken_s) / steps
 
 
+def held_ns(run) -> float:
+    """Return the time of an empty step while the mode that a tuning decided on is held and watched [ns]."""
+    # Trials of a loop that does nothing are never steady, so that is not asked of them.
+    how = Procedure(
+        stabilise_s=0.0, stabilise_limit_s=0.0, time_tolerance=np.inf, power_tolerance=np.inf, precision=0.5
+    )
+    # A counter that stands still, as those in files do, is no power; this machine's own may be missing.
+    device = CpuDevice()
+    with pt.tune(device=device, trials=2, procedure=how, say=lambda _: None) as tuning:
+        while (report := tuning.report()) is not None and report.state == "trying":
+            run(EMPTY_STEPS_MEASURED)
+        assert tuning.report().state == "held", tuning.report().reason
+        return ns_of_a_step(run, EMPTY_STEPS)
+
+
 def empty_loops() -> list[tuple[str, str]]:
     """Time loops of empty steps: bare, with what stands in for a loader, and while that is measured."""
 
@@ -132,16 +147,15 @@ def empty_loops() -> list[tuple[str, str]]:
             ("`step()`, nothing measures", reporting),
         )
     ]
+    loops = (("`measured(list)`", over(lambda steps: [None] * steps)), ("`step()`", reporting))
     device = CpuDevice("cpu_cores=1", sysfs=RealSysfs(counters()))
     # So many minibatches that no run ends one of its modes; reading the power goes on meanwhile.
     how = Procedure(precision=1e-9, most_minibatches=10**9, limit_s=1e9)
     with tempfile.TemporaryDirectory() as folder, pt.open_store(Path(folder) / "p.db") as store:
-        for name, run in (
-            ("`measured(list)`, being measured", over(lambda steps: [None] * steps)),
-            ("`step()`, being measured", reporting),
-        ):
+        for name, run in ((f"{name}, being measured", run) for name, run in loops):
             with pt.measuring(device, "empty", device.modes(), store, procedure=how):
                 rows.append((name, f"{ns_of_a_step(run, EMPTY_STEPS_MEASURED) - bare_ns:+,.0f}"))
+    rows += [(f"{name}, tuned, the mode is held", f"{held_ns(run) - bare_ns:+,.0f}") for name, run in loops]
     return rows
 
 

@@ -17,6 +17,7 @@ for script in (
     "speed.py",
     "accuracy.py",
     "reliability.py",
+    "race.py",
     "sim_to_real.py",
     "peers.py",
     "ablation.py",

@@ -12,7 +12,8 @@ from powertrain.dataset import open_store
 
 pytest.importorskip("torch", reason="the example trains with PyTorch")
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "own_training.py"
+EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLE, PLAIN, TUNED = (EXAMPLES / f"{name}.py" for name in ("own_training", "train_pytorch", "train_tuned"))
 
 
 def ran(*arguments: object) -> str:
@@ -42,3 +43,16 @@ def test_the_function_follows_the_knobs_of_the_training(tmp_path):
     with open_store(tmp_path / "own.db") as store:
         profiles = store.profiles(workload="mine")
     assert len({p.mode for p in profiles}) == 4
+
+
+def test_a_script_tunes_itself_and_learns_what_it_learns_without():
+    tuned = ran(TUNED, "--device", "cpu?cpu_cores=1", "--epochs", "10").splitlines()
+    assert tuned[0].startswith("train_tuned.py on ")
+    assert tuned[-1].startswith("loss 0.")
+
+
+def test_a_script_is_tuned_as_it_is_and_prints_what_it_prints_without(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # sums are added up in one order
+    options = ("--device", "cpu?cpu_cores=1", "--precision", "50")
+    plain = ran(PLAIN, "--steps", "3000")
+    assert ran("-m", "powertrain", "tune", PLAIN, *options, "--", "--steps", "3000") == plain

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from powertrain.workflow import plan as plan
     from powertrain.workflow import profile as profile
     from powertrain.workflow import transfer as transfer
+    from powertrain.workflow import tune as tune
+    from powertrain.workflow import tuned as tuned
     from powertrain.workflow import workload as workload
 
     __version__: str
@@ -75,6 +77,8 @@ __all__ = [
     "read_profiles",
     "step",
     "transfer",
+    "tune",
+    "tuned",
     "workload",
     "write_csv",
 ]
@@ -87,7 +91,7 @@ _HOMES = {
     "records": ("Choice", "ModeTable", "PowerMode", "Prediction", "Profile", "ProfileTable"),
     "workflow": (
         *("choose", "choose_measured", "fit", "front", "measuring", "open_device"),
-        *("plan", "profile", "transfer", "workload"),
+        *("plan", "profile", "transfer", "tune", "tuned", "workload"),
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -118,6 +118,15 @@ class Quantity:
             f"a number {above} and {'of at most' if self.reaches_high else 'below'} {self.high:g} {self.unit}"
         )
 
+    def of(self, values: Mapping[str, float]) -> float:
+        """Return it from measured values by column, also where it is a product; NaN where one is missing."""
+        if not self.powers:
+            return values.get(self.column, math.nan)
+        value = self.factor
+        for name, power in self.powers.items():
+            value *= values.get(find(name).column, math.nan) ** power
+        return value
+
     def holds(self, value: Any) -> Any:
         """Tell whether `value` can be one of its values; NaN, which is "not measured", is none.
 

@@ -151,7 +151,7 @@ def test_a_database_that_was_there_is_kept_whatever_fails(run, done, script, db)
     [
         (("none.py", "--modes", "50"), 2, "there is no file none.py"),
         (("-m", "package.none"), 2, "there is no module package.none"),
-        (("-m", "json", "lstm"), 2, "one by one"),
+        (("-m", "json", "lstm"), 2, "give one of them"),
         ((), 2, "nothing to train"),
         (("lstm", "--", "--epochs", "3"), 2, "lstm is none"),
     ],

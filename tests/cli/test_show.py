@@ -162,6 +162,8 @@ def completed(words, incomplete):
 
 def test_a_shell_completes_devices_workloads_and_modes(database):
     assert "sim:orin-nano" in completed("modes", "sim:")
+    assert "mobilenet_v3" in completed("tune", "mobilenet_v")
+    assert completed("tune", "") == [""]  # files, which the shell completes itself
     assert completed(f"choose --db {database} --workload", "l") == ["lstm"]
     assert completed("profile", "mob") == ["mobilenet_v3"]
     assert completed("apply --device sim:orin-nano", "gpu") == ["gpu_mhz="]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -294,6 +295,20 @@ def test_the_journal_of_root_is_roots_whoever_called_sudo(monkeypatch, tmp_path)
     assert Journal().folder == Path("/var/lib/powertrain")
     monkeypatch.delenv("SUDO_UID")
     assert Journal().folder == tmp_path / "powertrain"
+
+
+def test_a_process_that_was_forked_restores_nothing_when_it_ends_by_itself(holder, register):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(holder.hold(FAST))
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(BaseException):
+                stack.close()  # as the end of a process does, which collects what is left
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert register.value == FAST["gpu_mhz"]
+        assert holder.lost() == ""
+    assert register.value == USERS
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

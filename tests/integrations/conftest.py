@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,3 +87,9 @@ def measuring(board: AbstractLiveDevice) -> Callable[..., AbstractContextManager
         return pt.measuring(chosen, "mine", table, pt.open_store(), procedure=QUICK, order="given")
 
     return measuring
+
+
+@pytest.fixture
+def goal(board: AbstractLiveDevice) -> dict[str, Any]:
+    """What a training is tuned for by a callback, in a few steps for each trial."""
+    return {"max_power_w": 30.0, "device": board, "trials": 3, "procedure": QUICK}

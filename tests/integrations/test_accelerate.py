@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 from tests.integrations import training  # noqa: E402
 from torch import nn  # noqa: E402
 
-from powertrain.integrations.accelerate import measured  # noqa: E402
+import powertrain as pt  # noqa: E402
+from powertrain.integrations.accelerate import measured, tuned  # noqa: E402
 
 STEP_S = 0.002
 
@@ -89,3 +90,16 @@ def test_an_exception_in_the_loop_leaves_the_device_as_it_was(measuring, board):
         train(fails)
     assert board.mode == before
     assert len(found) == 1
+
+
+def test_a_tuned_loader_reports_to_what_measures_already(measuring):
+    with measuring() as found:
+        train(lambda batches, accelerator: tuned(batches, accelerator, max_power_w=30))
+    assert len(found) == 3
+
+
+def test_a_tuned_training_is_the_same_to_the_last_bit(goal, board):
+    plain, _ = train(prepared)
+    with pt.tune(**goal) as tuning:
+        train(measured)[0].assert_same_as(plain)
+        assert board.mode == tuning.report().decision.mode

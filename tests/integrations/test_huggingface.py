@@ -154,3 +154,35 @@ def test_a_trainer_that_stops_early_leaves_the_device_as_it_was(measuring, board
     assert board.mode == before
     assert len(losses) == 20
     assert 1 <= len(found) < 50
+
+
+def test_a_training_is_tuned_by_the_callback_alone_and_is_the_same_to_the_last_bit(goal, board):
+    plain, before, callback = train(), board.mode, PowerTrainCallback(**goal)
+    train(callback).assert_same_as(plain)
+    report = callback.report()
+    assert len(report.trials) == 3
+    assert report.state == "held"
+    assert report.decision.values["power_w"] <= 30
+    assert board.mode == before
+
+
+def test_after_a_tuned_training_that_failed_the_next_one_is_tuned_and_the_device_is_as_it_was(goal, board):
+    before, callback = board.mode, PowerTrainCallback(**goal)
+    with pytest.raises(ZeroDivisionError):
+        train(callback, fails_at=30)
+    train(callback)  # nobody told the callback that the first had ended
+    assert callback.report().decision.mode is not None
+    assert board.mode == before
+
+
+def test_a_callback_with_a_goal_reports_to_what_measures_already(goal, measuring):
+    with measuring() as found:
+        callback = PowerTrainCallback(**goal)
+        train(callback)
+    assert len(found) == 3
+    assert callback.report() is None
+
+
+def test_a_goal_that_makes_no_sense_is_refused_at_once():
+    with pytest.raises(ValueError, match="max_power_w"):
+        PowerTrainCallback(max_power_w=-1)

@@ -191,3 +191,35 @@ def test_the_older_package_name_takes_the_same_callback(measuring):
             callbacks=[PowerTrainCallback()],
         ).fit(Older(), training.loader())
     assert len(found) == 3
+
+
+def test_a_training_is_tuned_by_the_callback_alone_and_is_the_same_to_the_last_bit(goal, board):
+    plain, before, callback = fit(), board.mode, PowerTrainCallback(**goal)
+    fit(callback).assert_same_as(plain)
+    report = callback.report()
+    assert len(report.trials) == 3
+    assert report.state == "held"
+    assert report.decision.values["power_w"] <= 30
+    assert board.mode == before
+
+
+def test_a_tuned_training_that_fails_leaves_the_device_as_it_was(goal, board):
+    before, callback = board.mode, PowerTrainCallback(**goal)
+    with pytest.raises(ZeroDivisionError):
+        fit(callback, module=Module(fails_at=30))
+    assert board.mode == before
+    assert fit(callback) is not None  # and the next one is tuned again
+    assert callback.report().decision.mode is not None
+
+
+def test_a_callback_with_a_goal_reports_to_what_measures_already(goal, measuring):
+    with measuring() as found:
+        callback = PowerTrainCallback(**goal)
+        fit(callback)
+    assert len(found) == 3
+    assert callback.report() is None
+
+
+def test_a_goal_that_makes_no_sense_is_refused_at_once():
+    with pytest.raises(ValueError, match="max_power_w"):
+        PowerTrainCallback(max_power_w=-1)

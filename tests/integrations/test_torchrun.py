@@ -69,3 +69,20 @@ def test_one_process_measures_and_all_end_together_with_the_losses_that_they_hav
 
 def test_all_end_together_where_gradients_are_accumulated(tmp_path):
     profiled(tmp_path, every=5)
+
+
+def test_one_process_tunes_and_the_others_follow_to_the_end_with_the_losses_that_they_have_without(tmp_path):
+    slower = SCRIPT.replace(
+        "losses.append(loss.item())", "losses.append(loss.item())\n            time.sleep(0.005)"
+    )
+    (tmp_path / "train.py").write_text("import time" + slower)
+    options = ("--device", "cpu", "--db", "p.db", "--precision", "50")
+    ran = torchrun(tmp_path, "-m", "powertrain", "tune", "train.py", *options, "--", 10, 1)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("powertrain: as found ") == 1  # one of them says what was done
+    tuned = losses_of(tmp_path)
+    with open_store(tmp_path / "p.db") as store:
+        assert store.profiles()
+    ran = torchrun(tmp_path, "train.py", 10, 1)
+    assert ran.returncode == 0, ran.stderr
+    assert losses_of(tmp_path) == tuned

@@ -13,10 +13,13 @@ from powertrain.errors import MissingExtraError, PowerTrainError
 from powertrain.records import Choice, Interval, Limits, ModeTable, Prediction, ProfileTable
 from powertrain.report import (
     Illustration,
+    RunPlot,
+    Stretch,
     agreement_plot,
     draw_agreement,
     draw_front,
     draw_learning,
+    draw_run,
     figure_svg,
     front_plot,
     learning_plot,
@@ -79,6 +82,21 @@ def drawn(kind: str, name: str = "bert", n: int = 40):
 def words(figure) -> str:
     root = ElementTree.fromstring(figure_svg(figure))
     return " ".join("".join(e.itertext()) for e in root.iter("{http://www.w3.org/2000/svg}text"))
+
+
+def test_a_tuned_run_is_drawn_with_its_limit_and_without_a_sensor_by_its_times_alone():
+    def words_of(power_w, limit_w=30.0):
+        kinds = ("found", "trial", "trial", "held")
+        stretches = tuple(
+            Stretch(kind=kind, start_s=i, end_s=i + 1.0, time_ms=50.0 + i, power_w=power_w)
+            for i, kind in enumerate(kinds)
+        )
+        return words(draw_run(RunPlot(title="bert on Toy", stretches=stretches, limit_w=limit_w)))
+
+    for part in ("bert on Toy", "minibatch time [ms]", "power [W]", "limit 30 W", "as found", "best mode"):
+        assert part in words_of(25.0)
+    assert "power" not in words_of(float("nan"))
+    assert "limit" not in words_of(25.0, float("inf"))
 
 
 KINDS = pytest.mark.parametrize("kind", ["agreement", "front", "learning"])

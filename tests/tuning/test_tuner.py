@@ -15,6 +15,7 @@ from powertrain.models import predictor_class
 from powertrain.records import Limits, ModeTable, PowerMode, Profile
 from powertrain.space import ModeSpace
 from powertrain.tuning import Budget, Goal, Tuner
+from powertrain.tuning._bounds import truncated
 
 TARGET = {"shares": (0.5, 0.2, 0.4)}
 TRUTH = work("target", SPACE.table(), **TARGET)
@@ -205,3 +206,88 @@ class TestTheState:
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=r"risk|limit|trial|overhead"):
         wrong()
+
+
+def test_a_hard_limit_is_exceeded_no_more_often_than_was_said(reference):
+    trials = [
+        trial.power_w > hard_w
+        for hard_w in (9.0, 11.0, 13.0)
+        for seed in range(2)
+        for references in ([], [reference])
+        for trial in run(
+            Tuner(
+                SPACE,
+                Goal(limits=Limits(max_power_w=hard_w - 1.0), hard_limit_w=hard_w),
+                references=references,
+                budget=Budget(most_trials=8),
+                seed=seed,
+            )
+        )
+    ]
+    assert len(trials) > 60
+    assert np.mean(trials) <= 0.05
+
+
+class TestBounds:
+    @given(
+        mean=st.floats(-3, 3),
+        sd=st.floats(0.01, 2),
+        low=st.floats(-3, 3),
+        width=st.floats(0.01, 3),
+    )
+    def test_a_normal_that_is_cut_off_stays_between_the_ends_and_is_no_wider(self, mean, sd, low, width):
+        cut_mean, cut_sd = truncated(
+            np.array([mean]), np.array([sd]), np.array([low]), np.array([low + width])
+        )
+        assert low - 1e-9 <= cut_mean[0] <= low + width + 1e-9
+        assert 0 < cut_sd[0] <= sd * (1 + 1e-9)
+
+    def test_a_normal_that_is_not_cut_off_stays_as_it_is(self):
+        ends = np.array([np.inf, 50.0])
+        mean, sd = truncated(np.array([1.0, 2.0]), np.array([0.5, 0.1]), -ends, ends)
+        assert mean.tolist() == pytest.approx([1.0, 2.0])
+        assert sd.tolist() == pytest.approx([0.5, 0.1])
+
+    def test_ends_that_contradict_each_other_give_the_middle(self):
+        mean, _ = truncated(np.array([9.0]), np.array([1.0]), np.array([3.0]), np.array([1.0]))
+        assert mean.tolist() == [2.0]
+
+
+class TestWhatIsBelieved:
+    def test_before_any_trial_comes_from_the_reference(self, reference):
+        first = Tuner(SPACE, Goal(limits=Limits(max_power_w=9.0)), references=[reference]).ask()
+        assert measured(first).power_w < 12.0
+
+    def test_of_a_mode_that_is_slower_than_the_best_for_sure_is_nothing(self):
+        tuner = Tuner(SPACE, Goal(), budget=Budget(most_trials=6))
+        trials = run(tuner)
+        for i, trial in enumerate(trials):
+            before = trials[:i]
+            if i >= 3:
+                assert not any(
+                    all(trial.mode[k] <= other.mode[k] for k in SPACE.names)
+                    and other.time_ms > 1.1 * min(b.time_ms for b in before)
+                    for other in before
+                )
+
+
+class TestANamedMode:
+    def test_that_its_interval_does_not_confirm_gives_way_to_the_next_best(self):
+        tuner = Tuner(SPACE, Goal(limits=Limits(max_power_w=10.0)), budget=PATIENT)
+        fast, slow = SPACE[80], SPACE[0]
+        for mode, time_ms, power_w in ((fast, 10.0, 9.9), (slow, 30.0, 6.0)):
+            tuner.tell(
+                Profile(
+                    device="board",
+                    workload="target",
+                    mode=mode,
+                    values={"time_ms": time_ms, "power_w": power_w},
+                    se={"power_w": 0.02},
+                )
+            )
+        assert tuner.decision().mode == slow
+        tuner.tell(
+            Profile(device="board", workload="target", mode=fast, values={"time_ms": 10.0, "power_w": 9.8})
+        )
+        assert tuner.decision().mode == fast
+        assert tuner.decision().confirmed

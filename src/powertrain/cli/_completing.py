@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 from collections.abc import Generator, Iterable
+from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
-__all__ = ["devices", "modes", "workloads"]
+__all__ = ["devices", "modes", "scripts", "workloads"]
 
 MOST = 50
 """Offered at once; nobody reads more."""
@@ -37,6 +40,13 @@ def workloads(ctx: click.Context, incomplete: str) -> list[str]:
 
         found += STUDY
     return _starting(found, incomplete)
+
+
+def scripts(ctx: click.Context, incomplete: str) -> list[CompletionItem] | list[str]:
+    """Return the workloads that are meant where no file is; else the shell completes files itself."""
+    is_file = any(Path().glob(f"{glob.escape(incomplete)}*")) if not incomplete.startswith("/") else True
+    found = [] if is_file else workloads(ctx, incomplete)
+    return found or [CompletionItem(incomplete, type="file")]
 
 
 def modes(ctx: click.Context, incomplete: str) -> list[str]:

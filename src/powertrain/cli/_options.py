@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 import click
+from click.shell_completion import CompletionItem
 from typing_extensions import override
 
 from powertrain.methods import DESCRIBED, METHODS, PREDICTORS
@@ -28,6 +29,7 @@ __all__ = [
     "command",
     "complete_devices",
     "complete_modes",
+    "complete_scripts",
     "complete_workloads",
     "database_option",
     "device_name_option",
@@ -40,6 +42,7 @@ __all__ = [
     "names",
     "new_file",
     "numbers",
+    "precision_option",
     "program_arguments",
     "rows_option",
     "seed_option",
@@ -77,6 +80,16 @@ def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: s
 
     del param
     return workloads(ctx, incomplete)
+
+
+def complete_scripts(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem] | list[str]:
+    """Complete a script, or the name of a workload where no file begins like that."""
+    from powertrain.cli._completing import scripts
+
+    del param
+    return scripts(ctx, incomplete)
 
 
 def complete_modes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -292,6 +305,17 @@ def seed_option(function: Decorated) -> Decorated:
     """Add `--seed`."""
     return click.option(
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
+    )(function)
+
+
+def precision_option(function: Decorated) -> Decorated:
+    """Add `--precision`, to which the means of a mode are measured."""
+    return click.option(
+        "--precision",
+        type=click.FloatRange(min=0, max=50, min_open=True),
+        default=2.0,
+        show_default=True,
+        help="Measure until the 95 % confidence intervals of mean time and power are so narrow [%].",
     )(function)
 
 

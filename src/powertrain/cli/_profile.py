@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -22,11 +21,12 @@ from powertrain.cli._options import (
     existing_file,
     gathered,
     json_option,
-    program_arguments,
+    precision_option,
     seed_option,
 )
 from powertrain.cli._printing import print_json, print_sentence, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
+from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
 from powertrain.wording import counted, duration
 
@@ -37,64 +37,9 @@ if TYPE_CHECKING:
     from powertrain.profiling import RunOptions
     from powertrain.progress import Progress
     from powertrain.records import ModeTable
-    from powertrain.workflow import Profiled, Program
+    from powertrain.workflow import Profiled
 
 __all__ = ["profile_command"]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """What is trained: a workload of the device or of one's own, or a program."""
-
-    job: str | None = None
-    program: Program | None = None
-    data: Path | None
-    name: str | None
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class _Training:
-    """What to train, as it was typed."""
-
-    workloads: tuple[str, ...]
-    module: str | None
-    script_args: str
-    data: Path | None
-    name: str | None
-
-    def runs(self) -> list[_Run]:
-        """Return what is to be trained; programs that are not there are refused before anything else."""
-        arguments = (*shlex.split(self.script_args), *program_arguments())
-        if self.module is not None and self.workloads:
-            given = ", ".join(self.workloads)
-            raise WrongUse(f"-m {self.module} and {given} were given: profile them one by one")
-        if self.module is not None:
-            runs = [self._program(self.module, arguments, is_module=True)]
-        else:
-            runs = [
-                self._program(workload, arguments)
-                if workload.endswith(".py")
-                else _Run(job=workload, data=self.data, name=self.name)
-                for workload in self.workloads
-            ]
-        if not runs:
-            raise WrongUse("there is nothing to train: give a WORKLOAD, a script, or -m MODULE")
-        if arguments and (others := [run.job for run in runs if run.job is not None]):
-            raise WrongUse(f"arguments are for a script, and {others[0]} is none: leave them out")
-        for run in runs:
-            if run.program is not None:
-                run.program.check()
-        if self.name is not None and len(runs) > 1:
-            raise WrongUse(f"--name names one WORKLOAD, and {len(runs)} were given: profile them one by one")
-        return runs
-
-    def _program(self, target: str, arguments: tuple[str, ...], *, is_module: bool = False) -> _Run:
-        from powertrain.workflow import Program
-
-        program = Program(target=target, arguments=arguments, is_module=is_module)
-        return _Run(program=program, data=self.data, name=self.name)
 
 
 @final
@@ -187,13 +132,7 @@ class _Measuring:
     type=click.FloatRange(min=0, min_open=True),
     help="Measure from the slowest mode up; none that is known to draw more power than this [W].",
 )
-@click.option(
-    "--precision",
-    type=click.FloatRange(min=0, max=50, min_open=True),
-    default=2.0,
-    show_default=True,
-    help="Measure until the 95 % confidence intervals of mean time and power are so narrow [%].",
-)
+@precision_option
 @click.option(
     "--mode-limit",
     "limit_s",
@@ -220,13 +159,13 @@ class _Measuring:
 @click.option("--again", is_flag=True, help="Measure modes again that the database has.")
 @click.option("--retry-flagged", is_flag=True, help="Measure modes again whose profiles are all flagged.")
 @json_option
-@gathered("training", _Training)
+@gathered("training", Training)
 @gathered("drawn", _Drawn)
 @gathered("measuring", _Measuring)
 def profile_command(
     spec: str,
     database: str,
-    training: _Training,
+    training: Training,
     drawn: _Drawn,
     measuring: _Measuring,
     seed: int,
@@ -249,7 +188,7 @@ def profile_command(
 
     wanted_runs = training.runs()
     if workflow.rank_here().follows:
-        _follow(wanted_runs)
+        follow(wanted_runs)
         return
     for run in wanted_runs:
         if run.job is not None:
@@ -261,7 +200,7 @@ def profile_command(
     runs: list[Profiled] = []
     with (
         stdout_on_stderr() if as_json else nullcontext(),
-        _store(database) as store,
+        store_of(database) as store,
         progress_bar(every_s=30) as progress,
     ):
         options, place = measuring.options(seed, progress), store.location
@@ -284,34 +223,6 @@ def profile_command(
         print_table(table)
 
 
-def _follow(runs: list[_Run]) -> None:
-    """Train as one of the processes that torchrun started; the first of them measures, and says all."""
-    from powertrain.workflow import follow_script
-
-    if len(runs) != 1 or runs[0].program is None:
-        raise WrongUse("several processes train one script together: give a single script, or -m MODULE")
-    with stdout_on_stderr():
-        follow_script(runs[0].program)
-
-
-@contextmanager
-def _store(database: str) -> Generator[AbstractStore]:
-    """Open the store; a file that was made for this run and is still empty at its end is removed."""
-    from powertrain.dataset import open_store, store_file
-
-    file, empty = store_file(database), False
-    is_new = file is not None and not file.exists()
-    try:
-        with open_store(database) as store:
-            try:
-                yield store
-            finally:
-                empty = is_new and not store.counts()
-    finally:
-        if file is not None and empty:
-            file.unlink(missing_ok=True)
-
-
 @contextmanager
 def _telling_what_is_kept(store: AbstractStore) -> Generator[None]:
     """Say on Ctrl-C what became of the profiles."""
@@ -327,7 +238,7 @@ def _telling_what_is_kept(store: AbstractStore) -> Generator[None]:
 
 def _one(
     device: AbstractDevice,
-    run: _Run,
+    run: Trained,
     modes: ModeTable | ModeSource,
     store: AbstractStore,
     options: RunOptions,

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 COMMANDS = {
+    "tune": "_tune",
     "devices": "_devices",
     "modes": "_devices",
     "status": "_status",
@@ -48,6 +49,7 @@ COMMANDS = {
     "front": "_predict",
     "choose": "_choose",
     "evaluate": "_evaluate",
+    "race": "_race",
     "report": "_report",
     "demo": "_report",
     "reproduce": "_reproduce",

@@ -183,7 +183,9 @@ class Sheet:
         if found and column.unit and is_unit(found["unit"]):
             return f"and the unit of the column is {column.unit}: convert it"
         if column.role is Role.KNOB:
-            return f"which is not a number; if the column is not a knob, call it {EXTRA_PREFIX}{column.header}"
+            return (
+                f"which is not a number; if the column is not a knob, call it {EXTRA_PREFIX}{column.header}"
+            )
         return f"which is not a number: {_IF_NOT_MEASURED}"
 
     def _number(self, column: Column, cell: str) -> float | None:

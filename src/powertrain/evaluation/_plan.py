@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final
 
 import numpy as np
 
@@ -15,7 +15,18 @@ from powertrain.planning import Sampling
 from powertrain.records import FloatArray, ProfileTable
 from powertrain.wording import counted
 
-__all__ = ["ALL", "NONE", "OTHERS", "SAME", "EvaluationPlan", "LimitSweep", "Tables", "Target", "resolve"]
+__all__ = [
+    "ALL",
+    "NONE",
+    "OTHERS",
+    "SAME",
+    "EvaluationPlan",
+    "LimitSweep",
+    "Tables",
+    "Target",
+    "references_of",
+    "resolve",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +163,30 @@ class Target:
         return tuple(r.workload if r.device == own else f"{r.workload} @ {r.device}" for r in self.references)
 
 
+class Wanted(Protocol):
+    """What names targets and references: the plan of an evaluation, or of a race."""
+
+    @property
+    def device(self) -> str:
+        """Device of the targets."""
+        ...
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Workloads."""
+        ...
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Workloads to learn from."""
+        ...
+
+    @property
+    def reference_devices(self) -> tuple[str, ...]:
+        """Devices of the references; none stands for the target's own."""
+        ...
+
+
 def resolve(plan: EvaluationPlan, tables: Tables) -> list[Target]:
     """Look up the targets, their references and their limits, refusing what cannot be scored.
 
@@ -198,13 +233,13 @@ def _target(plan: EvaluationPlan, name: str, known: Sequence[str], tables: Table
         raise UnknownNameError.of(f"workload of {plan.device}", name, known)
     table = tables[plan.device, name].averaged()
     _refuse_too_many_profiles(plan, table)
-    references = tuple(tables[owner].averaged() for owner in _references(plan, name, tables))
+    references = tuple(tables[owner].averaged() for owner in references_of(plan, name, tables))
     for reference in references:
         _refuse_other_knobs(table, reference)
     return Target(table=table, references=references, limits_w=_limits_w(plan, table))
 
 
-def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple[str, str]]:
+def references_of(plan: Wanted, target: str, tables: Tables) -> list[tuple[str, str]]:
     """Return the `(device, workload)` of the references that exist, the target itself never among them."""
     if not plan.references or _none_is_wanted(plan, tables):
         return []
@@ -231,12 +266,12 @@ def _references(plan: EvaluationPlan, target: str, tables: Tables) -> list[tuple
     return found
 
 
-def _none_is_wanted(plan: EvaluationPlan, tables: Tables) -> bool:
+def _none_is_wanted(plan: Wanted, tables: Tables) -> bool:
     return plan.references == (NONE,) and NONE not in {workload for _, workload in tables}
 
 
 def _refuse_unknown_references(
-    plan: EvaluationPlan, devices: Sequence[str], keywords: set[str], tables: Tables
+    plan: Wanted, devices: Sequence[str], keywords: set[str], tables: Tables
 ) -> None:
     """Refuse a reference that is not a keyword and does not exist on any of `devices`."""
     known = {workload for device, workload in tables if device in devices} | keywords

@@ -10,10 +10,15 @@ trainer = lightning.Trainer(callbacks=[PowerTrainCallback()])
 from __future__ import annotations
 
 import sys
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
+
+from typing_extensions import Unpack
 
 from powertrain.integrations._extras import needed
 from powertrain.integrations._steps import Steps
+
+if TYPE_CHECKING:
+    from powertrain.workflow import TuneKeywords, TuneReport
 
 __all__ = ["PowerTrainCallback"]
 
@@ -26,19 +31,28 @@ _lightning = needed(
 
 @final
 class PowerTrainCallback(_lightning.Callback):
-    """Reports each step of the optimiser to what measures; without that it does nothing.
+    """Reports each step of the optimiser to what measures; without that, and without a goal, it does nothing.
 
     Validation, the ends of epochs and checkpoints between two steps do not count. Where gradients are
     accumulated, the minibatches of one step are one step.
+
+    With a goal, as in `PowerTrainCallback(max_power_w=30)`, each training is tuned: its first steps are the
+    trials, and it goes on in the best mode that was itself measured to keep the limits, to its end. The
+    keywords are those of `powertrain.tune`. Where something measures already, that goes on.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._steps, self._global_step = Steps(), 0
+    def __init__(self, **how: Unpack[TuneKeywords]) -> None:
+        """Take the goal of a tuning; without one, only report.
 
-    def on_train_start(self, *_: Any) -> None:
-        """Leave out what was before, such as a training that failed."""
-        self._steps.pause()
+        Raises:
+            TypeError, ValueError: A keyword makes no sense.
+        """
+        super().__init__()
+        self._steps, self._global_step = Steps(how), 0
+
+    def on_train_start(self, trainer: Any, *_: Any) -> None:
+        """Begin to tune; leave out what was before, such as a training that failed."""
+        self._steps.begin_training(trainer.estimated_stepping_batches - trainer.global_step)
 
     def on_train_batch_start(self, trainer: Any, *_: Any, **__: Any) -> None:
         """Begin to count, unless a step has just ended."""
@@ -62,6 +76,14 @@ class PowerTrainCallback(_lightning.Callback):
         """Leave the saving out."""
         self._steps.pause()
 
+    def on_train_end(self, *_: Any) -> None:
+        """Restore the device."""
+        self._steps.end_training()
+
     def on_exception(self, *_: Any) -> None:
-        """Leave out what follows."""
-        self._steps.pause()
+        """Restore the device; leave out what follows."""
+        self._steps.end_training()
+
+    def report(self) -> TuneReport | None:
+        """Return what became of the tuning so far, None where nothing was tuned here."""
+        return self._steps.report()

@@ -24,6 +24,7 @@ from powertrain.units import ms_from_s
 __all__ = ["FLAGS", "Steps", "Subject", "measure"]
 
 Steps = Generator[None, "bool | None", Profile]
+"""Measures one mode: yields for each minibatch, and returns the profile."""
 
 FLAGS: Mapping[str, str] = {
     "throttled": "the device cut its clocks by itself meanwhile",
@@ -88,8 +89,12 @@ class _Counted:
         return self.clock_set_back or max(self.times_s) > OUTLIER * float(np.median(self.times_s))
 
 
-def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: Procedure) -> Steps:
+def measure(
+    device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: Procedure, *, held: bool = True
+) -> Steps:
     """Measure the mode that is being held; see the module for what is yielded and sent.
+
+    Without `held` nothing is: the device is measured as it was found, and the mode is only a name for that.
 
     Returns:
         The profile, as the value of the generator.
@@ -101,7 +106,7 @@ def measure(device: AbstractLiveDevice, subject: Subject, mode: PowerMode, how: 
         steady = yield from _stabilise(device, subject, sampler, how, started_s)
         counted = yield from _count(device, subject, sampler, how, started_s)
         sampler.read()
-    undone = device.still_holds()
+    undone = device.still_holds() if held else ""
     readings_w, power_w = sampler.power_w(counted.spans), sampler.mean_power_w(counted.spans)
     lost = sampler.gives_nothing or power_w <= 0  # a counter that stands still counts nothing
     time_s, time_rel_se = _mean(counted.times_s)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar, cast, final
 
@@ -12,7 +13,7 @@ from typing_extensions import override
 from powertrain.profiling._reports import Session, active_session
 from powertrain.profiling._turns import Drawing
 
-__all__ = ["measured", "pause", "step"]
+__all__ = ["measured", "pause", "stand_in", "step"]
 
 Batches = TypeVar("Batches", bound=Iterable[Any])
 
@@ -51,16 +52,35 @@ def measured(batches: Batches, *, every: int = 1) -> Batches:
         TypeError: It cannot be iterated over.
         ValueError: `every` is less than 1.
     """
+    return stand_in(batches, every=every)
+
+
+def stand_in(
+    batches: Batches, *, every: int = 1, session: Callable[[], Session | None] | None = None
+) -> Batches:
+    """Stand in for a loader as `measured` does, and report to whatever session a function returns.
+
+    Args:
+        batches: A loader, or any other iterable.
+        every: How many minibatches make a step of the optimiser.
+        session: Asked with each loop, and by a generator with each minibatch; if None, the session is the
+            active one. A stand-in that is wrapped again keeps its own.
+
+    Raises:
+        TypeError: It cannot be iterated over.
+        ValueError: `every` is less than 1.
+    """
     _check_every(every)
     kind: type[Any] = type(batches)
     if issubclass(kind, _StandIn):  # two stand-ins would report each minibatch twice
-        return measured(_behind(batches), every=every)
+        own = _how_of(batches).session
+        return stand_in(_behind(batches), every=every, session=session or own)
     if not hasattr(kind, "__iter__") and not hasattr(kind, "__getitem__"):
         raise TypeError(f"measured takes an iterable of minibatches, and was given {kind.__name__}")
-    stand_in = object.__new__(_class_for(kind, every))
-    object.__setattr__(stand_in, "_powertrain_batches", batches)
-    object.__setattr__(stand_in, "_powertrain_draws", None)
-    return cast("Batches", stand_in)
+    made = object.__new__(_class_for(kind, _How(every=every, session=session)))
+    object.__setattr__(made, "_powertrain_batches", batches)
+    object.__setattr__(made, "_powertrain_draws", None)
+    return cast("Batches", made)
 
 
 def step(*, every: int = 1) -> None:
@@ -108,8 +128,25 @@ def _behind(stand_in: Any) -> Any:
     return object.__getattribute__(stand_in, "_powertrain_batches")
 
 
-def _every_of(stand_in: Any) -> int:
-    return object.__getattribute__(stand_in, "_powertrain_every")
+@final
+@dataclass(frozen=True, kw_only=True)
+class _How:
+    """How a stand-in reports."""
+
+    every: int
+    session: Callable[[], Session | None] | None
+
+    def session_now(self) -> Session | None:
+        """Return what it reports to."""
+        return active_session() if self.session is None else self.session()
+
+
+def _how_of(stand_in: Any) -> _How:
+    return object.__getattribute__(stand_in, "_powertrain_how")
+
+
+def _anew(batches: Any, how: _How) -> Any:
+    return stand_in(batches, every=how.every, session=how.session)
 
 
 class _Kind(type):
@@ -119,11 +156,11 @@ class _Kind(type):
     """
 
     _powertrain_kind: type[Any]
-    _powertrain_every: int
+    _powertrain_how: _How
 
     @override
     def __call__(cls, *args: Any, **keywords: Any) -> Any:
-        return measured(cls._powertrain_kind(*args, **keywords), every=cls._powertrain_every)
+        return _anew(cls._powertrain_kind(*args, **keywords), cls._powertrain_how)
 
 
 class _StandIn(metaclass=_Kind):
@@ -144,10 +181,11 @@ class _StandIn(metaclass=_Kind):
         return _behind(self).__class__
 
     def __iter__(self) -> Iterator[Any]:
-        session = active_session()
+        how = _how_of(self)
+        session = how.session_now()
         if session is None:
             return iter(_behind(self))
-        return _Draws(session, iter(_behind(self)), _every_of(self))
+        return _Draws(session, iter(_behind(self)), how.every)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_behind(self), name)
@@ -170,13 +208,14 @@ class _StandIn(metaclass=_Kind):
 
     @override
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _restored, (_behind(self), _every_of(self))
+        # In another process it reports to whatever is active there.
+        return _restored, (_behind(self), _how_of(self).every)
 
     def __copy__(self) -> Any:
-        return measured(copy.copy(_behind(self)), every=_every_of(self))
+        return _anew(copy.copy(_behind(self)), _how_of(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return measured(copy.deepcopy(_behind(self), memo), every=_every_of(self))
+        return _anew(copy.deepcopy(_behind(self), memo), _how_of(self))
 
 
 class _OneShot(_StandIn):
@@ -186,15 +225,16 @@ class _OneShot(_StandIn):
 
     @override
     def __iter__(self) -> Iterator[Any]:
-        return _behind(self) if active_session() is None else self
+        return _behind(self) if _how_of(self).session_now() is None else self
 
     def __next__(self) -> Any:
-        session = active_session()
+        how = _how_of(self)
+        session = how.session_now()
         if session is None:
             return next(_behind(self))
         draws = self._powertrain_draws
         if draws is None or draws.session is not session:
-            draws = _Draws(session, _behind(self), _every_of(self))
+            draws = _Draws(session, _behind(self), how.every)
             object.__setattr__(self, "_powertrain_draws", draws)
         return next(draws)
 
@@ -218,14 +258,14 @@ class _Draws(Iterator[Any]):
 
 
 @lru_cache(maxsize=256)
-def _class_for(kind: type[Any], every: int) -> type[_StandIn]:
+def _class_for(kind: type[Any], how: _How) -> type[_StandIn]:
     """Return the class of stand-ins for a kind of loader: with the special methods that it has, and no more.
 
     A method too many would be found by who asks whether there is a length.
     """
     base = _OneShot if hasattr(kind, "__next__") else _StandIn
     methods = {name: _passed_on(name) for name in PASSED_ON if hasattr(kind, name)}
-    own = {"__slots__": (), "__module__": __name__, "_powertrain_kind": kind, "_powertrain_every": every}
+    own = {"__slots__": (), "__module__": __name__, "_powertrain_kind": kind, "_powertrain_how": how}
     return cast("type[_StandIn]", _Kind(f"Measured{kind.__name__}", (base,), {**own, **methods}))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import final
@@ -151,7 +151,8 @@ class Session(ABC):
         try:
             yield
         finally:
-            _ACTIVE.reset(token)
+            with suppress(ValueError):  # a context that was begun elsewhere ends with whoever began it
+                _ACTIVE.reset(token)
             self.close()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Generator, Sequence
+from typing import final
 
 from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import (
@@ -21,17 +23,31 @@ from powertrain.records import ModeTable, PowerMode, Profile
 from powertrain.space import SOFTWARE_KNOBS
 from powertrain.workloads import Job
 
-__all__ = ["Prepare", "Run", "check_knobs", "profile_modes", "run_modes"]
+__all__ = [
+    "Driver",
+    "Prepare",
+    "Run",
+    "check_knobs",
+    "check_software",
+    "one_mode",
+    "prepare_job",
+    "profile_modes",
+    "run_modes",
+]
 
 logger = logging.getLogger(__name__)
 
 MOST_FAILURES = 3
 """Modes one after the other whose power could not be read, after which it is the sensor that is at fault."""
 
-Run = Generator["Profile | None", "bool | None", None]
-"""Yields a finished profile, or None for "train a minibatch"; then it is sent whether that was done."""
-Prepare = Callable[[PowerMode], Subject]
-"""Gets a training ready for a mode that is held, and says what is measured."""
+Run = Generator["Profile | int | None", "bool | None", None]
+"""Yields a finished profile, or asks for training; then it is sent whether that was done.
+
+None asks for a minibatch that the device has finished when the answer is sent; a number for so many of them,
+and nobody waits for the device.
+"""
+Prepare = Callable[["PowerMode | None"], Subject]
+"""Gets a training ready for a mode that is held (None: none is), and says what is measured."""
 
 
 def profile_modes(
@@ -62,42 +78,65 @@ def profile_modes(
     source = as_source(modes)
     check_knobs(device, source.knobs)
     with device.job(workload) if isinstance(workload, str) else workload as job:
-        _check_software(job, source.knobs)
-
-        def prepare(mode: PowerMode) -> Subject:
-            job.prepare(mode)
-            return Subject(
-                workload=job.workload,
-                warm_up_minibatches=job.warm_up_minibatches,
-                units_per_minibatch=job.units_per_minibatch,
-                description=job.description(),
-            )
-
+        check_software(job, source.knobs)
         options = RunOptions(procedure=procedure, progress=progress)
-        run = run_modes(device, job.workload, source, prepare, options)
+        run = run_modes(device, job.workload, source, prepare_job(job), options)
         try:
-            yield from _driven(run, job)
+            yield from Driver(run, job).profiles()
         finally:
             run.close()
 
 
-def _driven(run: Run, job: Job) -> Generator[Profile, None, None]:
-    """Train a minibatch whenever the run asks for one; yield its profiles."""
-    trained: bool | None = None
-    while True:
-        try:
-            profile = run.send(trained)
-            while profile is None:
-                try:
-                    job.step()
-                except WorkloadError as error:
-                    profile = run.throw(error)
-                else:
-                    profile = run.send(True)
-        except StopIteration:
-            return
-        yield profile
-        trained = None
+def prepare_job(job: Job) -> Prepare:
+    """Return what gets a job ready for a mode."""
+
+    def prepare(mode: PowerMode | None) -> Subject:
+        job.prepare({} if mode is None else mode)
+        return Subject(
+            workload=job.workload,
+            warm_up_minibatches=job.warm_up_minibatches,
+            units_per_minibatch=job.units_per_minibatch,
+            description=job.description(),
+        )
+
+    return prepare
+
+
+@final
+class Driver:
+    """Trains a job whenever a run asks for it."""
+
+    def __init__(self, run: Run, job: Job, *, most_minibatches: float = math.inf) -> None:
+        """Take a run and a job that is ready; the training ends after so many minibatches."""
+        self._run, self._job, self._most = run, job, most_minibatches
+        self.minibatches = 0
+        """That were trained so far."""
+
+    def train(self) -> None:
+        """Train a minibatch."""
+        self._job.step()
+        self.minibatches += 1
+
+    def profiles(self) -> Generator[Profile, None, None]:
+        """Train, and yield the profiles of the run, until it or the training ends."""
+        trained: bool | None = None
+        while True:
+            try:
+                wanted = self._run.send(trained)
+                while not isinstance(wanted, Profile):
+                    try:
+                        for _ in range(wanted or 1):
+                            if self.minibatches >= self._most:
+                                return
+                            self.train()
+                    except WorkloadError as error:
+                        wanted = self._run.throw(error)
+                    else:
+                        wanted = self._run.send(True)
+            except StopIteration:
+                return
+            yield wanted
+            trained = None
 
 
 def run_modes(
@@ -113,7 +152,7 @@ def run_modes(
         while (mode := source.ask()) is not None:
             if options.progress is not None:
                 options.progress(done, done + 1 + source.left, f"{workload} {mode}")
-            profile = yield from _one_mode(device, workload, mode, prepare, how)
+            profile = yield from one_mode(device, workload, mode, prepare, how)
             yield profile
             source.tell(profile)
             done += 1
@@ -125,7 +164,7 @@ def run_modes(
                 )
 
 
-def _one_mode(
+def one_mode(
     device: AbstractLiveDevice, workload: str, mode: PowerMode, prepare: Prepare, how: Procedure
 ) -> Steps:
     """Hold a mode and measure in it; what cannot be measured gives a flagged profile without numbers."""
@@ -155,7 +194,7 @@ def check_knobs(device: AbstractLiveDevice, knobs: Sequence[str]) -> None:
         )
 
 
-def _check_software(job: Job, knobs: Sequence[str]) -> None:
+def check_software(job: Job, knobs: Sequence[str]) -> None:
     """Refuse knobs that nobody would follow."""
     lacking = [name for name in knobs if name in SOFTWARE_KNOBS and name not in job.knobs]
     if lacking:

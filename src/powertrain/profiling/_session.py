@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -11,16 +11,14 @@ from typing_extensions import override
 
 from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import MissingKnobError
-from powertrain.planning import ModeSource
 from powertrain.profiling._measure import Subject
-from powertrain.profiling._options import RunOptions
 from powertrain.profiling._pace import Pace
 from powertrain.profiling._reports import AllMeasured, Loop, Session
-from powertrain.profiling._run import check_knobs, run_modes
+from powertrain.profiling._run import Prepare, Run, check_knobs
 from powertrain.records import PowerMode, Profile
 from powertrain.space import SOFTWARE_KNOBS
 
-__all__ = ["ProfilingSession"]
+__all__ = ["LoopSession"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,49 +27,58 @@ WORTH = "a real program on a simulated board: the time is this machine's in ever
 
 
 @final
-class ProfilingSession(Session):
-    """Measures modes while somebody else's loop trains; the loop reports each minibatch."""
+class LoopSession(Session):
+    """Runs what measures while somebody else's loop trains; the loop reports each minibatch."""
 
     def __init__(
         self,
         device: AbstractLiveDevice,
         loop: Loop,
-        source: ModeSource,
+        make_run: Callable[[Prepare], Run],
         *,
+        knobs: Sequence[str],
         keep: Callable[[Profile], None],
-        options: RunOptions | None = None,
+        failed: Callable[[Exception], None] | None = None,
     ) -> None:
         """Get ready; nothing is changed before the first minibatch.
 
         Args:
             device: What is measured.
             loop: What is trained.
-            source: Says which mode comes next; none of its knobs may be a software knob.
+            make_run: Makes what measures, given what gets the training ready for a mode.
+            knobs: Of all the modes that the run will ask for.
             keep: Is given each profile as soon as it is finished.
-            options: How a mode is measured, and who is told.
+            failed: Is told why nothing more is measured, and the training goes on; if None, it ends with
+                that error.
 
         Raises:
             MissingKnobError: The knobs are not the device's, or one is the training's own.
         """
         super().__init__(loop.evaluates)
-        check_knobs(device, source.knobs)
-        if software := [name for name in source.knobs if name in SOFTWARE_KNOBS]:
+        check_knobs(device, knobs)
+        if software := [name for name in knobs if name in SOFTWARE_KNOBS]:
             raise MissingKnobError(
                 f"a training loop of its own does not follow the knob {', '.join(software)}: leave it out of "
                 "the device, or give a function that makes the training (FILE.py:FUNCTION)"
             )
 
-        def prepare(mode: PowerMode) -> Subject:
+        def prepare(mode: PowerMode | None) -> Subject:
             # A real program is not to compute with as many threads as a board has that is none.
-            if "cpu_cores" in mode and not device.simulated:
+            if mode is not None and "cpu_cores" in mode and not device.simulated:
                 loop.set_threads(int(mode["cpu_cores"]))
             return Subject(workload=loop.workload, description=loop.description())
 
-        self._device, self._loop, self._keep = device, loop, keep
-        self._run = run_modes(device, loop.workload, source, prepare, options or RunOptions())
+        self._device, self._loop, self._keep, self._failed = device, loop, keep, failed
+        self._run = make_run(prepare)
         self._pace, self._parts, self._every = Pace(device.clock), 0, 1
+        self._wanted: int | None = None
         self._started = self._paused = self._warned = self._finished = False
         self._ends_at: int | None = None
+        self.minibatches = 0
+        """Minibatches that were trained so far."""
+        self.paused_s = 0.0
+        """Time between minibatches, on the device's clock, in which something else was done [s]."""
+        self._last_s = device.clock.now_s()
 
     @override
     def pause(self) -> None:
@@ -87,6 +94,8 @@ class ProfilingSession(Session):
     def _start(self) -> None:
         if not self._finished:
             self._paused, self._parts = False, 0
+            if self._started:
+                self.paused_s += self._device.clock.now_s() - self._last_s
             self._advance(False if self._started else None)
         self._end()
 
@@ -97,14 +106,17 @@ class ProfilingSession(Session):
             self._end()
             return
         if self._paused or not self._started:
-            self._loop.synchronise()
+            if self._wanted is None:
+                self._loop.synchronise()
             self._start()
             return
         self._parts += 1
-        if self._parts < every:
+        if self._parts < every * (self._wanted or 1):
             return
+        self.minibatches += self._wanted or 1
         self._parts = 0
-        self._loop.synchronise()
+        if self._wanted is None:
+            self._loop.synchronise()
         self._pace.catch_up()
         self._advance(True)
         self._end()
@@ -112,16 +124,27 @@ class ProfilingSession(Session):
     def _advance(self, sent: bool | None) -> None:
         self._started = True
         try:
-            profile = self._run.send(sent)
-            while profile is not None:
-                self._keep(self._marked(profile))
-                profile = self._run.send(None)
+            wanted = self._run.send(sent)
+            while isinstance(wanted, Profile):
+                self._keep(self._marked(wanted))
+                wanted = self._run.send(None)
+            self._wanted = wanted
         except StopIteration:
-            self._finished = True
-            self._loop.restore_threads()
-            if self._loop.stop:
-                self._ends_at = self._loop.ends_at(self.reports, self._every)
+            self._finish()
+        except Exception as error:
+            if self._failed is None:
+                raise
+            self._run.close()
+            self._finish()
+            self._failed(error)
+        self._last_s = self._device.clock.now_s()
         self._pace.mark()
+
+    def _finish(self) -> None:
+        self._finished = True
+        self._loop.restore_threads()
+        if self._loop.stop:
+            self._ends_at = self._loop.ends_at(self.reports, self._every)
 
     def _end(self) -> None:
         if self._ends_at is not None and self.reports >= self._ends_at:

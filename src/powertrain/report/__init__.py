@@ -30,6 +30,7 @@ from powertrain.report._plots import (
     log_ticks,
     save_figure,
 )
+from powertrain.report._run_plot import RunPlot, Stretch, draw_run
 from powertrain.report._tables import (
     Cell,
     Column,
@@ -56,13 +57,16 @@ __all__ = [
     "LinePlot",
     "Points",
     "ReportPage",
+    "RunPlot",
     "Section",
+    "Stretch",
     "Table",
     "agreement_plot",
     "draw_agreement",
     "draw_front",
     "draw_learning",
     "draw_lines",
+    "draw_run",
     "figure_svg",
     "fit_table",
     "format_number",

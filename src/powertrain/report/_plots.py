@@ -36,7 +36,17 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["draw_agreement", "draw_front", "draw_learning", "draw_lines", "figure_svg", "save_figure"]
+__all__ = [
+    "draw_agreement",
+    "draw_front",
+    "draw_learning",
+    "draw_lines",
+    "figure_of",
+    "figure_svg",
+    "plain",
+    "save_figure",
+    "styled",
+]
 
 # Okabe and Ito's palette: told apart also with colour-blind eyes.
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
@@ -85,13 +95,13 @@ def draw_agreement(plot: AgreementPlot, axes: Sequence[Axes] | None = None) -> F
 
     With `axes`, as many as there are panels, it is drawn there, in a figure of somebody's.
     """
-    with _styled():
+    with styled():
         n = len(plot.panels)
         figure, panels = _canvas(axes, panels=n, width=4.6 * n, height=5.0)
         for own, panel in zip(panels, plot.panels, strict=True):
             _draw_agreement_panel(own, panel)
         if axes is None:
-            figure.suptitle(_plain(plot.title), fontsize=11, color=INK)
+            figure.suptitle(plain(plot.title), fontsize=11, color=INK)
         return figure
 
 
@@ -100,7 +110,7 @@ def draw_front(plot: FrontPlot, axes: Axes | None = None) -> Figure:
 
     With `axes` it is drawn there, in a figure of somebody's.
     """
-    with _styled():
+    with styled():
         figure, (axes,) = _canvas(None if axes is None else [axes], panels=1, width=7.2, height=4.9)
         shown: list[Artist | tuple[Artist, ...]] = [*_draw_modes_and_fronts(axes, plot)]
         if np.isfinite(plot.limit_w):
@@ -112,7 +122,7 @@ def draw_front(plot: FrontPlot, axes: Axes | None = None) -> Figure:
         _readable_ticks(axes.xaxis)
         axes.set_ylim(bottom=0)
         axes.set(xlabel="minibatch time [ms]", ylabel="power [W]")
-        axes.set_title(_plain(plot.title), fontsize=11, color=INK)
+        axes.set_title(plain(plot.title), fontsize=11, color=INK)
         # The limit may pass behind the legend, so it gets a ground of its own.
         axes.legend(handles=shown, loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")
         return figure
@@ -123,7 +133,7 @@ def draw_learning(plot: LearningPlot, axes: Sequence[Axes] | None = None) -> Fig
 
     With `axes`, as many as there are panels, it is drawn there, in a figure of somebody's.
     """
-    with _styled():
+    with styled():
         n = len(plot.panels)
         figure, panels = _canvas(axes, panels=n, width=4.6 * n, height=4.4)
         for own, (quantity, curves) in zip(panels, plot.panels.items(), strict=True):
@@ -140,20 +150,20 @@ def draw_learning(plot: LearningPlot, axes: Sequence[Axes] | None = None) -> Fig
             title="median and quartiles over all runs",
             title_fontsize=8.5,
         )
-        figure.suptitle(_plain(plot.title), fontsize=11, color=INK)
+        figure.suptitle(plain(plot.title), fontsize=11, color=INK)
         return figure
 
 
 def draw_lines(plot: LinePlot) -> Figure:
     """Draw lines over linear axes, a panel beside the other."""
-    with _styled():
-        figure = _figure(width=4.6 * len(plot.panels), height=4.4)
+    with styled():
+        figure = figure_of(width=4.6 * len(plot.panels), height=4.4)
         panels = figure.subplots(1, len(plot.panels), squeeze=False)[0]
         for axes, panel in zip(panels, plot.panels, strict=True):
             _draw_line_panel(axes, panel)
         lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
         figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=min(4, len(lines)))
-        figure.suptitle(_plain(plot.title), fontsize=11, color=INK)
+        figure.suptitle(plain(plot.title), fontsize=11, color=INK)
         return figure
 
 
@@ -233,7 +243,7 @@ def _draw_named(axes: Axes, plot: FrontPlot) -> None:
     for i, (name, point) in enumerate(by_time):
         axes.scatter(point.time_ms, point.power_w, s=30, marker="s", color=INK, zorder=4)
         axes.annotate(
-            _plain(name, longest=24),
+            plain(name, longest=24),
             (point.time_ms[0], point.power_w[0]),
             # Neighbours are labelled above and below in turn, as stock modes can lie close together.
             xytext=(6, 5) if i % 2 == 0 else (6, -12),
@@ -291,7 +301,7 @@ def _draw_curves(axes: Axes, quantity: str, curves: tuple[Curve, ...]) -> None:
     spare = iter(SPARE_STYLES * (1 + len(curves) // len(SPARE_STYLES)))
     for curve in curves:
         color, marker = METHOD_STYLES.get(curve.method) or next(spare)
-        label = _plain(curve.method, longest=24)
+        label = plain(curve.method, longest=24)
         axes.fill_between(curve.profiles, curve.low_pct, curve.high_pct, color=color, alpha=0.18, lw=0)
         axes.plot(curve.profiles, curve.median_pct, color=color, marker=marker, ms=5, lw=1.6, label=label)
     axes.set(xscale="log", yscale="log", xlabel="profiles of the workload", ylabel=f"{quantity} MAPE [%]")
@@ -306,7 +316,7 @@ def _draw_line_panel(axes: Axes, panel: LinePanel) -> None:
     spare = iter(SPARE_STYLES * (1 + len(panel.lines)))
     for line in panel.lines:
         color, marker = METHOD_STYLES.get(line.method) or next(spare)
-        label = _plain(line.method, longest=32)
+        label = plain(line.method, longest=32)
         axes.plot(line.x, line.y, color=color, marker=marker, ms=3.5, lw=1.4, label=label)
     axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
 
@@ -345,7 +355,7 @@ def _canvas(
         ValueError: Another number of axes was given.
     """
     if axes is None:
-        figure = _figure(width=width, height=height)
+        figure = figure_of(width=width, height=height)
         return figure, figure.subplots(1, panels, squeeze=False)[0]
     if len(axes) != panels:
         raise ValueError(f"the drawing has {counted(panels, 'panel')}, and {len(axes)} axes were given")
@@ -355,7 +365,7 @@ def _canvas(
     return figure, axes
 
 
-def _figure(*, width: float, height: float) -> Figure:
+def figure_of(*, width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -365,13 +375,13 @@ def _rendered(figure: Figure, kind: str) -> bytes:
     """Return the bytes of a PNG or SVG file, without a date, so that equal numbers give equal bytes."""
     buffer = io.BytesIO()
     no_metadata = {} if kind == "png" else dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with _styled():
+    with styled():
         figure.savefig(buffer, format=kind, metadata=no_metadata)
     return buffer.getvalue()
 
 
 @contextmanager
-def _styled() -> Generator[None]:
+def styled() -> Generator[None]:
     """Draw in our style whatever the user's matplotlibrc says, and leave that as it was."""
     try:
         from matplotlib import style
@@ -383,7 +393,7 @@ def _styled() -> Generator[None]:
         yield
 
 
-def _plain(text: str, *, longest: int = 90) -> str:
+def plain(text: str, *, longest: int = 90) -> str:
     """Return a name for matplotlib to show as it is: one line, cut, no mathematics, no hidden legend."""
     line = " ".join(text.split())
     line = line if len(line) <= longest else line[: longest - 1] + "…"

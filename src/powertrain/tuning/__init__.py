@@ -10,5 +10,17 @@ from powertrain.planning import FixedModes, ModeSource
 from powertrain.tuning._climb import Climb
 from powertrain.tuning._goal import Budget, Decision, Goal
 from powertrain.tuning._tuner import Tuner
+from powertrain.tuning._watch import Departure, Patience, Watch
 
-__all__ = ["Budget", "Climb", "Decision", "FixedModes", "Goal", "ModeSource", "Tuner"]
+__all__ = [
+    "Budget",
+    "Climb",
+    "Decision",
+    "Departure",
+    "FixedModes",
+    "Goal",
+    "ModeSource",
+    "Patience",
+    "Tuner",
+    "Watch",
+]

@@ -1,79 +1,55 @@
-"""What a trial is worth: how much it is expected to improve the decision, for each second of its cost."""
+"""What a trial is worth: how much it is expected to improve the decision, and what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from powertrain.quantities import POWER, TIME, Quantity, find
-from powertrain.records import FloatArray, ModeTable, PowerMode, Prediction
-from powertrain.space import is_speed
+from powertrain.records import FloatArray, ModeTable, Prediction
+from powertrain.tuning._bounds import Bounds
 from powertrain.tuning._goal import Budget, Goal
 from powertrain.tuning._trials import Trials
 from powertrain.units import s_from_ms
 
-__all__ = ["Acquisition", "Ruled"]
+__all__ = ["Acquisition"]
 
-WIDEN = 1.25
+
+WIDEN = 1.0
 """Factor on error bars: a few profiles do not know how little they know."""
-CLEARLY_ABOVE = 1.01
-"""A mode above the limit by less may have been measured high by chance."""
-RULED_OUT = 1e-6
-"""What is left of the worth of a mode that cannot be better: it is tried when nothing else is left."""
-
-
-@final
-class Ruled:
-    """Modes that what was measured rules out, by the one thing that is sure of clocks and limits.
-
-    Raising a speed never makes the work slower nor the board draw less. So a mode at or above one that
-    clearly exceeds a limit on power exceeds it, too; and one at or below a mode that keeps the limits takes
-    longer.
-    """
-
-    def __init__(self, trials: Trials, goal: Goal) -> None:
-        self._trials, self._goal = trials, goal
-
-    def out(self, modes: ModeTable) -> np.ndarray:
-        """Mark the modes that cannot be better, `(n,)` booleans."""
-        mask = np.zeros(len(modes), dtype=np.bool_)
-        table = self._trials.table
-        if table is None:
-            return mask
-        limit_w = self._goal.limits.max_power_w
-        above = table.power_w > CLEARLY_ABOVE * limit_w
-        for row in np.flatnonzero(above):
-            mask |= _not_below(modes, table.modes[int(row)])
-        if self._goal.objective == TIME.name:
-            for row in np.flatnonzero(self._trials.keeps()):
-                mask |= _not_above(modes, table.modes[int(row)])
-        return mask
-
-
-def _not_below(modes: ModeTable, mode: PowerMode) -> np.ndarray:
-    """Mark the modes that are nowhere below another in a speed, and equal to it in every other knob."""
-    speeds = np.array([is_speed(knob) for knob in modes.knobs])
-    off = modes.values - np.array([mode[knob] for knob in modes.knobs])
-    return np.asarray(np.where(speeds, off >= 0, off == 0).all(axis=1))
-
-
-def _not_above(modes: ModeTable, mode: PowerMode) -> np.ndarray:
-    speeds = np.array([is_speed(knob) for knob in modes.knobs])
-    off = modes.values - np.array([mode[knob] for knob in modes.knobs])
-    return np.asarray(np.where(speeds, off <= 0, off == 0).all(axis=1))
+COST_POWER = 0.3
+"""How much a trial's cost counts in choosing it: 1 is improvement per second, 0 is improvement alone."""
+NOTHING = 1e-30
+"""Stands for no gain at all, where its logarithm is taken."""
+SAFETY = 1.5
+"""Factor on error bars where a hard limit is at stake."""
+CAUTION = 0.5
+"""How much more each trial that broke a limit, after the last that kept them, makes the chance count."""
 
 
 @final
 class Acquisition:
     """Weighs modes by one or more predictions of them."""
 
-    def __init__(self, goal: Goal, budget: Budget, trials: Trials) -> None:
-        self._goal, self._budget = goal, budget
+    def __init__(
+        self,
+        goal: Goal,
+        budget: Budget,
+        trials: Trials,
+        *,
+        noise: Mapping[str, float] | None = None,
+        references: int = 0,
+    ) -> None:
+        """Weigh by what was measured; `noise` is its standard deviation [log] by quantity.
+
+        With two predictions the second learned from so many references.
+        """
+        self._references = references
+        self._goal, self._budget, self._trials, self._noise = goal, budget, trials, noise
         self._objective = find(goal.objective)
-        self._rules = Ruled(trials, goal)
         best = trials.best()
         self._best = None if best is None else float(trials.value(self._objective)[best])
         times = None if trials.table is None else trials.table.time_ms
@@ -84,10 +60,7 @@ class Acquisition:
 
         While no mode keeps the limits it is the chance that this one does, more of a good one.
         """
-        worth = np.mean([self._one(prediction) for prediction in predictions], axis=0)
-        worth = np.where(np.isfinite(worth), worth, 0.0)
-        worth[self._unsafe(predictions)] = 0.0
-        return np.where(self._rules.out(modes), RULED_OUT * worth, worth)
+        return self._each(modes, predictions, caution=0.0).mean(axis=0)
 
     def cost_s(self, predictions: Sequence[Prediction]) -> FloatArray:
         """Return what a trial of each mode costs, `(n,)` [s]: the delay, and the overhead."""
@@ -96,36 +69,75 @@ class Acquisition:
         slower_ms = np.where(np.isfinite(slower_ms), np.maximum(slower_ms, 0.0), 0.0)
         return self._budget.overhead_s + s_from_ms(self._budget.minibatches * slower_ms)
 
-    def _one(self, prediction: Prediction) -> FloatArray:
+    def weight(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
+        """Return what decides which trial is next, `(n,)`: the gain, tempered by the cost."""
+        # The geometric mean: a mode that one way of seeing things thinks nothing of is seldom a good trial.
+        each = np.maximum(self._each(modes, predictions, caution=CAUTION), NOTHING)
+        weight = np.exp(self._shares(len(each)) @ np.log(each)) / self.cost_s(predictions) ** COST_POWER
+        if not np.isfinite(self._goal.hard_limit_w):
+            return weight
+        # Where nothing is safe, the mode that draws the least is the next step up.
+        highest = np.max([self._highest(prediction, modes) for prediction in predictions], axis=0)
+        return np.where(highest <= np.log(self._goal.hard_limit_w), weight, -1.0 - np.maximum(highest, 0.0))
+
+    def _shares(self, views: int) -> FloatArray:
+        """Return how much each view counts: the one that learned from references more, the more there are."""
+        if views == 1:
+            return np.ones(1)
+        learned = self._references / (self._references + 1.0)
+        return np.array([1.0 - learned, learned])
+
+    def safe(self, modes: ModeTable, predictions: Sequence[Prediction]) -> np.ndarray:
+        """Mark the modes that keep the hard limit with the probability that was asked, by all predictions."""
+        limit_w = self._goal.hard_limit_w
+        if not np.isfinite(limit_w):
+            return np.ones(len(modes), dtype=np.bool_)
+        highest = np.max([self._highest(prediction, modes) for prediction in predictions], axis=0)
+        return np.asarray(highest <= np.log(limit_w))
+
+    def _highest(self, prediction: Prediction, modes: ModeTable) -> FloatArray:
+        """Return the power [log] that a mode exceeds with no more than the accepted probability, `(n,)`."""
+        estimate = prediction.of(POWER)
+        sd = SAFETY * np.where(np.isnan(estimate.sd), np.inf, estimate.sd)
+        bounds = Bounds.of(modes, self._trials.table, self._noise)
+        z = -float(ndtri(self._goal.hard_risk))
+        # A mode at or below a measured one draws no more than that, whatever a prediction says.
+        high = np.minimum(np.log(estimate.value) + z * sd, bounds.high[POWER.name])
+        return np.maximum(high, bounds.low[POWER.name])
+
+    def _each(self, modes: ModeTable, predictions: Sequence[Prediction], *, caution: float) -> FloatArray:
+        """Return what each prediction says of the gain, `(predictions, n)`."""
+        bounds = Bounds.of(modes, self._trials.table, self._noise)
+        each = np.array([self._one(prediction, bounds, caution) for prediction in predictions])
+        each = np.where(np.isfinite(each), each, 0.0)
+        return np.where(self.safe(modes, predictions), each, 0.0)
+
+    def _one(self, prediction: Prediction, bounds: Bounds, caution: float) -> FloatArray:
         chance = np.ones(len(prediction))
         for quantity, limit in self._goal.limits.by_quantity().items():
-            chance = chance * _below(prediction, quantity, limit)
-        mean, sd = _scaled(prediction, self._objective)
+            chance = chance * _below(prediction, quantity, limit, bounds)
+        # The best-looking modes are those whose power is underrated most: misses call for a better chance.
+        sure = chance ** (1 + caution * self._trials.misses())
+        mean, sd = _scaled(prediction, self._objective, bounds)
         if self._best is None:
             # Any mode that keeps the limits will do, and of two such the better one.
-            return chance * (0.05 + np.nanmax(mean) - mean)
+            return sure * (0.05 + np.nanmax(mean) - mean)
         best = np.log(self._best) if self._objective.is_log else self._best
         off = (best - mean) / sd
-        return sd * (off * ndtr(off) + np.exp(-0.5 * off**2) / np.sqrt(2 * np.pi)) * chance
-
-    def _unsafe(self, predictions: Sequence[Prediction]) -> np.ndarray:
-        """Mark the modes whose power may exceed the hard limit, by any of the predictions."""
-        limit_w = self._goal.hard_limit_w
-        mask = np.zeros(len(predictions[0]), dtype=np.bool_)
-        if np.isfinite(limit_w):
-            for prediction in predictions:
-                mask |= ~(_below(prediction, POWER, limit_w) >= 1 - self._goal.hard_risk)
-        return mask
+        return sd * (off * ndtr(off) + np.exp(-0.5 * off**2) / np.sqrt(2 * np.pi)) * sure
 
 
-def _scaled(prediction: Prediction, quantity: Quantity) -> tuple[FloatArray, FloatArray]:
-    """Return a quantity on the scale of its errors, with widened error bars."""
+def _scaled(
+    prediction: Prediction, quantity: Quantity, bounds: Bounds | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return a quantity on the scale of its errors, with widened error bars, within its bounds."""
     estimate = prediction.of(quantity)
     sd = np.maximum(WIDEN * np.where(np.isnan(estimate.sd), 0.0, estimate.sd), 1e-6)
-    return (np.log(estimate.value) if quantity.is_log else estimate.value), sd
+    mean = np.log(estimate.value) if quantity.is_log else estimate.value
+    return (mean, sd) if bounds is None else bounds.apply(quantity, mean, sd)
 
 
-def _below(prediction: Prediction, quantity: Quantity, limit: float) -> FloatArray:
+def _below(prediction: Prediction, quantity: Quantity, limit: float, bounds: Bounds | None) -> FloatArray:
     """Return the probability that a quantity keeps a limit, `(n,)`."""
-    mean, sd = _scaled(prediction, quantity)
+    mean, sd = _scaled(prediction, quantity, bounds)
     return ndtr(((np.log(limit) if quantity.is_log else limit) - mean) / sd)

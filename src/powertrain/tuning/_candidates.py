@@ -43,6 +43,14 @@ class Candidates:
         """How many modes there are."""
         return len(self._table) if self._table is not None else self._grid().size
 
+    def has(self, mode: PowerMode) -> bool:
+        """Tell whether a mode is one of them."""
+        if self._space is not None:
+            return mode in self._space
+        assert self._table is not None
+        values = [mode[knob] for knob in self._table.knobs]
+        return bool((self._table.values == values).all(axis=1).any())
+
     def spread(self, n: int) -> ModeTable:
         """Return modes spread over the space, `n` or as many as there are."""
         n = min(n, self.count)
@@ -51,7 +59,7 @@ class Candidates:
         return self._table.take(plan_modes(self._table, n, seed=self._seed))
 
     def best(
-        self, weigh: Weigh, *, around: ModeTable | None, tried: set[PowerMode], turn: int
+        self, weigh: Weigh, *, around: ModeTable | None, tried: set[PowerMode], turn: int, climbs: bool = True
     ) -> PowerMode | None:
         """Return the mode that weighs most and was not tried; None where every mode was.
 
@@ -60,6 +68,7 @@ class Candidates:
             around: Modes whose neighbours are looked at in a large space.
             tried: Modes to leave out.
             turn: Names the draw of a large space.
+            climbs: Whether the best of the draw are improved step by step.
         """
         if self._table is not None and len(self._table) <= LISTED:
             return _heaviest(self._table, weigh(self._table), tried)
@@ -68,7 +77,15 @@ class Candidates:
             assert self._table is not None
             drawn = self._table.take(np.sort(rng.choice(len(self._table), LISTED, replace=False)))
             return _heaviest(drawn, weigh(drawn), tried)
+        if not climbs:
+            drawn = self._draw(rng)
+            return _heaviest(drawn, weigh(drawn), tried)
         return self._searched(weigh, around, tried, rng)
+
+    def _draw(self, rng: np.random.Generator) -> ModeTable:
+        """Return modes drawn from a large space."""
+        space = self._grid()
+        return space.at(np.column_stack([rng.integers(0, length, DRAWN) for length in space.shape]))
 
     def _searched(
         self, weigh: Weigh, around: ModeTable | None, tried: set[PowerMode], rng: np.random.Generator

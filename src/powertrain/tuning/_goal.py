@@ -68,7 +68,7 @@ class Budget:
     """What a trial takes besides: changing the mode, settling [s]."""
     minibatches_left: float = math.inf
     """Minibatches that the training still has; infinity where nobody knows."""
-    tolerance: float = 0.003
+    tolerance: float = 0.001
     """Where that is not known: an expected gain below this share of the objective is not worth a trial."""
 
     def __post_init__(self) -> None:

@@ -83,6 +83,13 @@ class Trials:
         se = np.sqrt(variance)
         return value * np.exp(z * se) if quantity.is_log else value + z * se
 
+    def misses(self) -> int:
+        """Return how many modes in a row, the last ones, broke a limit."""
+        if self.table is None:
+            return 0
+        kept = np.flatnonzero(self.keeps())
+        return self.distinct - (int(kept[-1]) + 1 if len(kept) else 0)
+
     def best(self) -> int | None:
         """Return the row of the best mode that keeps the limits; of equals the first that was measured."""
         if self.table is None:
@@ -91,9 +98,18 @@ class Trials:
         kept = self.keeps() & np.isfinite(goal)
         return int(np.argmin(np.where(kept, goal, np.inf))) if kept.any() else None
 
+    def _chosen(self) -> int | None:
+        """Return the best row whose confidence intervals keep the limits; if there is none, the best."""
+        best = self.best()
+        if best is None:
+            return None
+        goal = self.value(quantities.find(self._goal.objective))
+        sure = self.confirmed() & np.isfinite(goal)
+        return int(np.argmin(np.where(sure, goal, np.inf))) if sure.any() else best
+
     def decision(self, why: str) -> Decision:
         """Name the best mode that was measured to keep the limits."""
-        row = self.best()
+        row = self._chosen()
         if row is None or self.table is None:
             return Decision(mode=None, trials=len(self), why=self._nearest() or why)
         values = {c: float(v[row]) for c, v in self.table.columns.items() if np.isfinite(v[row])}

@@ -17,11 +17,11 @@ from typing_extensions import override
 from powertrain.errors import DataError, UnknownNameError
 from powertrain.models import AbstractPredictor
 from powertrain.planning import ModeSource
-from powertrain.quantities import find
-from powertrain.records import ModeTable, PowerMode, Prediction, Profile
+from powertrain.quantities import POWER, TIME, find
+from powertrain.records import ModeTable, PowerMode, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.tuning._acquire import Acquisition
-from powertrain.tuning._belief import Beliefs
+from powertrain.tuning._belief import Beliefs, View
 from powertrain.tuning._candidates import Candidates
 from powertrain.tuning._goal import Budget, Decision, Goal
 from powertrain.tuning._trials import Trials, rows_of
@@ -33,8 +33,6 @@ VERSION = 1
 """Of the state."""
 STARTS = 3
 """Modes spread over the space that are tried first without references: the fewest that can be fitted."""
-PROBES = 64
-"""Modes among which the starts below a hard limit are looked for."""
 
 
 @final
@@ -77,7 +75,7 @@ class Tuner(ModeSource):
         self._candidates = Candidates(modes, seed=seed)
         self.knobs = self._candidates.knobs
         self.goal, self.budget, self.seed = goal, budget or Budget(), seed
-        self._beliefs = Beliefs(references, method=method, seed=seed)
+        self._beliefs = Beliefs(references, method=method, seed=seed, ends=self._candidates.ends)
         self._trials = Trials(self.knobs, goal)
         self.reason = ""
         """Why no more trials are asked for, one sentence; empty while there may be more."""
@@ -164,22 +162,16 @@ class Tuner(ModeSource):
         return tuner
 
     def _start(self) -> PowerMode | None:
-        """Return one of the first modes, while nothing can be predicted yet."""
-        if self._beliefs.references and not math.isfinite(self.goal.hard_limit_w):
-            return None
-        if self._trials.distinct >= STARTS:
+        """Return one of the first modes without references, while nothing can be predicted yet."""
+        if self._beliefs.references or self._trials.distinct >= STARTS:
             return None
         tried = self._trials.known()
-        modes = self._candidates.spread(STARTS + len(tried))
         if math.isfinite(self.goal.hard_limit_w):
-            modes = self._from_below(self._candidates.spread(PROBES))
+            # Nothing is known of the power, so the lowest of all modes is the only start.
+            lowest = self._candidates.ends[0]
+            return lowest if not tried and self._candidates.has(lowest) else None
+        modes = self._candidates.spread(STARTS + len(tried))
         return next((mode for mode in modes if mode not in tried), None)
-
-    def _from_below(self, modes: ModeTable) -> ModeTable:
-        """Return modes by the height of their knobs, with which power rises."""
-        ends = self._candidates.ends.values
-        height = ((modes.values - ends[0]) / np.maximum(ends[1] - ends[0], 1e-12)).sum(axis=1)
-        return modes.take(np.argsort(height, kind="stable"))
 
     def _promising(self) -> PowerMode | None:
         """Return the mode that is worth most for what it costs; None, with the reason, where none is."""
@@ -189,18 +181,28 @@ class Tuner(ModeSource):
             tried = self._trials.known()
             spread = self._candidates.spread(STARTS + len(tried))
             return next((mode for mode in spread if mode not in tried), None)
-        acquisition = Acquisition(self.goal, self.budget, self._trials)
+        acquisition = Acquisition(
+            self.goal,
+            self.budget,
+            self._trials,
+            noise=_noise(views, table),
+            references=len(self._beliefs.references),
+        )
 
         def predicted(modes: ModeTable) -> list[Prediction]:
             return [view(modes) for view in views]
 
         def weigh(modes: ModeTable) -> np.ndarray:
-            predictions = predicted(modes)
-            return acquisition.gain(modes, predictions) / acquisition.cost_s(predictions)
+            return acquisition.weight(modes, predicted(modes))
 
         best = self._trials.best()
         around = None if table is None or best is None else table.modes.take([best])
-        mode = self._candidates.best(weigh, around=around, tried=self._trials.known(), turn=len(self._trials))
+        # What a prior thinks of is no place to climb to: a draw will do, the same for the first trials.
+        climbs = self._trials.distinct >= STARTS
+        turn = len(self._trials) if climbs else 0
+        mode = self._candidates.best(
+            weigh, around=around, tried=self._trials.known(), turn=turn, climbs=climbs
+        )
         if mode is None:
             return self._unconfirmed() or self._end("every mode was tried")
         if best is None:
@@ -233,6 +235,14 @@ class Tuner(ModeSource):
 
     def _end(self, reason: str) -> None:
         self.reason = reason
+
+
+def _noise(views: Sequence[View], table: ProfileTable | None) -> dict[str, float]:
+    """Return how uncertain [log] time and power of measured modes still are: that is noise."""
+    if table is None:
+        return {}
+    told = [view(table.modes) for view in views]
+    return {q.name: float(np.median([p.of(q).sd for p in told])) for q in (TIME, POWER) if table.has(q)}
 
 
 def _profile_of(row: Mapping[str, Any]) -> Profile:

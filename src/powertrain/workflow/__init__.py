@@ -13,7 +13,7 @@ from powertrain.workflow._choosing import (
 )
 from powertrain.workflow._contents import PredictorContents, ProfileContents, contents_of
 from powertrain.workflow._demo import Demo, DemoMethod, Outcome, paper_grid, run_demo
-from powertrain.workflow._drawings import draw_errors, draw_predicted_front
+from powertrain.workflow._drawings import draw_errors, draw_predicted_front, draw_tuned_run
 from powertrain.workflow._flags import Flagged, flagged_modes
 from powertrain.workflow._holding import Restored, held_mode, restore_all, run_held
 from powertrain.workflow._jetson import Deployment, VendorModes, deployment, parsed_mode, vendor_modes
@@ -49,10 +49,16 @@ from powertrain.workflow._pages import (
 )
 from powertrain.workflow._profiling import Profiled, Record, measuring, open_session, profile, workload
 from powertrain.workflow._program import Program
+from powertrain.workflow._race_page import draw_race, race_plot, race_table, write_race_page
+from powertrain.workflow._racing import run_race
 from powertrain.workflow._ranks import rank_here
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
 from powertrain.workflow._script import follow_script, profile_script
 from powertrain.workflow._status import DeviceStatus, Hold, device_status, held_elsewhere
+from powertrain.workflow._tune_options import Told, TuneKeywords, TuneOptions
+from powertrain.workflow._tune_report import Saving, Trial, TuneReport, summary_lines
+from powertrain.workflow._tuned import TuningHandle, tune, tune_job, tune_script, tuned
+from powertrain.workflow._tuning import Tuning
 
 __all__ = [
     "MEASURED",
@@ -73,8 +79,16 @@ __all__ = [
     "Program",
     "Record",
     "Restored",
+    "Saving",
     "StoreSummary",
     "StoredWorkload",
+    "Told",
+    "Trial",
+    "TuneKeywords",
+    "TuneOptions",
+    "TuneReport",
+    "Tuning",
+    "TuningHandle",
     "VendorModes",
     "add_new",
     "candidates",
@@ -91,6 +105,8 @@ __all__ = [
     "device_status",
     "draw_errors",
     "draw_predicted_front",
+    "draw_race",
+    "draw_tuned_run",
     "export_csv",
     "fit",
     "flagged_modes",
@@ -111,6 +127,8 @@ __all__ = [
     "predicted_modes",
     "profile",
     "profile_script",
+    "race_plot",
+    "race_table",
     "rank_here",
     "read_modes",
     "read_power_log",
@@ -118,14 +136,21 @@ __all__ = [
     "restore_all",
     "run_demo",
     "run_held",
+    "run_race",
     "shown_quantities",
     "store_page",
     "stored_columns",
     "stored_profiles",
     "stored_workload",
     "summarise_store",
+    "summary_lines",
     "transfer",
+    "tune",
+    "tune_job",
+    "tune_script",
+    "tuned",
     "vendor_modes",
     "with_power_of_log",
     "workload",
+    "write_race_page",
 ]

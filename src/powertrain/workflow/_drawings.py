@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+from powertrain.errors import DataError
 from powertrain.records import Choice, ModeTable, Prediction
-from powertrain.report import draw_front, draw_learning, front_plot, learning_plot, save_figure
+from powertrain.report import (
+    RunPlot,
+    Stretch,
+    draw_front,
+    draw_learning,
+    draw_run,
+    front_plot,
+    learning_plot,
+    save_figure,
+)
+from powertrain.workflow._tune_report import Trial, TuneReport
 
-__all__ = ["draw_errors", "draw_predicted_front"]
+__all__ = ["draw_errors", "draw_predicted_front", "draw_tuned_run"]
 
 
 def draw_predicted_front(
@@ -17,6 +29,49 @@ def draw_predicted_front(
     """Draw power against time of `modes`, their front, and the mode chosen, to a PNG or SVG file."""
     plot = front_plot(prediction, modes, title=title, choice=choice)
     save_figure(draw_front(plot), path)
+
+
+def draw_tuned_run(report: TuneReport, path: Path) -> None:
+    """Draw how a tuned training went, to a PNG or SVG file: as found, trial by trial, and in the best mode.
+
+    Raises:
+        DataError: Nothing was tried.
+    """
+    told = [one for one in (report.found, *report.trials) if one is not None and one.ended_s == one.ended_s]
+    stretches = [_stretch(one, found=one is report.found) for one in dict.fromkeys(told)]
+    if not stretches:
+        raise DataError("nothing was tried in this run, so there is nothing to draw")
+    values = report.decision.values
+    end_s = max(one.end_s for one in stretches)
+    if report.state == "held" and report.training_s > end_s:
+        rest = Stretch(
+            kind="held",
+            start_s=end_s,
+            end_s=report.training_s,
+            time_ms=values.get("time_ms", math.nan),
+            power_w=values.get("power_w", math.nan),
+        )
+        stretches.append(rest)
+    save_figure(
+        draw_run(
+            RunPlot(
+                title=f"{report.workload} on {report.device}, tuned while it trains",
+                stretches=tuple(stretches),
+                limit_w=report.goal.get("limits", {}).get("max_power_w", math.inf),
+            )
+        ),
+        path,
+    )
+
+
+def _stretch(trial: Trial, *, found: bool) -> Stretch:
+    return Stretch(
+        kind="found" if found else "trial",
+        start_s=max(trial.ended_s - trial.duration_s, 0.0),
+        end_s=trial.ended_s,
+        time_ms=trial.time_ms,
+        power_w=trial.power_w,
+    )
 
 
 def draw_errors(rows: list[dict[str, Any]], path: Path) -> None:

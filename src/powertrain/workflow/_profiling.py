@@ -20,11 +20,12 @@ from powertrain.planning import ModeSource
 from powertrain.profiling import (
     FollowingSession,
     Loop,
-    ProfilingSession,
+    LoopSession,
     RunKeywords,
     RunOptions,
     Session,
     profile_modes,
+    run_modes,
 )
 from powertrain.records import ModeTable, Profile
 from powertrain.workflow._ranks import OrdersFile, rank_here
@@ -38,7 +39,7 @@ from powertrain.workloads import (
     torch_description,
 )
 
-__all__ = ["Profiled", "Record", "following", "measuring", "open_session", "profile", "workload"]
+__all__ = ["Profiled", "Record", "following", "loop_here", "measuring", "open_session", "profile", "workload"]
 
 
 logger = logging.getLogger(__name__)
@@ -239,12 +240,32 @@ def open_session(
         DeviceError, MissingKnobError: As for `profile`.
         WorkloadError: The training runs on several boards.
     """
-    rank = rank_here()
-    if rank.follows:
+    if rank_here().follows:
         return following()
+    board = live(device)
+    return LoopSession(
+        board,
+        loop_here(record.workload, real=real, stop=stop),
+        lambda prepare: run_modes(board, record.workload, record.source, prepare, options),
+        knobs=record.source.knobs,
+        keep=record.keep,
+    )
+
+
+def loop_here(workload: str, *, real: bool = False, stop: bool = False) -> Loop:
+    """Return a training of this process, whatever trains; of several that train together, it is the first.
+
+    Args:
+        workload: Name under which profiles are kept.
+        real: Whether it is known to be a real program, which knows nothing of a simulated board.
+        stop: Whether to end it when nothing more is to be measured.
+
+    Raises:
+        WorkloadError: It runs on several boards.
+    """
     threads = TorchThreads()
     loop = Loop(
-        workload=record.workload,
+        workload=workload,
         synchronise=synchronise,
         evaluates=evaluates,
         set_threads=threads.set,
@@ -253,9 +274,7 @@ def open_session(
         real=real,
         stop=stop,
     )
-    if rank.leads:
-        loop = _leading(loop, threads)
-    return ProfilingSession(live(device), loop, record.source, keep=record.keep, options=options)
+    return _leading(loop, threads) if rank_here().leads else loop
 
 
 def following() -> FollowingSession:

@@ -1,0 +1,176 @@
+"""`powertrain race`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from powertrain.cli._options import NAME_HELP, command, names, new_file, text_output
+from powertrain.cli._printing import (
+    STDIO,
+    json_by_line,
+    print_table,
+    progress_bar,
+    refuse_unwritable,
+    write_text,
+)
+from powertrain.cli._root import Interrupted
+
+if TYPE_CHECKING:
+    from powertrain.evaluation import Race, RaceLimits
+
+__all__ = ["race_command"]
+
+SHOWN = (3, 4, 6, 8, 10, 12, 15, 16, 20, 30, 50)
+"""Numbers of trials that the table shows, besides the last."""
+
+
+@command(
+    "race",
+    short="Compare methods that search for a mode.",
+    examples=(
+        "race sim:orin-nano --target lstm --reference others --seeds 2 --method tuner --method random",
+        "race grid.csv --device 'Jetson TX2' --target all --reference others --trials 15 \\\n"
+        "      --limits auto:12 --method tuner --method gmd --method gp-15-confirmed --json race.json",
+    ),
+)
+@click.argument("sources", metavar="FILE.csv...|sim:BOARD", nargs=-1, required=True)
+@click.option(
+    "--device", metavar="NAME", help=f"Device of the targets, if the files have several. {NAME_HELP}"
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    help="Workload to find a mode for; may be repeated. 'all': every workload of the device.",
+)
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    help="Workload that is known already; may be repeated. 'others': all but the target; 'same': the "
+    "target on another device; 'none': nothing is known.",
+)
+@click.option(
+    "--reference-device",
+    "reference_devices",
+    metavar="NAME",
+    multiple=True,
+    help="Device of the references; may be repeated. Default: that of the targets.",
+)
+@click.option(
+    "--method",
+    "methods",
+    metavar="METHOD",
+    multiple=True,
+    default=("tuner",),
+    show_default=True,
+    help="Who races; may be repeated: tuner, random, coordinate, sweep, gmd, als, optuna-tpe, optuna-gp, "
+    "optuna-nsga2, botorch-ei, botorch-nehvi; or a predictor's choice after N profiles, gp-15 or paper-50, "
+    "and gp-15-confirmed, which measures it.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=15,
+    show_default=True,
+    help="Measurements that each has at most.",
+)
+@click.option(
+    "--limits",
+    metavar="LOW:HIGH:STEP|auto[:N]",
+    default="auto:12",
+    show_default=True,
+    help="Power limits [W]; auto: N between the least power and that of the fastest mode.",
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Runs of each case.")
+@click.option(
+    "--knobs",
+    type=names,
+    metavar="NAME,...",
+    help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes. [default: as many as there are cores]")
+@click.option(
+    "--keep",
+    "kept",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep finished cases in this file; a race that was stopped goes on from it.",
+)
+@click.option("--json", "json_path", type=text_output, help="Write everything to this file; - for stdout.")
+@click.option("--plot", "plot_path", type=new_file, help="Draw regret and violations to a .png or .svg file.")
+@click.option(
+    "--report", "report_path", type=text_output, help="Write the same with its table as a page (.html)."
+)
+def race_command(
+    sources: tuple[str, ...],
+    device: str | None,
+    knobs: tuple[str, ...] | None,
+    limits: str,
+    jobs: int | None,
+    kept: Path | None,
+    json_path: Path | None,
+    plot_path: Path | None,
+    report_path: Path | None,
+    **options: Any,
+) -> None:
+    """Let methods search for the fastest mode under power limits, and compare them with the truth.
+
+    Every method measures one mode after the other and says after each which mode it would name. Regret is how
+    much slower that mode is than the best under the limit. In a file, a mode that was measured several times
+    is served as several measurements, and their mean is the truth. Ctrl-C keeps what is done.
+    """
+    from powertrain.evaluation import RaceInterruptedError, RacePlan
+    from powertrain.workflow import draw_race, run_race, write_race_page
+
+    for path in (json_path, plot_path, report_path):
+        if path is not None:
+            refuse_unwritable(path)
+    wanted = _limits(limits)
+    try:
+        with progress_bar(every_s=60.0) as progress:
+            found = run_race(
+                lambda name: RacePlan(device=name, limits=wanted, **options),
+                sources,
+                device=device,
+                knobs=knobs,
+                jobs=jobs or os.cpu_count() or 1,
+                kept=kept,
+                progress=progress,
+            )
+    except RaceInterruptedError as error:
+        _show(error.race, json_path)
+        raise Interrupted(f"interrupted; the rows done: {len(error.race.rows)}") from error
+    _show(found, json_path)
+    if plot_path is not None:
+        draw_race(found.rows, plot_path)
+    if report_path is not None:
+        write_race_page(found, report_path)
+
+
+def _limits(text: str) -> RaceLimits:
+    from powertrain.evaluation import LimitSweep, RaceLimits
+
+    try:
+        sweep = LimitSweep.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--limits") from error
+    # Without a number, auto means this command's own default.
+    count = sweep.count if ":" in text else RaceLimits().count
+    return RaceLimits(values_w=sweep.values_w, count=count)
+
+
+def _show(race: Race, json_path: Path | None) -> None:
+    """Write the document where it was asked for, and print the table unless it went to stdout."""
+    if json_path is not None:
+        write_text(json_path, f"{json_by_line(race.as_json())}\n")
+        if json_path == STDIO:
+            return
+    if race.rows:
+        from powertrain.workflow import race_table
+
+        print_table(race_table(race, at=(*SHOWN, race.plan.trials)))
