@@ -133,7 +133,7 @@ def _dialect(content: bytes, place: Place) -> tuple[str, bool]:
     best: tuple[str, list[str]] = (",", [])
     for separator in _SEPARATORS:
         try:
-            header = next(filter(_is_filled, _parsed(content, separator)), [])
+            header = next(filter(_is_filled, _parsed(content, separator)), list[str]())
         except csv.Error:
             continue
         if len(header) > len(best[1]):

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -359,10 +359,7 @@ def _canvas(
         return figure, figure.subplots(1, panels, squeeze=False)[0]
     if len(axes) != panels:
         raise ValueError(f"the drawing has {counted(panels, 'panel')}, and {len(axes)} axes were given")
-    figure = axes[0].get_figure(root=True) if panels else None
-    if figure is None:
-        raise ValueError("the axes belong to no figure: make them with matplotlib's subplots()")
-    return figure, axes
+    return cast("Figure", axes[0].figure), axes
 
 
 def figure_of(*, width: float, height: float) -> Figure:

@@ -9,12 +9,13 @@ of numbers with an unknown name is never guessed to be a knob: a wrong knob spoi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import final
 
 from powertrain import units
+from powertrain.columns._spelling import UNITS, Convert, same, singular, split_unit
 from powertrain.errors import CsvError, MissingKnobError
 from powertrain.knobs import KNOWN_KNOBS
 from powertrain.quantities import by_column, measured
@@ -27,7 +28,6 @@ __all__ = [
     "Role",
     "columns_of",
     "header_of",
-    "is_unit",
     "map_line",
 ]
 
@@ -38,35 +38,6 @@ KNOB_PREFIX, EXTRA_PREFIX = "knob:", "extra:"
 """`knob:x` is the knob x and `extra:x` the extra column x, whatever the name x would make of them."""
 
 _REQUIRED = ("device", "workload")
-Convert = Callable[[float], float]
-
-
-def _same(value: float) -> float:
-    return value
-
-
-_UNITS: dict[str, tuple[str, str, Convert]] = {
-    "us": ("time", "us", units.ms_from_us),
-    "µs": ("time", "us", units.ms_from_us),
-    "ms": ("time", "ms", _same),
-    "msec": ("time", "ms", _same),
-    "millisecond": ("time", "ms", _same),
-    "s": ("time", "s", units.ms_from_s),
-    "sec": ("time", "s", units.ms_from_s),
-    "second": ("time", "s", units.ms_from_s),
-    "uw": ("power", "uw", units.watts_from_microwatts),
-    "mw": ("power", "mw", units.watts_from_milliwatts),
-    "milliwatt": ("power", "mw", units.watts_from_milliwatts),
-    "w": ("power", "w", _same),
-    "watt": ("power", "w", _same),
-    "hz": ("clock", "hz", units.mhz_from_hz),
-    "khz": ("clock", "khz", units.mhz_from_khz),
-    "mhz": ("clock", "mhz", _same),
-    "ghz": ("clock", "ghz", units.mhz_from_ghz),
-}
-"""Unit as written -> what it measures, its short form, and what brings a cell to ms, W or MHz."""
-
-_BRACKETS = re.compile(r"\s*[(\[{]\s*(?P<unit>[^)\]}]*?)\s*[)\]}]\s*$")
 _MEANS = frozenset(["mean", "avg", "average"])
 _ENDS = frozenset(["peak", "max", "maximum", "min", "minimum", "median", "p50", "p90", "p95", "p99"])
 _OBSERVED = frozenset(["seen", "observed", "actual", "measured", "sd", "std", "stddev", "var", "variance"])
@@ -129,11 +100,6 @@ class Column:
     """Unit that a cell may carry behind its number, in small letters: `w` of `9.71 W`."""
     answer: str = ""
     """For an unknown column, what it most likely is: the right side of the mapping that is proposed."""
-
-
-def is_unit(text: str) -> bool:
-    """Tell whether a text is a unit of time, power or a clock."""
-    return _singular(text.lower()) in _UNITS
 
 
 def map_line(answers: Mapping[str, str]) -> str:
@@ -234,18 +200,18 @@ def _or_mapped(name: str, new: str) -> str:
 def _mapped(name: str, target: str) -> Column:
     """Return the column that somebody said `name` is; a unit in the name is converted."""
     column = _forced(name, target) or _own(name, target) or _knob(name, target)
-    _, unit = _split_unit(name)
+    _, unit = split_unit(name)
     if _UNUSABLE.search(name.lower()) and column.role is Role.NUMBER:
         raise CsvError(f"column {name!r} has a unit that is not converted: convert it to {target} first")
-    if unit not in _UNITS or column.role not in (Role.KNOB, Role.NUMBER):
+    if unit not in UNITS or column.role not in (Role.KNOB, Role.NUMBER):
         return column
-    kind, short, convert = _UNITS[unit]
+    kind, short, convert = UNITS[unit]
     wanted = _unit_kind(column.name)
     if wanted != kind:
         raise CsvError(f"column {name!r} is in {unit}, and {target} is not: map it to another")
     if column.convert is not None and column.unit != short:
         raise CsvError(f"column {name!r} is in {unit} by its name and in {column.unit} by --map: name one")
-    own = None if convert is _same else convert
+    own = None if convert is same else convert
     return Column(header=name, name=column.name, role=column.role, convert=own, unit=short)
 
 
@@ -268,7 +234,7 @@ def _own(header: str, name: str) -> Column | None:
         name=own,
         role=roles.get(own, Role.NUMBER),
         convert=convert,
-        unit=unit if unit in _UNITS else "",
+        unit=unit if unit in UNITS else "",
     )
 
 
@@ -277,9 +243,9 @@ def _knob(header: str, name: str) -> Column:
     found = re.fullmatch(r"(?P<stem>.+)_(?P<unit>hz|khz|ghz|mhz)(?P<rest>_.+)?", name)
     if found:
         own = f"{found['stem']}_mhz{found['rest'] or ''}"
-        convert, unit = _UNITS[found["unit"]][2], found["unit"]
+        convert, unit = UNITS[found["unit"]][2], found["unit"]
         return Column(
-            header=header, name=own, role=Role.KNOB, convert=None if convert is _same else convert, unit=unit
+            header=header, name=own, role=Role.KNOB, convert=None if convert is same else convert, unit=unit
         )
     limit = re.fullmatch(r"(?P<stem>.*(?:limit|cap|tdp))_(?P<unit>mw|w)", name)
     if limit:
@@ -287,22 +253,6 @@ def _knob(header: str, name: str) -> Column:
         own = f"{limit['stem']}_w"
         return Column(header=header, name=own, role=Role.KNOB, convert=convert, unit=limit["unit"])
     return Column(header=header, name=name, role=Role.KNOB)
-
-
-def _split_unit(name: str) -> tuple[list[str], str]:
-    """Return the words of a name in small letters, and its unit (`""` without one), however written."""
-    brackets = _BRACKETS.search(name)
-    rest, unit = (name[: brackets.start()], brackets["unit"].lower()) if brackets else (name, "")
-    # A megawatt is no milliwatt, though all other units are read in any case.
-    unit = "" if brackets and brackets["unit"].startswith("MW") else unit
-    words = [word for word in re.split(r"[^0-9a-zµ%]+", rest.lower()) if word]
-    if not unit and words and _singular(words[-1]) in _UNITS and len(words) > 1:
-        unit = words.pop()
-    return words, _singular(unit)
-
-
-def _singular(unit: str) -> str:
-    return unit[:-1] if len(unit) > 2 and unit.endswith("s") and unit[:-1] in _UNITS else unit
 
 
 def _unit_kind(name: str) -> str:
@@ -314,8 +264,8 @@ def _unit_kind(name: str) -> str:
 
 def _understood(name: str) -> Column:
     """Return what a name that is not PowerTrain's own says, in whatever spelling."""
-    words, unit = _split_unit(name)
-    kind = _UNITS[unit][0] if unit in _UNITS else ""
+    words, unit = split_unit(name)
+    kind = UNITS[unit][0] if unit in UNITS else ""
     has = set(words)
     aside = Column(header=name, name=name, role=Role.EXTRA)
     if has & _OBSERVED or has & _COUNTERS or name.lower().startswith("unnamed:"):
@@ -326,8 +276,8 @@ def _understood(name: str) -> Column:
     quantity = _quantity(name, words, unit, kind)
     if quantity is not None:
         return quantity
-    if len(words) == 1 and _singular(words[0]) in _UNITS:
-        kind, short, _ = _UNITS[_singular(words[0])]
+    if len(words) == 1 and singular(words[0]) in UNITS:
+        kind, short, _ = UNITS[singular(words[0])]
         return _asked(name, f"{KNOB_PREFIX}{name}" if kind == "clock" else f"{kind}_{short}")
     if has & {"limit", "cap", "tdp"}:
         return _asked(name, "power_limit_w")
@@ -339,8 +289,8 @@ def _understood(name: str) -> Column:
 
 
 def _asked(name: str, answer: str) -> Column:
-    unit = _split_unit(name)[1]
-    short = _UNITS[unit][1] if unit in _UNITS else ""
+    unit = split_unit(name)[1]
+    short = UNITS[unit][1] if unit in UNITS else ""
     return Column(header=name, name=name, role=Role.UNKNOWN, unit=short, answer=answer)
 
 
@@ -378,9 +328,7 @@ def _known_knob(name: str, words: Sequence[str], unit: str, kind: str) -> Column
         return Column(header=name, name=counts[squeezed], role=Role.KNOB)
     if kind == "power" and set(words) == {"power", "limit"}:
         return (
-            _knob(name, f"power_limit_{_UNITS[unit][1]}")
-            if unit in ("w", "mw", "watt", "milliwatt")
-            else None
+            _knob(name, f"power_limit_{UNITS[unit][1]}") if unit in ("w", "mw", "watt", "milliwatt") else None
         )
     # Other settings say what they are by PowerTrain's own endings.
     lower = name.lower()
@@ -399,7 +347,7 @@ def _quantity(name: str, words: Sequence[str], unit: str, kind: str) -> Column |
     if own is None:
         return None
     rest = set(words) - _MEANS
-    _, short, convert = _UNITS[unit]
+    _, short, convert = UNITS[unit]
     is_time = kind == "time" and rest - _BATCH_WORDS == {"time"}
     is_power = kind == "power" and rest in ({"power"}, {"power", "draw"}, {"power", "consumption"})
     if is_time or is_power:
@@ -407,7 +355,7 @@ def _quantity(name: str, words: Sequence[str], unit: str, kind: str) -> Column |
             header=name,
             name=own,
             role=Role.NUMBER,
-            convert=None if convert is _same else convert,
+            convert=None if convert is same else convert,
             unit=short,
         )
     return None
@@ -429,8 +377,8 @@ def _without_lost_measurements(columns: Sequence[Column]) -> list[Column]:
 
 def _may_be(name: str) -> str:
     """Return the column that a name may stand for, though it does not say so."""
-    words, unit = _split_unit(name)
-    has, kind = set(words), _UNITS[unit][0] if unit in _UNITS else ""
+    words, unit = split_unit(name)
+    has, kind = set(words), UNITS[unit][0] if unit in UNITS else ""
     if has & {"stamp", "start", "end", *_COUNTERS, "std", "sd", "stddev", "var", "variance"}:
         return ""
     if "power" in has and kind in ("", "power"):
