@@ -210,6 +210,8 @@ def _column_warnings(sheet: Sheet) -> Iterable[str]:
     for column in sheet.columns:
         if column.convert is not None:
             yield f"{column.header} was converted to {column.name}"
+        elif column.role is not Role.EXTRA and not column.header.lower().endswith(column.name):
+            yield f"{column.header} was read as {column.name}"
 
 
 def _row_warnings(n_rows: int, profiles: ManyProfiles) -> Iterable[str]:
