@@ -37,7 +37,7 @@ def simulated() -> list[AbstractPredictor]:
     for spec in BOARDS:
         board = workflow.open_device(spec)
         if not isinstance(board, SimulatedBoard):
-            raise TypeError(f"{spec} is no simulated board")
+            raise TypeError(f"{spec} is not a simulated board")
         modes = workflow.plan(board, MODES)
         measured = [board.measure(name, modes).within(board.space.ends()) for name in board.workloads()]
         fitted += [predictor_class("gp").fit(profiles) for profiles in measured]

@@ -1,7 +1,14 @@
-"""Write the pages that are made from the code.
+"""Write the pages, and the parts of pages, that are made from the code and from results.
 
-These are the reference of the command line, from `--help`, and the picture and the list of the floors in
-`architecture.md`, from the imports.
+- The reference of the command line comes from `--help`.
+- The picture and the table of the floors in `architecture.md` come from the imports.
+- The tables of names in the Python reference come from the docstrings.
+- Results of benchmarks come from `benchmarks/results`. A page names the file between two comments:
+
+      <!-- from benchmarks/results/FILE.md: written by docs/generate.py -->
+      <!-- end of FILE.md -->
+
+  `FILE.md:5` begins at the fifth line. `FILE.md:NAME` is the section that the file itself marks by that name.
 
 python docs/generate.py           write the pages
 python docs/generate.py --check   exit with 1 if a page is not what the code says
@@ -9,6 +16,7 @@ python docs/generate.py --check   exit with 1 if a page is not what the code say
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -16,24 +24,26 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parent))
 import floors
+import names
 
 from powertrain.cli import powertrain
 
 DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 EXIT_CODES = """\
 ## Exit codes
 
 | code | when |
 | --: | --- |
-| 0 | it was done |
-| 1 | it failed; one line on standard error says what was found, what was asked and what to do |
-| 2 | wrong use: an option makes no sense, or what was typed names nothing (a device, mode, file ...) |
-| 126, 127 | `apply`: its command cannot be executed, or is not there |
-| 130, 143 | it was ended by Ctrl-C, or by SIGTERM |
-| 141 | nobody reads standard output any more |
+| 0 | success |
+| 1 | failure; one line on standard error says what was found, what was asked and what to do |
+| 2 | wrong use: an option makes no sense, or a name (of a device, mode, file ...) that does not exist |
+| 126, 127 | `apply`: the command cannot be executed, or does not exist |
+| 130, 143 | stopped by Ctrl-C, or by SIGTERM |
+| 141 | the reader of standard output has closed it |
 
-A script under `profile`, and a command under `apply`, that fails leaves its own exit code. After a failure
-standard output holds no JSON, with `--json` either: the line on standard error is the answer.
+If a script under `profile` or a command under `apply` fails, its own exit code is returned. After a failure,
+standard output holds no JSON, even with `--json`. The line on standard error is the answer.
 """
 
 HEAD = """# Command line
@@ -41,6 +51,11 @@ HEAD = """# Command line
 What `powertrain --help` and `powertrain COMMAND --help` print. This page is written by `docs/generate.py`.
 """
 ARCHITECTURE = DOCS / "architecture.md"
+RESULT = re.compile(
+    r"^(?P<begin><!-- from (?P<file>[\w./]+\.md)(?::(?P<part>\w+))?: written by docs/generate\.py -->)\n"
+    r".*?^(?P<end><!-- end of [\w.]+ -->)$",
+    re.MULTILINE | re.DOTALL,
+)
 MARKS = {"begin": "<!-- rooms: written by docs/generate.py -->", "end": "<!-- end of rooms -->"}
 
 
@@ -48,10 +63,36 @@ def pages() -> dict[Path, str]:
     """Return the text of every page that is made from the code."""
     found = floors.rooms()
     return {
+        **{path: _filled(path.read_text(encoding="utf-8")) for path in sorted(DOCS.rglob("*.md"))},
         DOCS / "reference" / "command-line.md": command_line(),
         DOCS / "images" / "floors.svg": floors.drawing(found),
         ARCHITECTURE: floors.with_listing(ARCHITECTURE.read_text(encoding="utf-8"), found, MARKS),
     }
+
+
+def _filled(page: str) -> str:
+    return names.with_names(with_results(page))
+
+
+def with_results(page: str) -> str:
+    """Return a page with the results that it names, as they are now."""
+    return RESULT.sub(
+        lambda found: f"{found['begin']}\n\n{_part(found['file'], found['part'])}\n\n{found['end']}", page
+    )
+
+
+def _part(file: str, part: str | None) -> str:
+    """Return a result without its heading, from a line on, or one of its marked sections."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    if part is None:
+        text = text.partition("\n")[2]
+    elif part.isdigit():
+        text = "".join(text.splitlines(keepends=True)[int(part) - 1 :])
+    else:
+        text = text.partition(f"[start:{part}] -->\n")[2].partition(f"<!-- --8<-- [end:{part}]")[0]
+    if not text.strip():
+        raise ValueError(f"{file} has no part {part}")
+    return text.strip()
 
 
 def command_line() -> str:

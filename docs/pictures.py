@@ -36,7 +36,7 @@ class Example:
         self.target = target
         board = workflow.open_device(BOARD)
         if not isinstance(board, SimulatedBoard):
-            raise TypeError(f"{BOARD} is no simulated board")
+            raise TypeError(f"{BOARD} is not a simulated board")
         self.board = board
         modes = workflow.plan(board, MANY)
         names = [name for name in board.workloads() if name != target]

@@ -175,7 +175,7 @@ class TestTheTable:
     def test_a_quantity_that_does_not_exist_is_refused_by_its_name(self):
         with pytest.raises(UnknownNameError, match="unknown quantity 'powr': did you mean 'power'"):
             quantities.find("powr")
-        with pytest.raises(TypeError, match="'watts' is no column of a profile"):
+        with pytest.raises(TypeError, match="'watts' is not a column of a profile"):
             Profile(device="d", workload="w", mode=PowerMode(x=1), watts=3.0)
         with pytest.raises(TypeError, match="'watts' belongs to no quantity"):
             Prediction(time_ms=np.ones(1), watts=np.ones(1))

@@ -30,7 +30,7 @@ def write_file(
 ) -> None:
     """Put `content` into the file `path`, replacing what is there only once the new content is complete.
 
-    What is no regular file (a pipe, `/dev/null`) cannot be replaced, and is written to.
+    What is not a regular file (a pipe, `/dev/null`) cannot be replaced, and is written to.
 
     Args:
         path: The file; its folder must exist.

@@ -120,7 +120,7 @@ def _loaded(entry: EntryPoint) -> DeviceKind:
     """Import a kind of device.
 
     Raises:
-        DeviceError: It cannot be imported, or it is no kind of device of that name.
+        DeviceError: It cannot be imported, or it is not a kind of device of that name.
     """
     try:
         kind = entry.load()

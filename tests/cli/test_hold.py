@@ -142,7 +142,7 @@ def test_several_workloads_are_profiled_in_one_run(done, tmp_path):
         (("train.py",), 2, "there is no file train.py"),
         (("train.py:make",), 2, "there is no file train.py"),
         (("lstm", "bert", "--name", "x"), 2, "names one WORKLOAD"),
-        (("lstm", "--name", "x"), 2, "no training of your own"),
+        (("lstm", "--name", "x"), 2, "not a training of your own"),
         (("lstm", "--args", "--x"), 2, "are for a script"),
         pytest.param(("lstm", "--data", "."), 1, "cannot read .", marks=needs_torch),
         (("lstm", "--precision", "0"), 2, "precision"),

@@ -51,7 +51,7 @@ def test_success_is_exit_0_and_a_failure_exit_1_with_one_line():
     failed = process("modes", "jetson")
     assert failed.returncode == 1
     assert failed.stdout == ""
-    assert failed.stderr.startswith("error: this is no Jetson")
+    assert failed.stderr.startswith("error: this is not a Jetson")
     assert failed.stderr.count("\n") == 1
 
 

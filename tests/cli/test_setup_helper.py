@@ -12,7 +12,7 @@ def test_a_dry_run_shows_every_step_and_what_is_in_the_way(run):
     assert shown.code == 0
     assert "would make the group powertrain: groupadd --system powertrain" in shown.out
     assert "would tell systemd: write /etc/systemd/system/powertrain-helper.service" in shown.out
-    assert "warning: it would be refused: this is no Jetson" in shown.err
+    assert "warning: it would be refused: this is not a Jetson" in shown.err
 
 
 def test_the_steps_can_be_read_by_a_program(done):
@@ -29,7 +29,9 @@ def test_where_nothing_is_installed_there_is_nothing_to_remove(done):
 def test_it_is_set_up_by_root_on_a_jetson_alone(run):
     refused = run("setup-helper")
     assert refused.code == 1
-    wanted = "sudo powertrain setup-helper" if os.geteuid() else "systemd does not run here|this is no Jetson"
+    wanted = (
+        "sudo powertrain setup-helper" if os.geteuid() else "systemd does not run here|this is not a Jetson"
+    )
     assert any(part in refused.error_line for part in wanted.split("|"))
 
 
@@ -37,4 +39,4 @@ def test_it_is_set_up_by_root_on_a_jetson_alone(run):
 def test_a_group_without_a_proper_name_is_refused_in_a_line(run, group):
     refused = run("setup-helper", "--dry-run", "--group", group)
     assert refused.code != 0
-    assert "is no name of a group" in refused.error_line
+    assert "is not a valid group name" in refused.error_line

@@ -163,7 +163,7 @@ def test_a_failure_is_no_wrong_use_and_prints_no_json(run, places):
         ),
         (("devices", "replay:{db}"), "is a database, and a CSV file was asked for"),
         (("import", "{predictor}", "--db", "{new}"), "is a predictor or another archive"),
-        (("export", "--db", "{csv}", "-"), "bring a CSV file in with powertrain import"),
+        (("export", "--db", "{csv}", "-"), "import a CSV file with powertrain import"),
         (("choose", "{db}", "--device", "sim:orin-agx"), "choose takes it with --db"),
     ],
 )

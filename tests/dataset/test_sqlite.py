@@ -249,10 +249,10 @@ def a_header_and_rubbish(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
-        (a_csv_file, CorruptStoreError, "is no SQLite database"),
+        (a_csv_file, CorruptStoreError, "is not an SQLite database"),
         (a_header_and_rubbish, CorruptStoreError, "is damaged"),
-        (other_database, CorruptStoreError, "is no PowerTrain database"),
-        (other_application, CorruptStoreError, "is no PowerTrain database"),
+        (other_database, CorruptStoreError, "is not a PowerTrain database"),
+        (other_application, CorruptStoreError, "is not a PowerTrain database"),
         (without_tables, CorruptStoreError, "is damaged .no such table"),
         (newer_database, NewerStoreError, "has schema 99, later than 3 here: upgrade PowerTrain"),
     ],

@@ -387,7 +387,7 @@ def test_a_directory_in_the_form_for_large_files_is_refused(written):
     end = content.index(b"PK\5\6")
     locator = struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1)
     written.write_bytes(content[:end] + locator + content[end:])
-    with pytest.raises(CheckpointError, match="its end is no end of a predictor file"):
+    with pytest.raises(CheckpointError, match="it does not end as a predictor file does"):
         read_checkpoint(written, method=None)
 
 
@@ -403,7 +403,7 @@ def test_a_file_larger_than_any_predictor_is_refused_unread(path):
     ("text", "reason"),
     [
         (b"[" * 100_000, "damaged"),
-        (b'{"format": NaN}', "NaN, which is no number"),
+        (b'{"format": NaN}', "NaN, which is not a JSON number"),
         (b'{"a": "' + b" " * LARGEST_HEADER_BYTES + b'"}', "its header is larger than"),
         (b'{"a": ' + b"9" * 5000 + b"}", "damaged"),
         (b"[]", "another zip"),

@@ -122,6 +122,6 @@ def test_an_entry_point_that_is_no_predictor_of_its_name_is_refused(tmp_path, mo
         entry="oracle = powertrain.models._linear:LinearPredictor",
     )
     with pytest.raises(
-        PowerTrainError, match="'oracle' of an installed package is no AbstractPredictor of that name"
+        PowerTrainError, match="'oracle' of an installed package is not an AbstractPredictor of that name"
     ):
         predictor_class("oracle")

@@ -1,4 +1,4 @@
-"""What goes wrong while modes are measured: the board is given back, and nothing that is finished is lost."""
+"""What goes wrong while modes are measured: the board is restored, and nothing that is finished is lost."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_kernels_survive_being_written_and_read(tmp_path):
 
 def test_a_file_that_holds_no_kernels_is_refused(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="no table of kernels"):
+    with pytest.raises(DataError, match="not a table of kernels"):
         read_kernels(tmp_path / "other.csv")
 
 

@@ -89,7 +89,7 @@ def test_a_function_that_gives_nothing_is_itself_the_minibatch():
 
 def test_a_function_that_gives_something_else_is_refused():
     job = pt.workload(lambda batch_size: 3, name="mine")
-    with pytest.raises(WorkloadError, match="mine gave int: it has to give a generator"):
+    with pytest.raises(WorkloadError, match="mine returned int: return a generator"):
         job.prepare({"batch_size": 8})
 
 

@@ -193,7 +193,7 @@ def test_a_text_that_is_too_short_and_a_broken_image_are_refused(tmp_path):
     with pytest.raises(DataError, match="has 3 words, and one sample takes 9"):
         open_job("lstm-s8-b2", data=tmp_path / "a.txt")
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"broken\.jpg is no image"):
+    with pytest.raises(DataError, match=r"broken\.jpg is not an image"):
         image_folder(tmp_path, 32).draw(np.random.default_rng(0))
 
 

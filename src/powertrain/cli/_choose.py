@@ -83,16 +83,16 @@ class _Shown:
 @database_option(required=False, purpose="Choose from the profiles of this database")
 @click.option("--workload", shell_complete=complete_workloads, help="With --db: the workload.")
 @device_spec_option(
-    f"Choose from all modes of this device; with --db also a name that the database has. {DEVICE_HELP}"
+    f"Choose from all modes of this device. With --db, it can be a name in the database. {DEVICE_HELP}"
 )
 @click.option("--modes", "modes_path", type=text_input, help="Choose from the modes of a CSV file instead.")
-@click.option("--other-device", is_flag=True, help="Take what was learned on another device.")
+@click.option("--other-device", is_flag=True, help="Allow a predictor that learned on another device.")
 @click.option(
     "--reference",
     "references",
     type=existing_file,
     multiple=True,
-    help="With --db: predictor of another workload or device to learn from; may be repeated.",
+    help="With --db: predictor of another workload or device to learn from. May be repeated.",
 )
 @method_option
 @seed_option
@@ -100,7 +100,7 @@ class _Shown:
 @click.option(
     "--epoch-minibatches",
     type=click.IntRange(min=1),
-    help="Minibatches of an epoch: tells its time and energy.",
+    help="Minibatches of an epoch, to show its time and energy.",
 )
 @click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
 @json_option
@@ -118,12 +118,12 @@ def choose_command(
     risk: float,
     **limits: float | None,
 ) -> None:
-    """Choose the best mode that keeps the limits, as predicted, or as measured.
+    """Choose the best mode that keeps the limits, as predicted or as measured.
 
-    With a PREDICTOR, or with --db and --workload: then the modes are predicted from the profiles if there are
-    enough of them, and if not, the best of those that were measured is chosen.
+    Give a PREDICTOR, or --db and --workload. With --db, the modes are predicted from the profiles if there
+    are enough. If not, the best measured mode is chosen.
 
-    A limit counts as kept when it is kept with probability 1 - RISK. When no mode does, the nearest is named,
+    A limit counts as kept if it is kept with probability 1 - RISK. If no mode does, the nearest is named,
     and the exit code is 1.
     """
     from powertrain.optimisation import choose

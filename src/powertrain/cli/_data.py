@@ -80,10 +80,10 @@ class _Mapping(click.ParamType[tuple[str, str]]):
     "--knobs",
     type=names,
     metavar="NAME,...",
-    help="Columns that are knobs; every other unknown column is kept aside: gpu_mhz,mem_mhz.",
+    help="Columns that are knobs, such as gpu_mhz,mem_mhz. Every other unknown column is kept aside.",
 )
 @click.option(
-    "--again", is_flag=True, help="Add profiles even if equal ones are there: a repeated measurement."
+    "--again", is_flag=True, help="Add profiles even if equal ones are there, as repeated measurements."
 )
 @click.option(
     "--tegrastats",
@@ -115,11 +115,12 @@ def import_command(
     """Read measured profiles from tables into a database.
 
     A table is a CSV file (separated by commas, semicolons or tabs, plain or gzip), JSON lines, Parquet or
-    Excel. It has a row per measurement, with the columns device, workload, a column per knob, time_ms and
-    power_w; an empty cell is "not measured". Other spellings and units are understood, such as "GPU Freq
-    (MHz)", "power(mW)" and "time[s]". A column of numbers that is not known is asked about, never guessed.
+    Excel. Its columns are device, workload, one for each knob, time_ms and power_w. Each row is a measurement,
+    and an empty cell was not measured. Other spellings and units are understood, such as "GPU Freq (MHz)",
+    "power(mW)" and "time[s]". A column of numbers that is not known is asked about, never guessed.
 
-    Importing a file again adds nothing; a file that cannot be read adds nothing of any. - is standard input.
+    Importing a file again adds nothing. If one of several files cannot be read, nothing is added. - is
+    standard input.
     """
     from powertrain.dataset import open_store, read_profiles
     from powertrain.workflow import add_new, read_power_log, with_power_of_log

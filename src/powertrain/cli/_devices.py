@@ -36,17 +36,17 @@ __all__ = ["devices_command", "modes_command"]
 
 @command(
     "devices",
-    short="Show what is here: modes, knobs, workloads.",
+    short="Show devices: modes, knobs, workloads.",
     examples=("devices", "devices cpu", "devices replay:measured.csv"),
 )
 @click.argument("specs", metavar="[DEVICE]...", nargs=-1, shell_complete=complete_devices)
 @json_option
 def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
-    """Show devices: their modes, knobs and workloads, what works and what is missing.
+    """Show the modes, knobs and workloads of devices, what works and what is missing.
 
-    Without DEVICE, those of this machine with what is missing, and the simulated boards. A DEVICE is one of
-    them, with options as in cpu?batch_size=8,16 or sim:orin-agx?seed=3 where needed, or replay:FILE.csv
-    (replay:FILE.csv#NAME where the file has several).
+    Without DEVICE, show the devices of this machine and the simulated boards. A DEVICE is one of these, if
+    needed with options as in cpu?batch_size=8,16 or sim:orin-agx?seed=3. It can also be replay:FILE.csv, or
+    replay:FILE.csv#NAME if the file has several devices.
     """
     from powertrain.opening import device_forms, found_here
     from powertrain.virtual import BOARDS
@@ -160,7 +160,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
 )
 @click.argument("device_spec", metavar="DEVICE", shell_complete=complete_devices)
 @click.option("--count", "only_count", is_flag=True, help="Print only how many modes there are.")
-@click.option("--sample", type=click.IntRange(min=1), help="Choose this many modes, those to profile.")
+@click.option("--sample", type=click.IntRange(min=1), help="Choose this many modes to profile.")
 @click.option(
     "--sampling",
     type=click.Choice(SAMPLINGS),
@@ -168,13 +168,13 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
     show_default=True,
     help="How to choose them: spread over the space, or at random.",
 )
-@click.option("--workload", help="Only modes in which this workload can be measured (a replay lacks some).")
+@click.option("--workload", help="Only modes in which this workload can be measured. A replay lacks some.")
 @rows_option("Rows shown of a sample.")
 @click.option(
     "--csv",
     "csv_path",
     type=text_output,
-    help="Write the modes (the sample, else all) to this file; - for stdout.",
+    help="Write the sample, or all modes without --sample, to this file; - for stdout.",
 )
 @seed_option
 @json_option

@@ -59,21 +59,21 @@ __all__ = ["evaluate_command"]
     "targets",
     multiple=True,
     required=True,
-    help="Workload to predict; may be repeated. 'all': every workload of the device.",
+    help="Workload to predict. May be repeated. 'all' is every workload of the device.",
 )
 @click.option(
     "--reference",
     "references",
     multiple=True,
-    help="Workload to learn from; may be repeated. 'others': all but the target; 'same': the target "
-    "on another device; 'none': the profiles alone.",
+    help="Workload to learn from. May be repeated. 'others' is all but the target, 'same' is the target "
+    "on another device, 'none' is the profiles alone.",
 )
 @click.option(
     "--reference-device",
     "reference_devices",
     metavar="NAME",
     multiple=True,
-    help="Device of the references; may be repeated. Default: that of the targets.",
+    help="Device of the references. May be repeated. The default is that of the targets.",
 )
 @click.option(
     "--profiles",
@@ -93,19 +93,19 @@ __all__ = ["evaluate_command"]
     multiple=True,
     default=("gp",),
     show_default=True,
-    help="Predictor to score; may be repeated.",
+    help="Predictor to score. May be repeated.",
 )
 @click.option(
     "--sampling",
     type=click.Choice(SAMPLINGS),
     default="spread",
     show_default=True,
-    help="How the profiled modes are drawn.",
+    help="How to choose the profiled modes.",
 )
 @click.option(
     "--informed",
     is_flag=True,
-    help="Draw spread profiles where the references, as gp knows them, differ most.",
+    help="Choose spread profiles where the references, as gp knows them, differ most.",
 )
 @click.option(
     "--limits",
@@ -113,8 +113,8 @@ __all__ = ["evaluate_command"]
     "limits",
     cls=AliasedOption,
     metavar="LOW:HIGH:STEP|auto[:N]",
-    help="Score choices under these power limits [W], too; auto: N (30) limits from the 5th percentile of "
-    "the true power to its maximum.",
+    help="Also score choices under these power limits [W]. auto takes N (30) limits from the 5th percentile "
+    "of the true power to its maximum.",
 )
 @click.option(
     "--risk",
@@ -129,7 +129,7 @@ __all__ = ["evaluate_command"]
     "--knobs",
     type=names,
     metavar="NAME,...",
-    help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.",
+    help="Columns that are knobs, such as gpu_mhz,mem_mhz. The default is to guess.",
 )
 @click.option("--json", "json_path", type=text_output, help="Write everything to this file; - for stdout.")
 @click.option("--plot", "plot_path", type=new_file, help="Draw the errors to a .png or .svg file.")
@@ -142,8 +142,8 @@ def evaluate_command(
 ) -> None:
     """Score methods on measured data: errors, coverage, and the choices they lead to.
 
-    Each target's profiles are drawn from the modes that the files have for it; the errors are over the modes
-    not drawn. References are fitted on all that is known of them. Ctrl-C keeps the rows that are done.
+    Each target's profiles are drawn from its modes in the files. The errors are over the modes that were not
+    drawn. References are fitted on all their profiles. Ctrl-C keeps the finished rows.
     """
     from powertrain.evaluation import EvaluationInterruptedError, evaluate
     from powertrain.workflow import device_name, draw_errors, read_tables

@@ -21,23 +21,23 @@ __all__ = ["setup_helper_command"]
     short="Let a group hold power modes without root.",
     examples=("setup-helper --dry-run", "setup-helper --uninstall"),
 )
-@click.option("--uninstall", is_flag=True, help="Remove what was installed; its log stays.")
+@click.option("--uninstall", is_flag=True, help="Remove what was installed. The log stays.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @click.option(
     "--device",
     default="jetson",
     show_default=True,
     metavar="SPEC",
-    help="What it holds: jetson, cpu or nvml:0; emulated:FOLDER is for trying it without hardware.",
+    help="Device to hold: jetson, cpu or nvml:0. emulated:FOLDER is for trying it without hardware.",
 )
-@click.option("--group", default="powertrain", show_default=True, help="Whose members may hold modes.")
+@click.option("--group", default="powertrain", show_default=True, help="Group whose members may hold modes.")
 @json_option
 def setup_helper_command(uninstall: bool, dry_run: bool, device: str, group: str, as_json: bool) -> None:
-    """Install powertrain-helper: a small root process that sets a device's modes for a group's members.
+    """Install powertrain-helper, a small root process that sets modes for the members of a group.
 
-    Run it as sudo powertrain setup-helper; you are added to the group. The helper takes modes of the device's
-    own tables and nothing else, and restores the device when the program that holds it is gone, by whatever
-    means. docs/security.md says what its users can do.
+    Run it as sudo powertrain setup-helper. You are added to the group. The helper accepts only modes from the
+    device's own tables. When the program that holds the device is gone, it restores the device.
+    docs/security.md explains what its users can do.
     """
     from powertrain.helper import HelperMachine, set_up_helper
 

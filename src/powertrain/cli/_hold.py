@@ -35,13 +35,14 @@ STDERR = 2
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 @json_option
 def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: bool) -> None:
-    """Hold MODE of a device while COMMAND runs, then restore the device; exit as COMMAND does.
+    """Hold MODE while COMMAND runs, then restore the device. The exit code is that of COMMAND.
 
-    MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it, or a stock mode's name. Knobs
-    that it does not name stay as they are. The device is restored after success, failure, Ctrl-C and SIGTERM;
-    after SIGKILL by powertrain restore. Knobs of the training are passed to COMMAND as POWERTRAIN_BATCH_SIZE
-    and so on. As in a shell the exit code is 127 where COMMAND is not there, and 126 where it cannot be
-    executed.
+    MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it, or the name of a stock mode.
+    Knobs that it does not name stay as they are. Knobs of the training reach COMMAND as environment
+    variables, such as POWERTRAIN_BATCH_SIZE.
+
+    The device is restored after success, failure, Ctrl-C and SIGTERM. After SIGKILL, powertrain restore does
+    it. As in a shell, the exit code is 127 if COMMAND does not exist, and 126 if it cannot be executed.
     """
     from powertrain.workflow import held_mode, open_device, run_held
 
@@ -63,9 +64,9 @@ def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: 
 )
 @json_option
 def restore_command(as_json: bool) -> None:
-    """Restore every device that a run set and could not restore, because it was killed.
+    """Restore every device that a killed run could not restore.
 
-    The next run on the device does so as well. After a reboot there is nothing to restore.
+    The next run on the device does this as well. After a reboot there is nothing to restore.
     """
     from powertrain.workflow import restore_all
 

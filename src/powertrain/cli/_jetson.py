@@ -39,25 +39,25 @@ QUESTION = "Hold 8 of its modes for a second each, and restore the device after 
 
 @command(
     "selftest",
-    short="See whether a device can be trusted.",
+    short="Check whether a device can be trusted.",
     examples=("selftest", "selftest --device sim:orin-agx --write --report report.md"),
 )
 @device_spec_option(name="spec", default="auto")
-@click.option("--write", is_flag=True, help="Set modes, too, without asking; each is undone at once.")
+@click.option("--write", is_flag=True, help="Also set modes, without asking. Each is restored at once.")
 @click.option(
     "--report",
     "report_path",
     type=text_output,
-    help="Write a page to this file, to be sent to us; - for stdout.",
+    help="Write a report to send to us to this file; - for stdout.",
 )
 @seed_option
 @json_option
 def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int, as_json: bool) -> None:
-    """Look at a device without changing it; then, if you agree, hold a few of its modes.
+    """Check a device without changing it. Then, if you agree, hold a few of its modes.
 
-    The second part holds the lowest, a middle and the highest mode and five others for a second each under
-    a small load, sees whether each is in force and shows in the power, and compares the device with what it
-    was before. The report names neither the machine nor its user, and holds no serial number, MAC or UUID.
+    The second part holds eight modes for a second each under a small load: the lowest, a middle one, the
+    highest and five others. It checks that each is in force and shows in the power, and that the device is
+    restored. The report does not name the machine or its user, and holds no serial number, MAC or UUID.
     """
     from powertrain.selftest import inspect_device, selftest_json, selftest_page, selftest_tables
     from powertrain.workflow import open_device
@@ -127,16 +127,16 @@ def _tried(spec: str, *, seed: int) -> SelfTest:
     "--device",
     "spec",
     metavar="SPEC",
-    help="The board, as jetson: its conf is used, and MODE must be one of its modes.",
+    help="The board, such as jetson. Its conf is used, and MODE must be one of its modes.",
 )
-@click.option("--conf", "conf_path", type=existing_file, help="A conf of nvpmodel, instead of the board's.")
+@click.option(
+    "--conf", "conf_path", type=existing_file, help="An nvpmodel conf to use instead of the board's."
+)
 @click.option("--name", help="Name of the new mode: upper-case letters, digits and _.")
 @click.option(
-    "--like", help="Mode of the conf from which all but cores and clocks is taken; the one in force."
+    "--like", help="Mode of the conf that supplies all but cores and clocks.  [default: the one in force]"
 )
-@click.option(
-    "--whole", is_flag=True, help="Write the whole conf with the mode in it, not the section alone."
-)
+@click.option("--whole", is_flag=True, help="Write the whole conf with the new mode, not only its section.")
 @click.option("--out", "out_path", type=text_output, help="Write to this file instead of the screen.")
 @json_option
 def export_nvpmodel_command(
@@ -152,8 +152,8 @@ def export_nvpmodel_command(
     """Write MODE as a mode of nvpmodel, so that a Jetson can run in it without PowerTrain.
 
     MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it. Both ends of a clock are set,
-    so that it is held; nvpmodel can cap the memory clock, not hold it. Partitions of the GPU and accelerators
-    stay as they are. What to do with the section is told beside it.
+    so that it is held. Only the memory clock is capped, because nvpmodel cannot hold it. Partitions of the
+    GPU and accelerators stay as they are. The output says what to do with the section.
     """
     from powertrain.workflow import deployment, open_device, parsed_mode, vendor_modes
 

@@ -41,7 +41,7 @@ __all__ = ["fit_command", "transfer_command"]
 @database_option()
 @click.option("--workload", shell_complete=complete_workloads, help="The workload to learn.")
 @click.option("--all", "every", is_flag=True, help="Learn all workloads, and write them to one bundle.")
-@device_name_option(f"Its device; needed where it was profiled on several. {NAME_HELP}")
+@device_name_option(f"Its device, needed if it was profiled on several. {NAME_HELP}")
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as resnet18.ptm.")
 @method_option
 @seed_option
@@ -58,8 +58,8 @@ def fit_command(
 ) -> None:
     """Fit a reference: learn a workload from its own, many profiles.
 
-    With `--all` every workload of the database is learned, and the file is a bundle, which `transfer` takes
-    as a reference.
+    With --all, learn every workload of the database and write a bundle. transfer takes a bundle as a
+    reference.
     """
     from powertrain import workflow
     from powertrain.dataset import open_store
@@ -129,15 +129,15 @@ def _fit_bundle(tables: list[ProfileTable], out: Path, *, method: str, seed: int
     "--workload",
     shell_complete=complete_workloads,
     required=True,
-    help="The new workload, of which there are a few profiles.",
+    help="The new workload. The database holds a few profiles of it.",
 )
-@device_name_option(f"Its device; needed where it was profiled on several. {NAME_HELP}")
+@device_name_option(f"Its device, needed if it was profiled on several. {NAME_HELP}")
 @click.option(
     "--reference",
     "references",
     type=existing_file,
     multiple=True,
-    help="Predictor of another workload or device, or a bundle of them, from `fit`; may be repeated.",
+    help="Predictor of another workload or device, or a bundle of them, from `fit`. May be repeated.",
 )
 @click.option("--out", type=new_file, required=True, help="File for the predictor, such as mobilenet.ptm.")
 @method_option

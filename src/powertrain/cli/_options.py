@@ -57,12 +57,14 @@ ROWS_SHOWN = 20
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
-    "A device: cpu, nvml:0 or auto for this machine, with knobs of the training as in "
-    "cpu?batch_size=8,16&precision=fp32,bf16; a simulated board, sim:orin-agx; or replay:FILE.csv "
-    "(replay:FILE.csv#NAME where it has several). powertrain devices lists them."
+    "A device of this machine (cpu, nvml:0, jetson or auto), a simulated board (sim:orin-agx), or "
+    "measurements (replay:FILE.csv, or replay:FILE.csv#NAME if the file has several devices). Add knobs of "
+    "the training as in cpu?batch_size=8,16&precision=fp32,bf16. powertrain devices lists all devices."
 )
 
-NAME_HELP = "Its name in the profiles, such as 'Jetson TX2', or the SPEC of a simulated board or a replay."
+NAME_HELP = (
+    "Give its name in the profiles, such as 'Jetson TX2', or the SPEC of a simulated board or a replay."
+)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -101,7 +103,7 @@ def complete_modes(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 def _file_of(location: str) -> Path | None:
-    """Return the file of a store, None of one that is no file, or of no kind that there is."""
+    """Return the file of a store, or None if it is not a file or its kind is unknown."""
     if ":" not in location:
         return Path(location)
     from powertrain.dataset import store_file
@@ -134,12 +136,12 @@ class _StoreLocation(click.Path):
 
 @final
 class _BinaryFile(click.Path):
-    """A file to write that is no text, so that standard output will not do."""
+    """A file to write that is not text, so that standard output will not do."""
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "-":
-            self.fail("'-' will not do, because what is written is no text: name a file.", param, ctx)
+            self.fail("'-' does not work here, because the output is not text: name a file.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -158,7 +160,7 @@ stored_or_stdin = _StoreOrStdin(exists=True, dir_okay=False)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 """A file to read that may not be standard input, such as a predictor."""
 new_file = _BinaryFile(dir_okay=False, path_type=Path)
-"""A file to write that is no text: a predictor, a drawing."""
+"""A file to write that is not text: a predictor, a drawing."""
 text_input = click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True)
 """A text to read; `-` is standard input, read by `content_of`."""
 text_output = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
@@ -236,7 +238,7 @@ def names(text: str) -> tuple[str, ...]:
 
 @final
 class AliasedOption(click.Option):
-    """An option that has several names, of which the first is the one in the help."""
+    """An option with several names. The help shows the first."""
 
     @override
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -290,21 +292,21 @@ def database_option(
     *, made: bool = False, required: bool = True, purpose: str = "The profile database"
 ) -> Callable[[Decorated], Decorated]:
     """Add `--db`, the location of a profile store, as text; `made` tells that a missing one is made."""
-    remark = "; made if missing" if made else ""
+    remark = " It is created if missing." if made else ""
     return click.option(
         "--db",
         "database",
         type=_StoreLocation(made=made),
         metavar="FILE|URL",
         required=required,
-        help=f"{purpose}: a file, or SCHEME://... of another store{remark}.",
+        help=f"{purpose}: a file, or SCHEME://... for another store.{remark}",
     )
 
 
 def seed_option(function: Decorated) -> Decorated:
     """Add `--seed`."""
     return click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for everything random."
     )(function)
 
 
@@ -315,7 +317,7 @@ def precision_option(function: Decorated) -> Decorated:
         type=click.FloatRange(min=0, max=50, min_open=True),
         default=2.0,
         show_default=True,
-        help="Measure until the 95 % confidence intervals of mean time and power are so narrow [%].",
+        help="Measure until the 95 % confidence intervals of mean time and power are this narrow [%].",
     )(function)
 
 
@@ -377,14 +379,14 @@ def limit_options(function: Decorated) -> Decorated:
             type=click.Choice(tuple(QUANTITIES)),
             default="time",
             show_default=True,
-            help="What to minimise; edp is energy times time.",
+            help="What to minimise. edp is energy times time.",
         ),
         click.option(
             "--risk",
             type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
             default=0.05,
             show_default=True,
-            help="Accepted probability that a limit is exceeded; 0.5 trusts the prediction as it is.",
+            help="Accepted probability that a limit is exceeded. 0.5 uses the prediction without a margin.",
         ),
     )
     for option in reversed(options):

@@ -54,7 +54,7 @@ __all__ = ["front_command", "modes_of_file", "predict_command", "ranged"]
     "--modes", "modes_path", type=text_input, help="Predict the modes of a CSV file of knob columns."
 )
 @click.option(
-    "--sort", type=click.Choice(tuple(QUANTITIES)), default=None, help="Sort by this, the least first."
+    "--sort", type=click.Choice(tuple(QUANTITIES)), default=None, help="Sort by this, lowest first."
 )
 @rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=text_output, help="Write all predictions to this file; - for stdout.")
@@ -109,7 +109,7 @@ def predict_command(
     metavar="NAME,...",
     default="time,power",
     show_default=True,
-    help=f"What is traded: two or more of {', '.join(QUANTITIES)}; the front is sorted by the first.",
+    help=f"Costs of the front: two or more of {', '.join(QUANTITIES)}. It is sorted by the first.",
 )
 @rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=text_output, help="Write the front to this file; - for stdout.")

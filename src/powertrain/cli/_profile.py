@@ -82,7 +82,7 @@ class _Measuring:
 
 @command(
     "profile",
-    short="Measure workloads in some modes, into a database.",
+    short="Measure workloads in some modes.",
     examples=(
         "profile mobilenet_v3 --device sim:orin-agx --db profiles.db --modes 15",
         'profile resnet18-s64 --device "cpu?batch_size=8,16&precision=fp32,bf16" --db cpu.db --modes grid',
@@ -100,23 +100,23 @@ class _Measuring:
     "--modes",
     "wanted",
     metavar="N|grid|FILE",
-    help="How many modes, all of the device's (grid), or those of a CSV file with a column per knob (- for "
-    "stdin).  [default: 50, or all where there are fewer]",
+    help="How many modes, all modes of the device (grid), or those of a CSV file with a column per knob "
+    "(- for stdin).  [default: 50, or all if there are fewer]",
 )
 @click.option(
     "--sampling",
     type=click.Choice(SAMPLINGS),
     default="spread",
     show_default=True,
-    help="How N modes are drawn.",
+    help="How to choose N modes.",
 )
 @click.option(
     "--reference",
     "references",
     type=existing_file,
     multiple=True,
-    help="Predictor of another workload on this device, or a bundle of them, from `fit`; may be repeated. "
-    "With two or more, spread modes are where they differ most.",
+    help="Predictor of another workload on this device, or a bundle of them, from `fit`. May be repeated. "
+    "With two or more, spread looks where they differ most.",
 )
 @seed_option
 @click.option(
@@ -124,13 +124,13 @@ class _Measuring:
     type=click.Choice(("cheap", "given")),
     default="cheap",
     show_default=True,
-    help="In which order modes are measured: one that saves settling, or as they were drawn or listed.",
+    help="Order of the modes: one that saves settling time, or as drawn or listed.",
 )
 @click.option(
     "--hard-limit",
     "hard_limit_w",
     type=click.FloatRange(min=0, min_open=True),
-    help="Measure from the slowest mode up; none that is known to draw more power than this [W].",
+    help="Measure from the slowest mode up, and skip modes known to draw more power than this [W].",
 )
 @precision_option
 @click.option(
@@ -139,24 +139,24 @@ class _Measuring:
     type=click.FloatRange(min=0, min_open=True),
     default=300.0,
     show_default=True,
-    help="Time on one mode after which it ends with a wider interval [s].",
+    help="Stop measuring a mode after this time, with a wider interval [s].",
 )
 @click.option(
     "--paper",
     "as_paper",
     is_flag=True,
-    help="Measure as the paper did: 40 minibatches and a reading each second, whatever the precision.",
+    help="Measure as the paper did: 40 minibatches and one reading a second, at any precision.",
 )
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
-    help="Train on this folder of images or text file, instead of samples that are made up.",
+    help="Train on this folder of images or this text file, instead of made-up samples.",
 )
-@click.option("--name", help="Name for the profiles of a WORKLOAD of your own, instead of its file's.")
+@click.option("--name", help="Name for the profiles of your own WORKLOAD, instead of its file name.")
 @click.option(
-    "--args", "script_args", default="", help="Arguments for a script, in one string; or give them after --."
+    "--args", "script_args", default="", help="Arguments for a script, in one string. Or give them after --."
 )
-@click.option("--again", is_flag=True, help="Measure modes again that the database has.")
+@click.option("--again", is_flag=True, help="Measure modes again that are already in the database.")
 @click.option("--retry-flagged", is_flag=True, help="Measure modes again whose profiles are all flagged.")
 @json_option
 @gathered("training", Training)
@@ -172,17 +172,18 @@ def profile_command(
     hard_limit_w: float | None,
     as_json: bool,
 ) -> None:
-    """Measure minibatch time and power of each WORKLOAD in some modes of a device, into a database.
+    """Measure minibatch time and power of each WORKLOAD in some modes, and save them in a database.
 
-    A WORKLOAD is a built-in model (powertrain devices DEVICE lists them), with sizes as in resnet18-s64-b8;
-    torchvision:NAME or transformers:NAME where these are installed; FILE.py:FUNCTION, a function that makes
-    your training; or FILE.py, your script whose loop goes over powertrain.measured(...), with its ARGS
-    after --, also --help. It ends when all modes are measured, and what follows its loop does not run. A
-    script that fails leaves its traceback, and its exit code is that of this command.
+    A WORKLOAD is a built-in model, with sizes as in resnet18-s64-b8 (powertrain devices DEVICE lists them),
+    or torchvision:NAME or transformers:NAME if these are installed. For your own training, it is FILE.py, a
+    script whose loop goes over powertrain.measured(...), or FILE.py:FUNCTION, which makes the training.
 
-    Each mode is measured until times and power are steady and their means known to 2 %. Each profile is kept
-    as soon as it is finished, so a run that was stopped goes on where it was when it is started again. The
-    device is restored.
+    Everything after -- goes to the script, even --help. The script ends when all modes are measured, and the
+    code after its loop does not run. If it fails, you see its traceback and get its exit code.
+
+    Each mode is measured until times and power are steady and their means are known to 2 %. Each profile is
+    saved as soon as it is finished. To continue a stopped run, run the same command again. The device is
+    restored at the end.
     """
     from powertrain import workflow
 
@@ -249,7 +250,7 @@ def _one(
 
     if run.program is not None:
         return workflow.profile_script(device, run.program, modes, store, name=run.name, options=options)
-    assert run.job is not None, "what is no program is a job"
+    assert run.job is not None, "what is not a program is a job"
     trained = run.job if run.name is None else open_own(run.job, name_of_profiles=run.name)
     return workflow.profile(device, trained, modes, store, data=run.data, options=options)
 

@@ -46,21 +46,21 @@ SHOWN = (3, 4, 6, 8, 10, 12, 15, 16, 20, 30, 50)
     "targets",
     multiple=True,
     required=True,
-    help="Workload to find a mode for; may be repeated. 'all': every workload of the device.",
+    help="Workload to find a mode for. May be repeated. 'all' is every workload of the device.",
 )
 @click.option(
     "--reference",
     "references",
     multiple=True,
-    help="Workload that is known already; may be repeated. 'others': all but the target; 'same': the "
-    "target on another device; 'none': nothing is known.",
+    help="Workload that is known already. May be repeated. 'others' is all but the target, 'same' is the "
+    "target on another device, 'none' means that nothing is known.",
 )
 @click.option(
     "--reference-device",
     "reference_devices",
     metavar="NAME",
     multiple=True,
-    help="Device of the references; may be repeated. Default: that of the targets.",
+    help="Device of the references. May be repeated. The default is that of the targets.",
 )
 @click.option(
     "--method",
@@ -69,42 +69,42 @@ SHOWN = (3, 4, 6, 8, 10, 12, 15, 16, 20, 30, 50)
     multiple=True,
     default=("tuner",),
     show_default=True,
-    help="Who races; may be repeated: tuner, random, coordinate, sweep, gmd, als, optuna-tpe, optuna-gp, "
-    "optuna-nsga2, botorch-ei, botorch-nehvi; or a predictor's choice after N profiles, gp-15 or paper-50, "
-    "and gp-15-confirmed, which measures it.",
+    help="Method to race. May be repeated. One of tuner, random, coordinate, sweep, gmd, als, optuna-tpe, "
+    "optuna-gp, optuna-nsga2, botorch-ei, botorch-nehvi. Or a predictor's choice after N profiles (gp-15, "
+    "paper-50), also with a measurement of it (gp-15-confirmed).",
 )
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
     default=15,
     show_default=True,
-    help="Measurements that each has at most.",
+    help="Most measurements for each method.",
 )
 @click.option(
     "--limits",
     metavar="LOW:HIGH:STEP|auto[:N]",
     default="auto:12",
     show_default=True,
-    help="Power limits [W]; auto: N between the least power and that of the fastest mode.",
+    help="Power limits [W]. auto takes N between the lowest power and that of the fastest mode.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Runs of each case.")
 @click.option(
     "--knobs",
     type=names,
     metavar="NAME,...",
-    help="Columns that are knobs, instead of guessing: gpu_mhz,mem_mhz.",
+    help="Columns that are knobs, such as gpu_mhz,mem_mhz. The default is to guess.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes. [default: as many as there are cores]")
 @click.option(
     "--keep",
     "kept",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep finished cases in this file; a race that was stopped goes on from it.",
+    help="Keep finished cases in this file. A stopped race continues from it.",
 )
 @click.option("--json", "json_path", type=text_output, help="Write everything to this file; - for stdout.")
 @click.option("--plot", "plot_path", type=new_file, help="Draw regret and violations to a .png or .svg file.")
 @click.option(
-    "--report", "report_path", type=text_output, help="Write the same with its table as a page (.html)."
+    "--report", "report_path", type=text_output, help="Write the drawing and the table as a page (.html)."
 )
 def race_command(
     sources: tuple[str, ...],
@@ -120,9 +120,9 @@ def race_command(
 ) -> None:
     """Let methods search for the fastest mode under power limits, and compare them with the truth.
 
-    Every method measures one mode after the other and says after each which mode it would name. Regret is how
-    much slower that mode is than the best under the limit. In a file, a mode that was measured several times
-    is served as several measurements, and their mean is the truth. Ctrl-C keeps what is done.
+    Every method measures one mode after another. After each, it names the mode that it would choose. Regret
+    is how much slower that mode is than the best one under the limit. If a file has several rows for a mode,
+    they count as several measurements, and their mean is the truth. Ctrl-C keeps the finished cases.
     """
     from powertrain.evaluation import RaceInterruptedError, RacePlan
     from powertrain.workflow import draw_race, run_race, write_race_page

@@ -36,7 +36,7 @@ __all__ = ["demo_command", "report_command"]
 
 @command(
     "report",
-    short="Write a page of what a database holds.",
+    short="Write a page that shows a database.",
     examples=("report --db profiles.db --out report.html",),
 )
 @database_option()
@@ -44,13 +44,13 @@ __all__ = ["demo_command", "report_command"]
     "--out",
     type=text_output,
     required=True,
-    help="The page to write; it needs nothing but itself. - for stdout.",
+    help="The page to write, as one self-contained file; - for stdout.",
 )
 @device_name_option(f"Only this device. {NAME_HELP}")
 @click.option("--workload", shell_complete=complete_workloads, help="Only this workload.")
 @json_option
 def report_command(database: str, out: Path, device: str | None, workload: str | None, as_json: bool) -> None:
-    """Write an HTML page of what a database holds: counts, ranges, fronts."""
+    """Write an HTML page that shows what a database holds: counts, ranges, fronts."""
     from powertrain.dataset import open_store
     from powertrain.report import render_html
     from powertrain.workflow import device_in, store_page, summarise_store
@@ -75,14 +75,14 @@ def report_command(database: str, out: Path, device: str | None, workload: str |
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo-output"),
     show_default=True,
-    help="Folder for report, database and predictors; made if missing.",
+    help="Folder for report, database and predictors. It is created if missing.",
 )
 @json_option
 def demo_command(out: Path, as_json: bool) -> None:
     """Show the whole way on a simulated board: profile, predict, choose, compare with the truth.
 
-    A reference is profiled in 4,368 modes, a new workload in 15 (gp) and 50 (the paper's network); both
-    choose a mode for 30 W. It needs no hardware.
+    It profiles a reference in 4,368 modes, and a new workload in 15 modes (for gp) and in 50 (for the paper's
+    network). Both methods choose a mode for 30 W. No hardware is needed.
     """
     from powertrain.report import render_html
     from powertrain.workflow import demo_page, demo_tables, run_demo

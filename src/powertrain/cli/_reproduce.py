@@ -31,7 +31,7 @@ PARTS = ("workloads", "minibatches", "boards", "references")
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("reproduce-output"),
     show_default=True,
-    help="Folder for rows, tables, figures and the page; made if missing. A run that was stopped goes on "
+    help="Folder for rows, tables, figures and the page. It is created if missing. A stopped run continues "
     "there.",
 )
 @click.option("--quick", is_flag=True, help="A first look in a minute: fewer seeds, workloads and boards.")
@@ -46,14 +46,14 @@ PARTS = ("workloads", "minibatches", "boards", "references")
     type=click.IntRange(min=1),
     help="Processes to compute on. [default: as many as there are cores]",
 )
-@click.option("--restart", is_flag=True, help="Throw away what another study left in the folder.")
+@click.option("--restart", is_flag=True, help="Discard what another study left in the folder.")
 @json_option
 def reproduce_command(out: Path, jobs: int | None, restart: bool, as_json: bool, **size: Any) -> None:
     """Run the paper's study on simulated boards: profile, transfer, predict, choose, and compare.
 
-    A reference is profiled in 4,368 modes; other workloads, minibatch sizes and boards are learnt from it
-    with the paper's networks and with gp, and each chooses modes under power limits. The run can be stopped
-    at any time, and goes on where it was.
+    It profiles a reference in 4,368 modes. From it, the paper's networks and gp learn other workloads,
+    minibatch sizes and boards. Each method chooses modes under power limits. You can stop the run at any
+    time. Run the same command again to continue.
     """
     from powertrain.study import run_study, study_summary, write_study
 

@@ -247,7 +247,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with: powertrain demo. Every command explains itself with --help.",
+    epilog="Start with: powertrain demo. Every command has its own --help.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
 @click.option(
@@ -261,8 +261,8 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def powertrain(debug: bool) -> None:
     """Give it a training job and a watt budget; it gives you the clocks.
 
-    Profile a reference workload in many power modes and a new one in a few; PowerTrain predicts time and
-    power of the new one in every mode, and chooses the best mode under your limits.
+    Profile a reference workload in many power modes, and a new workload in a few. PowerTrain predicts time
+    and power of the new one in every mode, and chooses the best mode under your limits.
     """
     del debug  # read by the group, which handles failures
 

@@ -31,9 +31,9 @@ __all__ = ["show_command"]
 def show_command(location: str, as_json: bool) -> None:
     """Show what a database, a predictor or a CSV file holds; - is a CSV file on standard input.
 
-    Of profiles: workloads, knobs, what was measured, and flags with their reasons. Of a predictor: what it
-    learned from, and its error when each of its profiles is predicted from the others, where the method has
-    that.
+    For profiles, show workloads, knobs, what was measured, and flags with their reasons. For a predictor,
+    show what it learned from. If the method allows it, also show the error when each profile is predicted
+    from the others.
     """
     from powertrain.workflow import PredictorContents, contents_of
 

@@ -25,18 +25,19 @@ COMMAND_SHOWN = 80
 
 @command(
     "status",
-    short="Show who holds a device, and what is in force.",
+    short="Show who holds a device, and in which mode.",
     examples=("status", "status jetson", "status --json"),
 )
 @click.argument("specs", metavar="[DEVICE]...", nargs=-1, shell_complete=complete_devices)
 @json_option
 def status_command(specs: tuple[str, ...], as_json: bool) -> None:
-    """Show what devices are doing now: who holds them, what is in force, and what their sensors show.
+    """Show who holds devices now, which mode is in force, and what the sensors show.
 
-    Without DEVICE, those of this machine, and whatever else somebody holds. Nothing is changed. A clock that
-    nobody holds moves between two ends. Who holds a device through powertrain-helper is asked of the helper;
-    else the runs of this user are seen. A simulated board that is in no file is in the memory of each run:
-    its holders are told, and what it would be without them.
+    Without DEVICE, show those of this machine and all others that somebody holds. Nothing is changed.
+
+    A clock that nobody holds moves between two ends. powertrain-helper tells who holds a device through it.
+    Without the helper, only runs of this user are seen. A simulated board that is not kept as files lives in
+    the memory of each run. For such a board you see its holders, and its state without them.
     """
     from powertrain.opening import found_here
     from powertrain.workflow import device_status, held_elsewhere, open_device

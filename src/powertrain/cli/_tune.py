@@ -44,7 +44,7 @@ NOT_TUNED = (
 
 @command(
     "tune",
-    short="Train in the best mode under limits, found meanwhile.",
+    short="Train in the best mode under limits.",
     examples=(
         "tune train.py --max-power 30",
         "tune train.py --device jetson --max-power 30 --reference bundle.ptm --db tuned.db -- --epochs 90",
@@ -61,15 +61,15 @@ NOT_TUNED = (
     "--hard-limit",
     "hard_limit_w",
     type=click.FloatRange(min=0, min_open=True),
-    help="Begin with the slowest modes; try none that is likely to draw more power than this [W].",
+    help="Begin with the slowest modes, and skip modes likely to draw more power than this [W].",
 )
 @click.option(
     "--reference",
     "references",
     type=existing_file,
     multiple=True,
-    help="Predictor of another workload, or a bundle of them, from `fit`; may be repeated. The trials begin "
-    "where they say.",
+    help="Predictor of another workload, or a bundle of them, from `fit`. May be repeated. The trials begin "
+    "with the modes that it suggests.",
 )
 @database_option(
     made=True, required=False, purpose="Keep each trial at once, and recall those of a run that was stopped"
@@ -79,19 +79,19 @@ NOT_TUNED = (
     type=click.IntRange(min=1),
     default=15,
     show_default=True,
-    help="Modes to try at most. Trials end sooner when one more is not worth what it costs.",
+    help="Most modes to try. Trials end sooner if one more is not worth its cost.",
 )
 @click.option(
     "--minibatches",
     type=click.IntRange(min=1),
-    help="How many the training has: tells what a trial is worth. Needed where SCRIPT is a WORKLOAD.",
+    help="Minibatches of the training, to judge what a trial is worth. Needed if SCRIPT is a WORKLOAD.",
 )
 @click.option(
     "--then",
     type=click.Choice(("hold", "restore")),
     default="hold",
     show_default=True,
-    help="Train on in the best mode, or as the device was found.",
+    help="After the trials, train in the best mode, or in the mode the device had before.",
 )
 @click.option(
     "--plot", "plot_path", type=new_file, help="Draw the run to a .png or .svg file (needs matplotlib)."
@@ -102,10 +102,10 @@ NOT_TUNED = (
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
-    help="Train a WORKLOAD on this folder of images or text file.",
+    help="Train a WORKLOAD on this folder of images or this text file.",
 )
 @click.option(
-    "--args", "script_args", default="", help="Arguments for a script, in one string; or give them after --."
+    "--args", "script_args", default="", help="Arguments for a script, in one string. Or give them after --."
 )
 @json_option
 @gathered("training", Training)
@@ -122,16 +122,15 @@ def tune_command(
 ) -> None:
     """Train with SCRIPT, and find the best mode of the device meanwhile.
 
-    The first minibatches are the trials. Then the training goes on in the best mode that was itself measured
-    to keep the limits, and is watched: when it changes, or a limit is exceeded after all, modes are tried
-    again. At its end, however it ends, the device is restored, and the exit code is the script's own. What is
-    learnt is the same.
+    The first minibatches are the trials. Then the training goes on in the best mode that was measured to keep
+    the limits. It is watched. If it changes or exceeds a limit, modes are tried again. The device is restored
+    however the training ends. The exit code is that of the script, and what it learns is the same.
 
-    SCRIPT is FILE.py, your script whose loop goes over powertrain.measured(...) or calls powertrain.step(),
-    with its ARGS after --. It may be a WORKLOAD as well, as for powertrain profile, to train --minibatches of
-    it: that shows on a simulated board what tuning does.
+    SCRIPT is FILE.py, your script, whose loop goes over powertrain.measured(...) or calls powertrain.step().
+    Its ARGS follow --. It can also be a WORKLOAD, as for powertrain profile, to train --minibatches of it.
+    This shows on a simulated board what tuning does.
 
-    What is tried and decided is written to stderr; with --json stdout has the result alone.
+    Trials and decisions are written to stderr. With --json, stdout holds only the result.
     """
     from powertrain import workflow
     from powertrain.profiling import Procedure

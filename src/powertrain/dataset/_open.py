@@ -92,7 +92,7 @@ def open_memory(location: str, *, create: bool) -> AbstractStore:
 
 
 def store_file(location: Path | str) -> Path | None:
-    """Return the file that a location names, or None for a store that is no file.
+    """Return the file that a location names, or None for a store that is not a file.
 
     A store that is a file says so by its opener's method `file_of`, so that no command writes over it.
     """

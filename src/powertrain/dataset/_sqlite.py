@@ -178,7 +178,7 @@ class SqliteStore(AbstractStore):
         """Refuse what is not ours before anything is written, then bring it up to date."""
         found = _schema.identify(connection)
         if not found.ours and (self.read_only or not found.blank):
-            raise CorruptStoreError(f"{self.path} is no PowerTrain database: give another file")
+            raise CorruptStoreError(f"{self.path} is not a PowerTrain database: give another file")
         newest = len(_schema.MIGRATIONS)
         if found.version > newest:
             raise NewerStoreError(
@@ -269,8 +269,8 @@ def _is_read_only(path: Path, *, create: bool) -> bool:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
     if start not in (_MAGIC, b""):
         raise CorruptStoreError(
-            f"{path} is no SQLite database: give another file, or bring a CSV file in with powertrain import "
-            f"{path} --db FILE.db"
+            f"{path} is not an SQLite database: give another file, or import a CSV file with "
+            f"powertrain import {path} --db FILE.db"
         )
     return not (_may(path, os.W_OK) and _may(path.parent, os.W_OK | os.X_OK))
 

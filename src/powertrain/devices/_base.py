@@ -86,7 +86,7 @@ class AbstractDevice(Shown):
     def count(self, *, workload: str | None = None) -> int:
         """Return how many modes there are, as `modes` would list them.
 
-        Of a space that is too large to list it is the number of combinations, some of which may not exist.
+        For a space that is too large to list, it is the number of combinations. Some of them may not exist.
         """
         try:
             return len(self.modes(workload=workload))
@@ -225,10 +225,10 @@ class AbstractLiveDevice(AbstractDevice):
 
     @final
     def in_force(self) -> Mapping[str, tuple[float, float]]:
-        """Return the least and the greatest value that each knob is set to now, equal where it is held.
+        """Return the lowest and the highest value of each knob now; they are equal if it is held.
 
-        A clock that nobody holds moves between the two. A knob of which that cannot be read is not there,
-        such as a locked clock of NVML; a knob that this user may not set can be.
+        A clock that nobody holds moves between the two. Knobs that cannot be read, such as a locked clock of
+        NVML, are left out. A knob that this user may not set can be there.
         """
         return self._holder.settings.in_force()
 

@@ -89,7 +89,7 @@ class FilePart(Part):
     def differences(self, saved: Mapping[str, Any]) -> tuple[str, ...]:
         """Return what shows another text than was restored.
 
-        That is no failure: heat may narrow a limit, or a service was quicker.
+        That is not a failure: heat may narrow a limit, or a service was quicker.
         """
         shown = self.save()
         return tuple(

@@ -58,9 +58,9 @@ class Settings(ABC):
         self.check(mode)
 
     def in_force(self) -> Mapping[str, tuple[float, float]]:
-        """Return the least and the greatest value that each knob is set to now, equal where it is held.
+        """Return the lowest and the highest value of each knob now; they are equal if it is held.
 
-        A knob of which that cannot be read is not there.
+        Knobs that cannot be read are left out.
         """
         return {}
 

@@ -51,11 +51,11 @@ class DeviceSpec:
 
     @property
     def rest(self) -> str:
-        """Everything after the colon; names of files may have question marks in them."""
+        """Everything after the colon. File names may contain question marks."""
         return self.text.partition(":")[2]
 
     def refuse_which(self) -> None:
-        """Refuse a spec with a colon, for a kind of which a machine has only one device.
+        """Refuse a spec with a colon, for a kind with only one device on a machine.
 
         Raises:
             UnknownNameError: There is something after the colon.
@@ -67,7 +67,7 @@ class DeviceSpec:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """How a device is to be opened, besides which."""
+    """How to open a device."""
 
     read_tables: TableReader | None = None
     """Reads the profiles of a file, one table per device and workload; needed for a replay."""

@@ -18,7 +18,7 @@ SOFTWARE_NOTE = (
     "{spec}?batch_size=8,16&loader_workers=0,1,2&precision=fp32,bf16 "
     "(or compile=0,1)."
 )
-"""What a device that runs trainings says of the knobs that are no hardware."""
+"""What a device that runs trainings says of the knobs that are not hardware."""
 
 
 @final

@@ -137,7 +137,7 @@ def set_up_helper(
         DeviceError: systemd does not run here, the machine has no such device, or a step failed.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", group):
-        raise ValueError(f"{group!r} is no name of a group: take small letters, digits, - and _")
+        raise ValueError(f"{group!r} is not a valid group name: use lower-case letters, digits, - and _")
     if not dry_run:
         _refuse_elsewhere(machine)
     if uninstall:
@@ -197,10 +197,10 @@ def _install_steps(machine: HelperMachine, device: str, needs: ServiceNeeds, gro
     steps += [_file(machine, UNITS / name, _unit(name, values), "tell systemd") for name in (SOCKET, SERVICE)]
     return [
         *steps,
-        HelperStep(what="have systemd read it", command=("systemctl", "daemon-reload")),
-        HelperStep(what="end a helper of before", command=("systemctl", "stop", SERVICE)),
+        HelperStep(what="reload systemd", command=("systemctl", "daemon-reload")),
+        HelperStep(what="stop an older helper", command=("systemctl", "stop", SERVICE)),
         HelperStep(what="listen, now and after boot", command=("systemctl", "enable", SOCKET)),
-        HelperStep(what="listen as it is written now", command=("systemctl", "restart", SOCKET)),
+        HelperStep(what="listen with the new settings", command=("systemctl", "restart", SOCKET)),
     ]
 
 
@@ -216,7 +216,7 @@ def _uninstall_steps(machine: HelperMachine) -> list[HelperStep]:
             ),
             HelperStep(what="end the helper", command=("systemctl", "stop", SERVICE), needed=False),
             *(HelperStep(what="forget the unit", file=unit) for unit in units if unit.exists()),
-            HelperStep(what="have systemd read it", command=("systemctl", "daemon-reload")),
+            HelperStep(what="reload systemd", command=("systemctl", "daemon-reload")),
         ]
     steps += _leave_group_steps(record)
     if (machine.root / SETUP_NOTE).exists():

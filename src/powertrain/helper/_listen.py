@@ -40,9 +40,9 @@ def inherited(environment: Mapping[str, str], *, pid: int | None = None) -> sock
         passed = socket.socket(fileno=FIRST_DESCRIPTOR)
         listens = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise DeviceError(f"what systemd passed is no socket ({error.strerror})") from error
+        raise DeviceError(f"what systemd passed is not a socket ({error.strerror})") from error
     if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM or not listens:
-        raise DeviceError("what systemd passed is no listening Unix stream socket")
+        raise DeviceError("what systemd passed is not a listening Unix stream socket")
     return passed
 
 

@@ -81,7 +81,7 @@ class PowerTrainCallback(_keras.callbacks.Callback):
         self._steps.pause()
 
     def _steps_so_far(self) -> int:
-        """Return how many steps the optimiser has made; accumulated minibatches are no step."""
+        """Return how many steps the optimiser has made; accumulated minibatches are not steps."""
         return int(self.model.optimizer.iterations)
 
     def report(self) -> TuneReport | None:

@@ -31,8 +31,8 @@ def predictor_class(method: str) -> type[AbstractPredictor]:
     found = PREDICTORS.load(method)
     if not (isinstance(found, type) and issubclass(found, AbstractPredictor) and found.method == method):
         raise PowerTrainError(
-            f"the method {method!r} of an installed package is no AbstractPredictor of that name: update or "
-            "uninstall that package"
+            f"the method {method!r} of an installed package is not an AbstractPredictor of that name: update "
+            "or uninstall that package"
         )
     return found
 

@@ -103,7 +103,7 @@ class Checkpoint:
         return np.array([self._number(one, key, least, most) for one in listed], dtype=np.float64)
 
     def _number(self, found: object, key: str, least: float, most: float) -> float:
-        # JSON's true is no number, though Python's is.
+        # JSON's true is not a number, though Python's is.
         if isinstance(found, int | float) and not isinstance(found, bool) and least <= found <= most:
             return float(found)
         raise self.unfit(
@@ -145,7 +145,7 @@ class Checkpoint:
     def unfit(self, reason: str) -> CheckpointError:
         """Return the error that says why no predictor can be made of this."""
         return CheckpointError(
-            f"{self.source} is no complete {self.method!r} predictor: {reason}; fit or transfer it again"
+            f"{self.source} is not a complete {self.method!r} predictor: {reason}; fit or transfer it again"
         )
 
     def _other(self, key: str, asked: str) -> CheckpointError:

@@ -167,7 +167,7 @@ def _own_version() -> str:
 
 
 def _refuse_other_files(path: Path) -> None:
-    """Refuse what is no zip, with what it is."""
+    """Refuse what is not a zip, with what it is."""
     try:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder, not a predictor file: name the file in it")
@@ -200,7 +200,7 @@ def _check_directory(path: Path) -> None:
         end = file.read()
     magic, _, _, _, members, directory_bytes, _, comment = _END.unpack(end[-_END.size :])
     if magic != b"PK\5\6" or comment or end[:4] == b"PK\6\7":
-        raise ValueError("its end is no end of a predictor file")
+        raise ValueError("it does not end as a predictor file does")
     if members > MOST_MEMBERS or directory_bytes > LARGEST_DIRECTORY_BYTES:
         raise ValueError(f"it has {members:,} members, more than the {MOST_MEMBERS:,} that are read")
 
@@ -249,7 +249,7 @@ def _author(header: dict[str, Any]) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"its header holds {name}, which is no number of JSON's")
+    raise ValueError(f"its header holds {name}, which is not a JSON number")
 
 
 def _array_names(header: dict[str, Any]) -> list[str]:

@@ -50,7 +50,7 @@ def choose(
         prediction: Of all `modes`, in their order.
         modes: What to choose from.
         objective: What to minimise.
-        max_power_w: Highest mean power [W]; infinity, as for the others, is no limit.
+        max_power_w: Highest mean power [W]; infinity, as for the others, means no limit.
         max_time_ms: Longest minibatch [ms].
         max_energy_j: Highest energy of a minibatch [J].
         risk: Accepted probability, for each limit by itself, that a mode's true value exceeds it.

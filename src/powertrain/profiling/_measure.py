@@ -172,7 +172,7 @@ def _stabilise(
         if not how.tests_steadiness or (level and agree):
             return True
         if now_s >= started_s + how.stabilise_limit_s and len(times_s) >= discarded + 2:
-            # A sensor that gives nothing is no sign of unsteadiness: that has a flag of its own.
+            # A sensor that gives nothing is not a sign of unsteadiness: that has a flag of its own.
             return agree and sampler.gives_nothing
 
 

@@ -241,7 +241,7 @@ class _OneShot(_StandIn):
 
 @final
 class _Draws(Iterator[Any]):
-    """One pass of a loop, of which each draw is reported: the minibatch before it has been trained."""
+    """One pass of a loop. Each draw reports that the minibatch before it has been trained."""
 
     def __init__(self, session: Session, batches: Iterator[Any], every: int) -> None:
         self.session = session

@@ -37,9 +37,9 @@ class RunOptions:
     seed: int = 0
     """Of the order."""
     again: bool = False
-    """Whether to measure what the store has, too, as repeated measurements."""
+    """Whether to measure modes again that are in the store, as repeated measurements."""
     retry_flagged: bool = False
-    """Whether to measure modes again of which the store has flagged profiles alone."""
+    """Whether to measure modes again if all their profiles in the store are flagged."""
     progress: Progress | None = None
     """Told about every mode."""
 

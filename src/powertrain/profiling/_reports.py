@@ -146,7 +146,7 @@ class Session(ABC):
     @final
     @contextmanager
     def active(self) -> Generator[None]:
-        """Let `measured` report to this session while the context lasts; then give the device back."""
+        """Let `measured` report to this session while the context lasts, then restore the device."""
         token = _ACTIVE.set(self)
         try:
             yield

@@ -60,9 +60,9 @@ def profile_modes(
 ) -> Generator[Profile, None, None]:
     """Measure a workload in one mode after the other; yield each profile as soon as it is finished.
 
-    Each mode is held while it is measured, and given back on every way out: also when the caller stops
-    asking, or presses Ctrl-C. A mode that the device does not take, or whose minibatches do not fit into
-    memory, gives a flagged profile without numbers.
+    Each mode is held while it is measured. The device is restored however the run ends, even if the caller
+    stops asking or presses Ctrl-C. If the device does not take a mode, or if its minibatches do not fit into
+    memory, the result is a flagged profile without numbers.
 
     Args:
         device: What is measured.

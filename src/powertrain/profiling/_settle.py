@@ -53,7 +53,7 @@ def drift(values: Sequence[float]) -> float:
     """Return by how much some values, none negative, rose or fell from first to last, relative to their mean.
 
     Along the least-squares line; what four standard errors of its slope could explain is taken off, so that
-    noise is no drift. Of fewer than three values, or of zeros, it is 0.
+    noise is not a drift. Of fewer than three values, or of zeros, it is 0.
     """
     n = len(values)
     if n < 3 or not any(values):

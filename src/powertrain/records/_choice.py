@@ -27,7 +27,7 @@ class Interval:
 
 @final
 class Limits(Mapping[str, float]):
-    """What a choice must keep, by name (`max_power_w`); infinity is no limit.
+    """What a choice must keep, by name (`max_power_w`); infinity means no limit.
 
     ```pycon
     >>> Limits(max_power_w=30.0)

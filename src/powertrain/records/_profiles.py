@@ -79,7 +79,7 @@ class Profile:
 
         Raises:
             DataError: A value cannot be one of its quantity, or nothing was measured and no flag says why.
-            TypeError: A keyword is no column of a quantity.
+            TypeError: A keyword is not a column of a quantity.
         """
         if not device or not workload:
             raise DataError("a profile needs a device and a workload, and one of them is empty")
@@ -167,13 +167,13 @@ def _put(name: str, value: float, values: dict[str, float], se: dict[str, float]
         if name == quantity.se_column:
             se[quantity.column] = value
             return
-    raise TypeError(f"{name!r} is no column of a profile: there are {', '.join(quantities.by_column())}")
+    raise TypeError(f"{name!r} is not a column of a profile: there are {', '.join(quantities.by_column())}")
 
 
 def _refusal(quantity: Quantity | None, column: str, value: float) -> Exception:
     if quantity is None:
         known = ", ".join(quantities.by_column())
-        return TypeError(f"{column!r} is no column of a profile: there are {known}")
+        return TypeError(f"{column!r} is not a column of a profile: there are {known}")
     return DataError(f"{column} is {value!r}: a measurement is {quantity.described}, or NaN for none")
 
 
@@ -226,7 +226,7 @@ class ProfileTable(Shown):
         Raises:
             DataError: A column holds a value that its quantity cannot have.
             ValueError: A column has another length than `modes`.
-            TypeError: A keyword is no column of a quantity.
+            TypeError: A keyword is not a column of a quantity.
         """
         values, errors = dict(columns or {}), dict(se or {})
         for name, column in named.items():
@@ -467,7 +467,7 @@ def checked_column(quantity: Quantity | None, name: str, column: npt.ArrayLike, 
     """Return a column of a quantity as `(n,)` numbers, each of which it can have, or NaN."""
     if quantity is None:
         known = ", ".join(quantities.by_column())
-        raise TypeError(f"{name!r} is no column of a profile: there are {known}")
+        raise TypeError(f"{name!r} is not a column of a profile: there are {known}")
     array = _of_length(name, column, n)
     if not (np.isnan(array) | (quantity.holds(array))).all():
         bad = "zero, negative or infinite values" if quantity.low == 0 else "values that cannot be"

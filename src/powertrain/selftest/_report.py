@@ -143,7 +143,7 @@ def selftest_page(result: SelfTest) -> str:
     parts = [
         f"# PowerTrain self-test of {result.device}",
         f"{verdict[0].upper()}{verdict[1:]}; {tried}."
-        + (" The device is simulated: these are no measurements." if result.simulated else ""),
+        + (" The device is simulated: these are not measurements." if result.simulated else ""),
         *(to_markdown(table) for table in selftest_tables(result)),
         "## What the device says\n\n" + "\n".join(f"- {note}" for note in result.notes),
     ]

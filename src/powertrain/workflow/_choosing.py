@@ -1,4 +1,4 @@
-"""Choosing straight from measurements: predicted where there are enough of them, else the best measured."""
+"""Choosing straight from measurements: predicted if there are enough, otherwise the best measured."""
 
 from __future__ import annotations
 

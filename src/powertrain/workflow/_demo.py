@@ -151,7 +151,7 @@ def run_demo(
             if recipe is RECIPES[0]:
                 _keep(store, measured)
     stock_modes = board.stock_modes()
-    # Parts of the GPU are off in some stock modes, so they are no rows of the truth.
+    # Parts of the GPU are off in some stock modes, so they are not rows of the truth.
     stock = [
         _scored_outcome(name, stock_modes[name], time_ms, power_w, truth)
         for name, (time_ms, power_w) in board.stock_truth(TARGET).items()

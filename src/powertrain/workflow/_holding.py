@@ -37,7 +37,7 @@ def held_mode(device: AbstractDevice, text: str) -> PowerMode:
     Raises:
         UnknownNameError: There is no such stock mode.
         UnknownModeError: There are no stock modes.
-        ValueError: It is no mode.
+        ValueError: It is not a mode.
     """
     stock = device.stock_modes()
     if text in stock:

@@ -64,7 +64,7 @@ class Deployment:
 
 
 def vendor_modes(device: AbstractDevice | None = None, conf: Path | None = None) -> VendorModes:
-    """Read a conf: a file of somebody's, else the one that is in force on a board.
+    """Read the given conf, or the one that is in force on a board.
 
     Args:
         device: The board; this machine if None.
@@ -90,7 +90,7 @@ def _sysfs_of(device: AbstractDevice | None) -> Sysfs:
         return RealSysfs()
     if isinstance(device, JetsonDevice):
         return device.sysfs
-    raise DeviceError(f"{device.name} is no Jetson and has no conf of nvpmodel: give one with --conf")
+    raise DeviceError(f"{device.name} is not a Jetson and has no conf of nvpmodel: give one with --conf")
 
 
 def parsed_mode(text: str, device: AbstractDevice | None = None) -> PowerMode:
@@ -98,7 +98,7 @@ def parsed_mode(text: str, device: AbstractDevice | None = None) -> PowerMode:
 
     Raises:
         UnknownNameError: There is no such stock mode.
-        ValueError: It is no mode.
+        ValueError: It is not a mode.
     """
     return PowerMode.parse(text) if device is None else held_mode(device, text)
 
@@ -176,12 +176,12 @@ def _set_mode(file: str, number: int) -> str:
 def _cautions(vendor: VendorModes) -> tuple[str, ...]:
     cautions = [
         # mlcommons/inference_results_v3.0, power_limit.py: it was seen to fail with all applied.
-        "The last step tells whether it is in force: REAL_VAL must be CONF_VAL. The exit code does not.",
-        "nvpmodel keeps to the file of its last -f, also after a reboot: leave it there, and name the file "
-        "to go back.",
+        "The last step tells whether it is in force: REAL_VAL must equal CONF_VAL. The exit code does not.",
+        "nvpmodel keeps using the file of its last -f, even after a reboot. Leave it in its place, and name "
+        "the file to go back.",
         # OE4T/meta-tegra, tegra-nvpower: it deletes /var/lib/nvpmodel/status; for which changes is not clear.
-        "After the next boot ask again with nvpmodel -q: where nvpower.sh finds another conf than before, it "
-        "has the mode forgotten.",
+        "After the next boot, check again with nvpmodel -q. If nvpower.sh finds another conf than before, it "
+        "makes nvpmodel forget the mode.",
     ]
     if vendor.present is None:
         default = vendor.conf.default

@@ -30,7 +30,7 @@ def read_modes(path: Path, *, knobs: Sequence[str], content: bytes | None = None
         content: What the file holds, if it was read already; `path` then only names it in messages.
 
     Raises:
-        MissingKnobError: One of `knobs` is no column.
+        MissingKnobError: One of `knobs` is not a column.
         CsvError: The file cannot be read, has no rows, or a cell is not a finite number.
     """
     try:

@@ -135,8 +135,8 @@ def profile(
 ) -> Profiled:
     """Measure a workload in some modes and keep each profile at once.
 
-    A run that was stopped, by whatever means, goes on where it was: modes of which the store has a profile
-    are not measured again.
+    A run that was stopped, by whatever means, continues where it was. Modes with a profile in the store are
+    not measured again.
 
     Args:
         device: A live device; a replay has nothing to measure.
@@ -169,9 +169,9 @@ def workload(make: Callable[..., Any], *, name: str | None = None) -> Job:
     """Make a workload of a function, for `profile` to train with.
 
     Args:
-        make: Called with those knobs of the mode that it has parameters for: `batch_size`, `loader_workers`,
-            `precision`, `compile`. It returns a generator, of which each `next` trains one minibatch, or a
-            function, of which each call does. If it has none of these parameters it may be that function
+        make: Called with the knobs of the mode that it has parameters for: `batch_size`, `loader_workers`,
+            `precision`, `compile`. It returns a generator that trains one minibatch at each `next`, or a
+            function that trains one at each call. If it has none of these parameters, it may be that function
             itself.
         name: Under which its profiles are kept; the function's if None.
     """
@@ -292,7 +292,7 @@ def following() -> FollowingSession:
 
 
 def _leading(loop: Loop, threads: TorchThreads) -> Loop:
-    """Return a loop of which the other processes of the training are told what to do."""
+    """Return a loop that tells the other processes of the training what to do."""
     orders = OrdersFile()
 
     def set_cores(cores: int) -> None:

@@ -67,7 +67,7 @@ def profile_script(
 
 
 def follow_script(program: Program) -> None:
-    """Run a program as one of several processes of a training, of which another one measures.
+    """Run a program as one of several processes of a training, while another one measures.
 
     Raises:
         UnknownNameError: There is no such program.

@@ -119,7 +119,7 @@ def read_kernels(path: Path) -> list[Kernel]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         if tuple(rows.fieldnames or ()) != _COLUMNS:
-            raise DataError(f"{path} is no table of kernels: its first line should be {','.join(_COLUMNS)}")
+            raise DataError(f"{path} is not a table of kernels: its first line must be {','.join(_COLUMNS)}")
         return [_kernel(row) for row in rows]
 
 

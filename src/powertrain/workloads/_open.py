@@ -55,7 +55,7 @@ def open_own(name: str, *, name_of_profiles: str | None = None) -> Job:
         WorkloadError: The file cannot be run.
     """
     if not _is_own(name):
-        raise UnknownNameError(f"{name!r} is no training of your own: those are given as FILE.py:FUNCTION")
+        raise UnknownNameError(f"{name!r} is not a training of your own: those are given as FILE.py:FUNCTION")
     path, _, function = name.rpartition(":")
     return OwnJob(function_of(Path(path), function), name=name_of_profiles or job_name(name))
 

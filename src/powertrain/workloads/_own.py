@@ -26,10 +26,10 @@ __all__ = ["OwnJob", "evaluates", "function_of", "synchronise", "torch_descripti
 class OwnJob(Job):
     """Trains with a function that makes the training.
 
-    The function is called with those knobs of the mode that it has parameters for (`batch_size`,
-    `loader_workers`, `precision`, `compile`), whenever they change. It gives a generator, of which each
-    `next` is a minibatch, or a function, of which each call is one. A function that gives nothing is itself
-    the minibatch.
+    The function is called whenever one of its knobs changes. It gets the knobs of the mode that it has
+    parameters for (`batch_size`, `loader_workers`, `precision`, `compile`). It returns a generator that
+    trains a minibatch at each `next`, or a function that trains one at each call. If it returns nothing, the
+    function itself is the minibatch.
     """
 
     def __init__(self, make: Callable[..., Any], *, name: str | None = None) -> None:
@@ -96,8 +96,8 @@ class OwnJob(Job):
             self._step = self._make
         else:
             raise WorkloadError(
-                f"{self.workload} gave {type(made).__name__}: it has to give a generator, of which each "
-                "next is a minibatch, or a function that trains one"
+                f"{self.workload} returned {type(made).__name__}: return a generator that trains a minibatch "
+                "at each next, or a function that trains one at each call"
             )
         self._given = wanted
 
@@ -180,7 +180,7 @@ def _module_of(path: Path) -> ModuleType:
         sys.path.insert(0, folder)  # what stands beside the file is imported by it
     specification = importlib.util.spec_from_file_location(path.stem, path)
     if specification is None or specification.loader is None:
-        raise WorkloadError(f"{path} is no Python file")
+        raise WorkloadError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(specification)
     # Loading processes that are not forked look the module up by its name.
     before = sys.modules.setdefault(path.stem, module)

@@ -55,7 +55,7 @@ def test_a_module_that_is_not_known_is_called_what_it_calls_itself(tmp_path):
 def test_another_machine_is_refused_in_one_line(compatible):
     other = Changed(board_of(AGX), {COMPATIBLE: compatible})
     assert not jetson_here(other)
-    with pytest.raises(DeviceError, match=r"^this is no Jetson: [^\n]+$"):
+    with pytest.raises(DeviceError, match=r"^this is not a Jetson: [^\n]+$"):
         JetsonDevice(sysfs=other)
 
 

@@ -68,7 +68,7 @@ class Rapl:
 
         Raises:
             OSError: A counter does not answer.
-            ValueError: It answers with something that is no number.
+            ValueError: It answers with something that is not a number.
         """
         return {f"RAPL {domain.label}": domain.read_j() for domain in self._domains}
 

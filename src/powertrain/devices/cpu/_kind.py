@@ -26,7 +26,7 @@ def _find() -> tuple[str, ...]:
 
 def _service(spec: DeviceSpec, root: Path) -> ServiceNeeds:
     spec.refuse_which()
-    # Whether the clock may be written is no question: the helper is root.
+    # Whether the clock may be written is not a question: the helper is root.
     missing = CpuClockPart(RealSysfs(root)).missing
     if missing and missing[0].why is not Why.FORBIDDEN:
         raise error_of(missing[0], device="cpu")

@@ -87,14 +87,14 @@ def identify(sysfs: Sysfs) -> Identity:
     """Read which board this is.
 
     Raises:
-        DeviceError: It is no Jetson.
+        DeviceError: It is not a Jetson.
     """
     compatible, model = _tree_text(sysfs, "compatible"), _tree_text(sysfs, "model")
     soc = SOC.search(compatible)
     if soc is None:
         found = f"says {compatible!r}" if compatible else "is not there"
         raise DeviceError(
-            f"this is no Jetson: {DEVICE_TREES[0]}/compatible {found}; powertrain devices lists what is here"
+            f"this is not a Jetson: {DEVICE_TREES[0]}/compatible {found}; see powertrain devices"
         )
     # Boards of others than NVIDIA change the first half of "carrier+module", so look anywhere. The longest is
     # the most exact: p3701-0005, and not p3701, of which there are several.

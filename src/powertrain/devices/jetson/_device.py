@@ -93,7 +93,7 @@ class JetsonDevice(AbstractLiveDevice):
             probe: Whether memory clocks may be tried.
 
         Raises:
-            DeviceError: This is no Jetson, or an option names a knob that it lacks.
+            DeviceError: This is not a Jetson, or an option names a knob that it lacks.
             DevicePermissionError: An option names a knob that this user may not set.
         """
         self._sysfs = RealSysfs() if sysfs is None else sysfs
@@ -227,7 +227,7 @@ class JetsonDevice(AbstractLiveDevice):
 
     @override
     def environment(self) -> Mapping[str, str]:
-        """Return what decides how fast the board is and is no knob; what is not known is left out."""
+        """Return what decides how fast the board is, apart from knobs. What is not known is left out."""
         averaging = self._power.averaging
         found = {
             "module": self._identity.module,

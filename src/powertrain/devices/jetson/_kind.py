@@ -38,7 +38,7 @@ def _find() -> tuple[str, ...]:
 def _service(spec: DeviceSpec, root: Path) -> ServiceNeeds:
     spec.refuse_which()
     if not jetson_here(RealSysfs(root)):
-        raise DeviceError("this is no Jetson: powertrain devices lists what is here, --device names it")
+        raise DeviceError("this is not a Jetson: powertrain devices lists what is here, --device names it")
     return ServiceNeeds(writable=WRITABLE)
 
 

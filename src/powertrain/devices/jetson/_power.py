@@ -113,7 +113,7 @@ class PowerRails:
 
         Raises:
             OSError: A monitor does not answer.
-            DeviceError: It answers with something that is no number.
+            DeviceError: It answers with something that is not a number.
         """
         found: dict[str, float] = {}
         for label, read in self._reads.items():
@@ -213,6 +213,6 @@ def _number(sysfs: Sysfs, path: str) -> float:
             continue
         number = whole_number(text.removeprefix("-"))
         if number is None:
-            raise DeviceError(f"{path} says {text[:40]!r}, which is no number")
+            raise DeviceError(f"{path} says {text[:40]!r}, which is not a number")
         return float(-number if text.startswith("-") else number)
     raise AssertionError("unreachable")

@@ -119,7 +119,7 @@ class TegrastatsReader:
             command: The program and its arguments. It prints a line each period; less than 100 ms it does not
                 keep (public measurements on AGX Orin).
             clock: Tells when a line came; the monotonic one by default.
-            stale_s: Age at which the latest line is no answer any more.
+            stale_s: Age at which the latest line is not an answer any more.
 
         Raises:
             DeviceError: It cannot be run.

@@ -173,7 +173,7 @@ class ClocksPart(_NvmlPart):
             return ()
         return (
             f"{' and '.join(self.knobs)} lock clocks; NVML does not tell which are locked, so they are "
-            "unlocked afterwards, also where somebody had locked them before (nvidia-smi -lgc, -lmc).",
+            "unlocked afterwards, even if somebody had locked them before (nvidia-smi -lgc, -lmc).",
         )
 
     def _change(self, function: str, mhz: int) -> None:
@@ -186,7 +186,7 @@ class ClocksPart(_NvmlPart):
             raise
 
     def _watch(self, knob: str, kind: int, mhz: int) -> None:
-        """Give the clock of a busy GPU a moment to follow. One that does not is told, and is no failure.
+        """Give the clock of a busy GPU a moment to follow. One that does not is told, and is not a failure.
 
         The driver may still hold it below the lock, for heat or power, and utilisation is that of the last
         second (nvmlDeviceGetUtilizationRates): the GPU may be idle again.

@@ -134,14 +134,14 @@ def parse_reply(line: bytes) -> Mapping[str, Any]:
 
     Raises:
         PowerTrainError: It refused; the error is the one that the device raised there.
-        DeviceError: It is no answer.
+        DeviceError: It is not an answer.
     """
     try:
         content = json.loads(line.decode("ascii"))
     except (ValueError, RecursionError) as error:
-        raise DeviceError(f"the helper answered {line[:40]!r}, which is no answer") from error
+        raise DeviceError(f"the helper answered {line[:40]!r}, which is not an answer") from error
     if not isinstance(content, dict) or not isinstance(content.get("ok"), bool):  # pyright: ignore[reportUnknownMemberType]
-        raise DeviceError(f"the helper answered {line[:40]!r}, which is no answer")
+        raise DeviceError(f"the helper answered {line[:40]!r}, which is not an answer")
     answer = cast("dict[str, Any]", content)
     if not answer.pop("ok"):
         raise ERRORS.get(str(answer.get("error")), DeviceError)(str(answer.get("message")))
@@ -173,7 +173,7 @@ def _number(text: str) -> float:
     # Numbers of thousands of digits would take long to read, so their length comes first.
     number = float(text) if len(text) <= LONGEST_NUMBER else math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{text[:LONGEST_NUMBER]} is no number of any device")
+        raise ValueError(f"{text[:LONGEST_NUMBER]} is not a number of any device")
     return number
 
 

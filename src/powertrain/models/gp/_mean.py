@@ -108,7 +108,7 @@ class MeanShape:
         """Lay out the terms and their priors.
 
         `timed_terms` are the knob terms multiplied by the inverse time, which then is a term of its own too;
-        None where time is no input. `learned_log_exponents` is `(n_terms,)`.
+        None where time is not an input. `learned_log_exponents` is `(n_terms,)`.
         """
         has_inverse_time = timed_terms is not None
         knob = prior.knob_beside_reference if has_reference else prior.knob

@@ -61,7 +61,7 @@ class Layout:
     surface_top: float
     """Largest value of the closest surface over the profiles."""
     inverse_time_top: float | None
-    """Smallest log-time over the profiles; None: time is no input."""
+    """Smallest log-time over the profiles; None: time is not an input."""
     scale: float = 1.0
     """What values with absolute errors are divided by, so that they spread as logarithms do."""
 
@@ -72,7 +72,7 @@ class Layout:
 
     @property
     def timed_terms(self) -> list[int] | None:
-        """Knob terms that carry the inverse time; None where time is no input."""
+        """Knob terms that carry the inverse time; None where time is not an input."""
         if self.inverse_time_top is None:
             return None
         return [j for j, term in enumerate(self.terms) if term.per_work]
@@ -181,7 +181,7 @@ class Quantity:
         Returns:
             The estimate, and how its error and that of the mean time go together, `(n,)`; 0 without time.
         """
-        # What repeats differ in time is no error of the mean time that power follows.
+        # What repeats differ in time is not an error of the mean time that power follows.
         before = (np.log(time.value), time.mean_sd) if time is not None else (None, None)
         told = self.regression.predict(self.layout.inputs(modes, *before))
         own = in_unit(
@@ -197,7 +197,7 @@ class Quantity:
 
     def lending_itself(self, workload: str, time: Quantity | None) -> Quantity:
         """Return this quantity with its own process as what it lends; `time` as for `log_mean`."""
-        # What a time lends of its own is no part of what a power lends: left out, it is not saved twice.
+        # What a time lends of its own is not a part of what a power lends: left out, it is not saved twice.
         bare = time and replace(time, own_surface=None)
         lent = PosteriorSurface(
             error=self.typical_error,

@@ -111,7 +111,7 @@ class Told:
     sd: FloatArray
     """`(n,)` standard deviation."""
     follows_time: FloatArray
-    """`(n,)` how fast the mean rises with the logarithm of the time; 0 where that is no input."""
+    """`(n,)` how fast the mean rises with the logarithm of the time; 0 where that is not an input."""
 
     @classmethod
     def joined(cls, parts: Sequence[Told]) -> Told:

@@ -54,9 +54,9 @@ class Term:
 def terms_of(quantity: Quantity, knobs: Sequence[str], *, time_is_known: bool) -> tuple[Term, ...]:
     """Return the terms by which `knobs` may act on a quantity.
 
-    Time falls as a speed rises, and power rises. A knob that is no speed (a batch size) may do either. Where
-    the time is an input, a speed may also raise the energy of the work, as voltage rises with the clock.
-    Nothing physical is known of a quantity with absolute errors, so it has no terms.
+    Time falls as a speed rises, and power rises. A knob that is not a speed (a batch size) may do either. If
+    the time is an input, a speed may also raise the energy of the work, because voltage rises with the clock.
+    Nothing physical is known about a quantity with absolute errors, so it has no terms.
     """
     if not quantity.is_log:
         return ()

@@ -118,7 +118,7 @@ class _Scale:
     @classmethod
     def of(cls, values: FloatArray) -> _Scale:
         mean, sd = values.mean(axis=0), values.std(axis=0)
-        # What rounding leaves of a constant column is no spread.
+        # What rounding leaves of a constant column is not a spread.
         return cls(mean=mean, sd=np.where(sd > 1e-9 * np.abs(mean), sd, 0.0))
 
     def standardised(self, values: FloatArray) -> npt.NDArray[np.float32]:
@@ -431,7 +431,7 @@ class PaperPredictor(_NetworkPredictor):
 
         Raises:
             MissingKnobError: A reference lacks a knob of the profiles.
-            DataError: A reference is no network.
+            DataError: A reference is not a network.
             TooFewProfilesError: A quantity was measured in fewer than 2 distinct modes.
         """
         own: list[_NetworkPredictor] = []

@@ -68,7 +68,7 @@ class Channel:
 @final
 @dataclass(frozen=True, kw_only=True)
 class PowerModel:
-    """A stock nvpmodel mode; None is no cap."""
+    """A stock nvpmodel mode; None means no cap."""
 
     id: int
     name: str
@@ -114,7 +114,7 @@ class EmulatedBoard:
     """Whose formulas give time and power."""
     samples: int = 512
     assumed: tuple[str, ...] = ()
-    """What of this is no published fact, but assumed for the emulation."""
+    """What of this is not a published fact, but assumed for the emulation."""
 
     @property
     def cpus(self) -> tuple[int, ...]:

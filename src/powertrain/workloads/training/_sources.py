@@ -62,7 +62,7 @@ class _Images(Source):
             with Image.open(io.BytesIO(chosen) if isinstance(chosen, bytes) else chosen) as opened:
                 image = opened.convert("RGB")
         except OSError as error:
-            raise DataError(f"{chosen} is no image that can be read: {error}") from error
+            raise DataError(f"{chosen} is not an image that can be read: {error}") from error
         image = image.resize(
             (self.side, self.side), Image.Resampling.BILINEAR, box=_crop(image.width, image.height, rng)
         )
@@ -127,7 +127,7 @@ def image_folder(folder: Path, side: int) -> Source:
     """
     _need_pillow()
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: images are taken from a folder of them")
+        raise DataError(f"{folder} is not a folder: images are taken from a folder of them")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise DataError(f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}): give another folder")

@@ -112,7 +112,7 @@ def _check_name(name: str, conf: NvpConf) -> None:
     if not re.fullmatch(r"[A-Z0-9_]{1,40}", name, re.ASCII):
         better = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")[:40]
         hint = f", as in {better}" if better else ""
-        raise ValueError(f"{name!r} is no name for nvpmodel: use upper-case letters, digits and _{hint}")
+        raise ValueError(f"{name!r} is not a name for nvpmodel: use upper-case letters, digits and _{hint}")
     if name in {mode.name for mode in conf.modes}:
         raise ValueError(f"{conf.path} has a mode called {name} already: give another name")
 

@@ -1,0 +1,67 @@
+"""The tables of names on the pages of the Python reference.
+
+`docs/generate.py` writes what this module makes. The names are those of the lines for mkdocstrings
+(`::: NAME`). A module stands for the classes and functions that it exports.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+__all__ = ["with_names"]
+
+SOURCE = Path(__file__).parents[1] / "src"
+NAMES = re.compile(
+    r"(?:^<!-- names: written by docs/generate\.py -->\n.*?^<!-- end of names -->\n\n)?"
+    r"(?P<site>^<!-- site:\n(?P<names>(?:::: \S+\n)+)-->$)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def with_names(page: str) -> str:
+    """Return a page with a table before each list of names: the name, and the first line of its docstring."""
+    return NAMES.sub(lambda found: f"{_table(found['names'])}\n\n{found['site']}", page)
+
+
+def _table(names: str) -> str:
+    listed = re.findall(r"^::: (\S+)$", names, re.MULTILINE)
+    rows = [f"| `{one}` | {_purpose(one)} |" for name in listed for one in _exported(name)]
+    head = ["<!-- names: written by docs/generate.py -->", "", "| name | what it is |", "|---|---|"]
+    return "\n".join([*head, *rows, "", "<!-- end of names -->"])
+
+
+def _exported(name: str) -> list[str]:
+    """Return the names that a module exports; any other name stands for itself."""
+    if name.count(".") > 1:
+        return [name]
+    module = importlib.import_module(name)
+    things = [(one, getattr(module, one)) for one in module.__all__]
+    return [f"{name}.{one}" for one, thing in things if inspect.isclass(thing) or inspect.isfunction(thing)]
+
+
+def _purpose(name: str) -> str:
+    """Return the first line of the docstring, as a cell of a table."""
+    text = _docstring(name)
+    if not text:
+        raise ValueError(f"{name} has no docstring")
+    return text.splitlines()[0].replace("|", "\\|")
+
+
+def _docstring(name: str) -> str | None:
+    module, _, last = name.rpartition(".")
+    if module == "powertrain.integrations" or module.startswith("powertrain.integrations."):
+        return _written(module, last)  # it could only be imported beside an optional package
+    return inspect.getdoc(getattr(importlib.import_module(module), last))
+
+
+def _written(module: str, name: str) -> str | None:
+    """Return the docstring of a class or function as it stands in the file of a module."""
+    path = SOURCE / Path(*module.split(".")).with_suffix(".py")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return ast.get_docstring(node)
+    return None
