@@ -116,8 +116,8 @@ def import_command(
 
     A table is a CSV file (separated by commas, semicolons or tabs, plain or gzip), JSON lines, Parquet or
     Excel. Its columns are device, workload, one for each knob, time_ms and power_w. Each row is a
-    measurement, and an empty cell was not measured. Other spellings and units are understood, such as "GPU Freq (MHz)",
-    "power(mW)" and "time[s]". A column of numbers that is not known is asked about, never guessed.
+    measurement, and an empty cell was not measured. Other spellings and units are understood, such as
+    "GPU Freq (MHz)", "power(mW)" and "time[s]". A column of numbers that is not known is asked about.
 
     Importing a file again adds nothing. If one of several files cannot be read, nothing is added. - is
     standard input.
