@@ -15,6 +15,7 @@ for script in (
     "real_training.py",
     "fronts.py",
     "speed.py",
+    "size.py",
     "accuracy.py",
     "reliability.py",
     "race.py",

@@ -15,8 +15,8 @@ def test_the_facade_is_exactly_these_names():
     assert sorted(powertrain.__all__) == sorted(
         [
             *("Choice", "ModeTable", "PowerMode", "PowerTrainError", "Prediction", "Profile", "ProfileTable"),
-            *("open_device", "open_store", "read_csv", "write_csv", "plan", "profile"),
-            *("measured", "measuring", "pause", "step", "tune", "tuned", "workload"),
+            *("open_device", "open_store", "read_csv", "read_profiles", "write_csv", "plan", "plot"),
+            *("measured", "measuring", "pause", "profile", "step", "tune", "tuned", "workload"),
             *("fit", "transfer", "load_predictor", "front", "choose", "choose_measured", "__version__"),
         ]
     )

@@ -20,8 +20,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from powertrain import plot as plot
     from powertrain.dataset import open_store as open_store
     from powertrain.dataset import read_csv as read_csv
+    from powertrain.dataset import read_profiles as read_profiles
     from powertrain.dataset import write_csv as write_csv
     from powertrain.errors import PowerTrainError as PowerTrainError
     from powertrain.models import load_predictor as load_predictor
@@ -69,8 +71,10 @@ __all__ = [
     "open_store",
     "pause",
     "plan",
+    "plot",
     "profile",
     "read_csv",
+    "read_profiles",
     "step",
     "transfer",
     "tune",
@@ -80,7 +84,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "dataset": ("open_store", "read_csv", "write_csv"),
+    "dataset": ("open_store", "read_csv", "read_profiles", "write_csv"),
     "errors": ("PowerTrainError",),
     "models": ("load_predictor",),
     "profiling": ("measured", "pause", "step"),
@@ -100,6 +104,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("powertrain")
+    if name == "plot":
+        return importlib.import_module(f"{__name__}.plot")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -10,9 +10,10 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["read_file", "why_unwritten", "write_file"]
+__all__ = ["read_file", "why_unwritten", "write_chunks", "write_file"]
 
 CHUNK_BYTES = 1 << 20
 TEMPORARY_SUFFIX = ".tmp"
@@ -45,19 +46,36 @@ def write_file(
             sentence of it.
     """
     data = content.encode() if isinstance(content, str) else content
+    write_chunks(path, (data,), permissions=permissions, follow_links=follow_links, durable=durable)
+
+
+def write_chunks(
+    path: Path,
+    chunks: Iterable[bytes],
+    *,
+    permissions: int | None = None,
+    follow_links: bool = True,
+    durable: bool = True,
+) -> None:
+    """Do as `write_file` with content that comes in parts, so that it is never in memory as a whole.
+
+    Raises:
+        OSError: The file could not be written, and is as it was.
+    """
     # Through a link, not over it.
     target = path.resolve() if follow_links else path
     try:
         if target.exists() and not target.is_file() and not target.is_dir():
-            target.write_bytes(data)
+            with target.open("wb") as file:
+                file.writelines(chunks)
         else:
-            _replace(target, data, permissions, durable=durable)
+            _replace(target, chunks, permissions, durable=durable)
     except OSError as error:
         # The name of the temporary file would tell nobody anything.
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
-def _replace(target: Path, data: bytes, permissions: int | None, *, durable: bool) -> None:
+def _replace(target: Path, chunks: Iterable[bytes], permissions: int | None, *, durable: bool) -> None:
     # Beside the target: a rename within one folder is atomic. The name is nobody else's.
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     if permissions is None:
@@ -66,7 +84,7 @@ def _replace(target: Path, data: bytes, permissions: int | None, *, durable: boo
         with temporary.open("xb") as file:
             if permissions is not None:
                 os.fchmod(file.fileno(), permissions)
-            file.write(data)
+            file.writelines(chunks)
             file.flush()
             if durable:
                 os.fsync(file.fileno())

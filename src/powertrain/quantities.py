@@ -93,6 +93,12 @@ class Quantity:
         """Names of the quantities that have to be measured to know it."""
         return tuple(self.powers) or (self.name,)
 
+    def __reduce__(self) -> Any:
+        # The rest of the package tells quantities apart by being the very same object.
+        if QUANTITIES.get(self.name) is self:
+            return find, (self.name,)
+        return object.__reduce_ex__(self, 2)
+
     def __post_init__(self) -> None:
         if self.is_log and (self.low < 0 or (self.low == 0 and self.reaches_low)):
             raise ValueError(

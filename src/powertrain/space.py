@@ -1,7 +1,7 @@
 """Knobs and the spaces they span: grids that can be indexed without being listed.
 
 A `ModeSpace` stores only the values of each knob and computes mode `i` from its number, so a space of 10^30
-modes costs as little as one of ten. Any numeric knob is allowed; those in `KNOWN_KNOBS` merely have a
+modes costs as little as one of ten. Any numeric knob is allowed; those in `powertrain.knobs` merely have a
 description.
 """
 
@@ -17,50 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import LargeSpaceError, MissingKnobError, UnknownNameError
-from powertrain.records import ModeTable, PowerMode
+from powertrain.knobs import KNOWN_KNOBS as KNOWN_KNOBS
+from powertrain.knobs import SOFTWARE_KNOBS as SOFTWARE_KNOBS
+from powertrain.knobs import KnownKnob as KnownKnob
+from powertrain.knobs import is_speed as is_speed
+from powertrain.records import ModeTable, PowerMode, Shown, View
 
 __all__ = ["KNOWN_KNOBS", "MOST_LISTED", "SOFTWARE_KNOBS", "Knob", "KnownKnob", "ModeSpace", "is_speed"]
 
 MOST_LISTED = 10_000_000
 """Modes up to which a space is listed as one table: about a gigabyte, and a minute to predict them."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class KnownKnob:
-    """What PowerTrain knows of a knob by its name."""
-
-    meaning: str
-    """What it sets, with the unit."""
-    least: float = math.ulp(0.0)
-    """The smallest value that it can have; a clock or a number of cores is above zero."""
-    most: float = math.inf
-    software: bool = False
-    """Whether the training itself sets it; the device sets all others."""
-
-
-KNOWN_KNOBS: dict[str, KnownKnob] = {
-    "cpu_cores": KnownKnob(meaning="active CPU cores"),
-    "cpu_mhz": KnownKnob(meaning="CPU clock [MHz]"),
-    "gpu_mhz": KnownKnob(meaning="GPU clock [MHz]"),
-    "mem_mhz": KnownKnob(meaning="memory clock [MHz]"),
-    "power_limit_w": KnownKnob(meaning="power limit of the board or GPU [W]"),
-    "batch_size": KnownKnob(meaning="samples in a minibatch", least=1, software=True),
-    "loader_workers": KnownKnob(meaning="data-loading processes", least=0, software=True),
-    "precision": KnownKnob(
-        meaning="arithmetic, by its bits: 32 fp32, 19 tf32, 16 bf16 (15 stands for fp16)", software=True
-    ),
-    "compile": KnownKnob(meaning="1: torch.compile", least=0, most=1, software=True),
-}
-"""The knobs that PowerTrain knows by name. Files and options hold their values to these bounds."""
-
-SOFTWARE_KNOBS: tuple[str, ...] = tuple(name for name, known in KNOWN_KNOBS.items() if known.software)
-"""Knobs that the training itself sets; the device sets all others."""
-
-
-def is_speed(knob: str) -> bool:
-    """Whether raising the knob can only make the work faster and the board hungrier."""
-    return "mhz" in knob or knob.endswith(("_w", "cores", "threads"))
 
 
 @final
@@ -89,8 +55,8 @@ class Knob:
 
 
 @final
-@dataclass(frozen=True)
-class ModeSpace:
+@dataclass(frozen=True, repr=False)
+class ModeSpace(Shown):
     """All combinations of some knobs' values; mode `i` counts with the last knob fastest."""
 
     knobs: tuple[Knob, ...]
@@ -110,6 +76,11 @@ class ModeSpace:
     def spanned_by(cls, modes: ModeTable) -> ModeSpace:
         """Return the smallest grid that holds all of `modes`."""
         return cls.of({name: modes.values[:, j] for j, name in enumerate(modes.knobs)})
+
+    def _view(self) -> View:
+        rows = [(k.name, len(k.values), k.values[0], k.values[-1]) for k in self.knobs]
+        title = f"space of {self.size:,} modes: {', '.join(self.names)}"
+        return View(title=title, headings=("knob", "values", "from", "to"), rows=rows)
 
     @property
     def names(self) -> tuple[str, ...]:

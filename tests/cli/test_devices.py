@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from powertrain.dataset import open_store
 
 
@@ -130,6 +132,77 @@ def test_importing_a_file_twice_adds_nothing(done, grid_csv, tmp_path):
     assert "--again adds them" in again.out
     with open_store(database) as store:
         assert len(store.profiles()) == 480
+
+
+def test_a_column_that_is_not_known_is_asked_about_and_the_line_that_is_proposed_works(run, done, tmp_path):
+    path, database = tmp_path / "board.csv", tmp_path / "p.db"
+    path.write_text("GPU Freq;power(mW);time[s]\n1300,5;30250;0,0125\n")
+    owner = ("--device", "My board", "--workload", "mine")
+    refused = run("import", path, "--db", database, *owner)
+    assert refused.code == 1
+    assert '--map "GPU Freq=gpu_mhz"' in refused.err
+    assert not database.exists()
+
+    added = done("import", path, "--db", database, *owner, "--map", "GPU Freq=gpu_mhz", "--json").json
+    assert added[0]["added"] == [{"device": "My board", "workload": "mine", "profiles": 1}]
+    with open_store(database) as store:
+        (profile,) = store.profiles()
+    assert (str(profile.mode), profile.time_ms, profile.power_w) == ("gpu_mhz=1300.5", 12.5, 30.25)
+
+
+@pytest.mark.parametrize("mapped", ["gpu_mhz", "=gpu_mhz", "GPU Freq="])
+def test_a_map_without_a_column_or_an_answer_is_wrong_use(run, tmp_path, mapped):
+    path = tmp_path / "a.csv"
+    path.write_text("gpu_mhz,time_ms\n900,5\n")
+    refused = run("import", path, "--db", tmp_path / "p.db", "--map", mapped)
+    assert refused.code == 2
+    assert "is not COLUMN=WHAT" in refused.err
+
+
+LOG = """\
+11-26-2026 14:03:20 RAM 3000/7620MB CPU [1%@1510,off] VDD_IN 5000mW/5000mW VDD_SOC 1400mW/1400mW
+11-26-2026 14:03:21 RAM 3000/7620MB CPU [1%@1510,off] VDD_IN 7000mW/6000mW VDD_SOC 1400mW/1400mW
+11-26-2026 14:03:22 RAM 3000/7620MB CPU [1%@1510,off] VDD_IN 9000mW/7000mW VDD_SOC 1400mW/1400mW
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "begin"),
+    [(LOG, "2026-11-26 14:03:20"), (LOG.replace("11-26-2026 ", ""), "0"), (LOG, "11-26-2026 14:03:20")],
+    ids=["times", "no times", "as the log has them"],
+)
+def test_a_log_of_tegrastats_gives_each_row_its_mean_power(done, tmp_path, log, begin):
+    if begin == "0":
+        log = "".join(line[9:] + "\n" for line in log.splitlines())
+    (tmp_path / "tegra.log").write_text(log)
+    end = begin.replace("20", "21").replace("2126", "2026") if begin != "0" else "1"
+    (tmp_path / "steps.csv").write_text(f"gpu_mhz,start,end,time_ms\n600,{begin},{end},20\n900,1.5,2.5,15\n")
+    database = tmp_path / "p.db"
+    owner = ("--device", "Nano", "--workload", "w", "--tegrastats", tmp_path / "tegra.log")
+    done("import", tmp_path / "steps.csv", "--db", database, *owner)
+    with open_store(database) as store:
+        profiles = store.profiles()
+    assert [p.power_w for p in profiles] == [6, 9]
+    assert profiles[0].extra["power_from"] == "VDD_IN"
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ("gpu_mhz,start,end,time_ms\n600,100,101,20\n", "the log has no line from 100 to 101"),
+        ("gpu_mhz,start,end,time_ms\n600,2,1,20\n", "end '1' is not after start '2'"),
+        ("gpu_mhz,start,end,time_ms\n600,now,1,20\n", "'now' is not a time"),
+        ("gpu_mhz,time_ms\n600,20\n", "no column 'start' or 'end'"),
+        ("gpu_mhz,start,end,time_ms,power_w\n600,0,1,20,5\n", "has a power of its own"),
+    ],
+)
+def test_steps_that_do_not_go_with_the_log_are_refused(run, tmp_path, steps, message):
+    (tmp_path / "tegra.log").write_text(LOG)
+    (tmp_path / "steps.csv").write_text(steps)
+    owner = ("--device", "Nano", "--workload", "w", "--tegrastats", tmp_path / "tegra.log")
+    refused = run("import", tmp_path / "steps.csv", "--db", tmp_path / "p.db", *owner)
+    assert refused.code == 1
+    assert message in refused.err
 
 
 def test_again_adds_repeated_measurements(done, grid_csv, tmp_path):

@@ -44,6 +44,23 @@ NOTHING = {
         ("cpu_cores=99999", *("--device", "cpu", "--", "true")),
         ("cpu_cores=1", *("--device", "nowhere", "--", "true")),
     ],
+    "tune": [
+        ("nothing", *("--device", "sim:orin-nano", "--minibatches", "9")),
+        ("lstm", *("--device", "nowhere", "--minibatches", "9")),
+        ("{folder}/none.py", *("--device", "cpu")),
+        ("-m", "no.module", *("--device", "cpu")),
+        ("lstm", *("--device", "sim:orin-nano", "--minibatches", "9", "--objective", "nothing")),
+        ("lstm", *("--device", "sim:orin-nano", "--minibatches", "9", "--reference", "none.ptm")),
+        ("lstm", *("--device", "sim:orin-nano", "--minibatches", "9", "--db", "foo://x")),
+    ],
+    "race": [
+        ("{folder}/none.csv",),
+        ("sim:nowhere",),
+        ("{csv}", "--device", "nobody"),
+        ("{csv}", "--target", "nothing"),
+        ("{csv}", "--target", "all", "--reference", "nothing"),
+        ("{csv}", "--target", "all", "--method", "nothing"),
+    ],
     "selftest": [("--device", "nowhere")],
     "export-nvpmodel": [
         ("nothing=3", *("--conf", "{conf}", "--like", "MAXN")),

@@ -102,9 +102,14 @@ def test_known_knobs_are_found_anywhere(path):
     )
 
 
-def test_any_numbers_before_the_first_measurement_are_a_knob(path):
-    header = "device,workload,prefetch,power_cap,gpu_clock,time_ms,seen"
-    assert knobs_of(path, header, "D,w,2,64,900,5,7") == ("prefetch", "power_cap", "gpu_clock")
+def test_numbers_under_an_unknown_name_are_asked_about_with_the_options_that_answer(path):
+    text = "device,workload,prefetch,power_cap,gpu_clock,time_ms\nD,w,2,64,900,5\n"
+    with pytest.raises(CsvError) as refusal:
+        reading(path, text)
+    line = '--map "prefetch=knob:prefetch" --map "power_cap=power_limit_w" --map "gpu_clock=gpu_mhz"'
+    assert line in str(refusal.value)
+    answers = {"prefetch": "knob:prefetch", "power_cap": "power_limit_w", "gpu_clock": "gpu_mhz"}
+    assert reading(path, text, columns=answers).knobs == ("prefetch", "power_limit_w", "gpu_mhz")
 
 
 def test_behind_the_measurements_only_names_like_a_knobs_are_knobs(path):
@@ -116,7 +121,7 @@ def test_behind_the_measurements_only_names_like_a_knobs_are_knobs(path):
 
 @pytest.mark.parametrize(
     "column",
-    ["run", "Unnamed: 0", "energy_j", "runtime_ms", "temp_c", "gpu_util", "power_gpu_w", "cpu_mhz_mean"],
+    ["run", "Unnamed: 0", "energy_j", "runtime_ms", "temp_c", "gpu_util", "cpu_mhz_mean", "peak gpu_mhz"],
 )
 def test_counters_and_measurements_before_the_time_are_no_knobs(path, column):
     file = reading(path, f"device,workload,gpu_mhz,{column},time_ms\nD,w,1000,3,5\n")
@@ -258,8 +263,8 @@ def test_published_measurements_read_and_write_without_loss(path, name, rows, wo
         ("device,workload,time_ms\nD,w,1", "no column is a knob: add one with its unit, such as gpu_mhz"),
         (HEADER.replace("power_w", "gpu_mhz") + ROW, "line 1: two columns are called 'gpu_mhz': keep one"),
         ("," + HEADER + "0," + ROW, "line 1: column 1 has no name: name it, or leave it out"),
-        (HEADER.replace(",", ";") + ROW, "line 1: the columns are not separated by commas"),
-        (HEADER.replace(",", "\t") + ROW, "line 1: the columns are not separated by commas"),
+        (HEADER.replace(",", ";") + ROW, "line 2: the row has 1 cells, the header 5"),
+        (HEADER.replace(",", "\t") + ROW, "line 2: the row has 1 cells, the header 5"),
         (HEADER + ROW + "\nOrin,w,1,2\n", "line 4: the row has 4 cells, the header 5"),
         (HEADER + ROW + "Orin,w,1,2,3,\n", "line 3: the row has 6 cells, the header 5"),
         (HEADER + ROW + 'Orin,"w,1,2,3\n' + ROW, "line 3: the quoting is broken"),
@@ -303,8 +308,8 @@ def test_published_measurements_read_and_write_without_loss(path, name, rows, wo
         (HEADER.replace("power_w", "time_s") + ROW, "'time_ms' and 'time_s' both give time_ms: keep one"),
         (HEADER.replace("power_w", "gpu_khz") + ROW, "'gpu_mhz' and 'gpu_khz' both give gpu_mhz: keep one"),
         (
-            "device,workload,tile,time_ms\nD,w,8,1\nD,w,16,2\nD,w,x,3\n",
-            "line 4: tile is 'x', which is not a number",
+            "device,workload,knob:tile,time_ms\nD,w,8,1\nD,w,16,2\nD,w,x,3\n",
+            "line 4: knob:tile is 'x', which is not a number",
         ),
     ],
 )
@@ -357,7 +362,7 @@ def test_names_that_would_be_misread_are_written_with_their_role(path):
     write_csv(given, path)
     header = path.read_text().splitlines()[0]
     assert header == (
-        "device,workload,knob:time,knob:run,knob:cpu_khz,knob:device,note,knob:knob:x,"
+        "device,workload,knob:time,knob:run,knob:cpu_khz,knob:device,knob:note,knob:knob:x,"
         "time_ms,power_w,extra:note,extra:gpu_mhz,extra:flags,extra:power_w,extra:extra:y,extra:power"
     )
     assert read_csv(path).profiles == given

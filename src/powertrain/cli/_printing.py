@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import click
 
 from powertrain.cli._root import Failure, WrongUse, json_was_printed
-from powertrain.files import why_unwritten, write_file
+from powertrain.files import why_unwritten, write_chunks, write_file
 from powertrain.progress import Progress
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "progress_bar",
     "refuse_unwritable",
     "stdout_on_stderr",
+    "write_blocks",
     "write_text",
 ]
 
@@ -243,6 +244,18 @@ def write_text(path: Path, text: str) -> None:
         return
     try:
         write_file(path, text)
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {why_unwritten(path, error)}") from error
+
+
+def write_blocks(path: Path, blocks: Iterable[str]) -> None:
+    """Do as `write_text` with a text that comes in parts, each ending in a line."""
+    if path == STDIO:
+        for block in blocks:
+            click.echo(block, nl=False)
+        return
+    try:
+        write_chunks(path, (block.encode() for block in blocks))
     except OSError as error:
         raise Failure(f"cannot write {path}: {why_unwritten(path, error)}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import final
@@ -11,13 +11,13 @@ import numpy as np
 from typing_extensions import Self
 
 from powertrain.errors import UnknownNameError
-from powertrain.records import ModeTable, Profile, ProfileTable
+from powertrain.records import ManyProfiles, ModeTable, PowerMode, Profile, ProfileTable, Shown, View
 from powertrain.space import ModeSpace
 
 __all__ = ["AbstractStore"]
 
 
-class AbstractStore(ABC):
+class AbstractStore(Shown):
     """Keeps profiles. Several threads and processes may use one store at once.
 
     A store only grows by `add` and shrinks by `delete`. `add` is atomic: either all the profiles it was given
@@ -36,6 +36,9 @@ class AbstractStore(ABC):
         """The last part of the location, for titles: a file's or a database's own name."""
         return self.location.rstrip("/:").rpartition("/")[2]
 
+    def _view(self) -> View:
+        return View(title=f"store of profiles {self.location}")
+
     @abstractmethod
     def add(self, profiles: Iterable[Profile]) -> int:
         """Keep profiles and return how many there were; all or none."""
@@ -43,6 +46,20 @@ class AbstractStore(ABC):
     @abstractmethod
     def profiles(self, *, device: str | None = None, workload: str | None = None) -> list[Profile]:
         """Return the profiles of a device and a workload (all by default), in the order of adding."""
+
+    def columns(self, *, device: str | None = None, workload: str | None = None) -> ManyProfiles:
+        """Return the same as `profiles`, as columns, which a million profiles fit into.
+
+        A store that can read columns straight from where it keeps them overrides this.
+        """
+        return ManyProfiles.of(self.profiles(device=device, workload=workload))
+
+    def modes_of(self, device: str) -> list[PowerMode]:
+        """Return the different modes in which a device was profiled, for any workload, flagged or not.
+
+        A store that finds them without reading all profiles overrides this.
+        """
+        return list(dict.fromkeys(profile.mode for profile in self.profiles(device=device)))
 
     @abstractmethod
     def delete(self, *, device: str, workload: str) -> int:
@@ -77,21 +94,20 @@ class AbstractStore(ABC):
         device = device if device is not None else devices[0]
         if device not in devices:
             raise UnknownNameError.of("device", device, devices)
-        found = self.profiles(device=device, workload=workload)
-        table = ProfileTable.of(found, knobs=knobs).averaged()
+        table = self.columns(device=device, workload=workload).table(knobs=knobs).averaged()
         return table.within(self._ends(device, table.modes.knobs))
 
     @final
     def _ends(self, device: str, knobs: Sequence[str]) -> ModeTable:
         """Return the smallest and the largest value of each knob over all profiles of a device."""
-        modes = [p.mode for p in self.profiles(device=device) if set(knobs) <= set(p.mode)]
+        modes = [mode for mode in self.modes_of(device) if set(knobs) <= set(mode)]
         values = ModeTable.of(modes, knobs).values
         return ModeTable(knobs=tuple(knobs), values=np.stack([values.min(axis=0), values.max(axis=0)]))
 
     @final
     def space(self, *, device: str, knobs: Sequence[str]) -> ModeSpace:
         """Return the smallest grid that holds all modes in which a device was profiled with these knobs."""
-        modes = [p.mode for p in self.profiles(device=device) if set(p.mode) == set(knobs)]
+        modes = [mode for mode in self.modes_of(device) if set(mode) == set(knobs)]
         if not modes:
             raise UnknownNameError.of("device", device, (d for d, _ in self.counts()))
         return ModeSpace.spanned_by(ModeTable.of(modes, knobs))

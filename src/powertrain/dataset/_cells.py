@@ -1,192 +1,263 @@
-"""The cells of a CSV file: bytes to rows, cells to checked numbers, each refusal with its line."""
+"""The cells of a table: text to checked numbers, each refusal with its line."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from array import array
+from collections.abc import Callable, Sequence
 from typing import final
 
-from powertrain.dataset._columns import EXTRA_PREFIX, Column, Role
-from powertrain.errors import CsvError
-from powertrain.files import read_file
-from powertrain.quantities import Quantity, by_column
-from powertrain.space import KNOWN_KNOBS, KnownKnob
+import numpy as np
 
-__all__ = ["Place", "Sheet", "split_rows", "text_of"]
+from powertrain.columns import EXTRA_PREFIX, KNOB_PREFIX, Column, Role, is_unit, map_line
+from powertrain.dataset._source import Place, Source
+from powertrain.errors import CsvError
+from powertrain.knobs import KNOWN_KNOBS, KnownKnob
+from powertrain.quantities import Quantity, by_column
+from powertrain.records import Coded, FloatArray, Owner
+
+__all__ = ["Sheet"]
 
 NAN = float("nan")
-DATABASE, ARCHIVE = b"SQLite format 3\0", b"PK\x03\x04"
-"""How files begin that are given in the place of a CSV file."""
 _MOST_MHZ = 100_000.0
 """Beyond this a clock was given in kHz or Hz."""
-_LARGEST_BYTES = 1 << 29
-"""Half a gibibyte: some five million rows, which take ten times as much memory once read."""
-_OTHER_SEPARATOR = re.compile("[;\t|]")
 _IF_NOT_MEASURED = "leave the cell empty if it was not measured"
-
-
-@final
-@dataclass(frozen=True)
-class Place:
-    """The file, for messages."""
-
-    path: Path
-    content: bytes | None = None
-    """What it holds, where that was read already."""
-
-    def error(self, message: str, line: int | None = None) -> CsvError:
-        """Return the error that says where (in which line, counted from 1) and what."""
-        return CsvError(f"{self.path}: {message}" if line is None else f"{self.path}, line {line}: {message}")
-
-
-def text_of(place: Place) -> str:
-    """Return the text of a UTF-8 file, without its byte-order mark; a blank file is refused."""
-    content = place.content
-    try:
-        content = read_file(place.path, most_bytes=_LARGEST_BYTES) if content is None else content
-    except OSError as error:
-        raise CsvError(f"cannot read {place.path}: {error.strerror}") from error
-    except ValueError as error:
-        raise CsvError(f"{error}: part it into several") from None
-    if content.startswith(DATABASE):
-        raise CsvError(
-            f"{place.path} is a database, and a CSV file was asked for: powertrain export --db "
-            f"{place.path} FILE.csv writes its profiles as one, and other commands take it with --db"
-        )
-    if content.startswith(ARCHIVE):
-        raise CsvError(
-            f"{place.path} is a predictor or another archive, and a CSV file was asked for: powertrain show "
-            f"{place.path} tells what it holds"
-        )
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise place.error("the text is UTF-16: save it as UTF-8")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise place.error(f"byte {content[error.start]:#04x} is not UTF-8: save it as UTF-8", line) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise place.error("there is a NUL byte: give a text file", line)
-    if not text.strip():
-        raise place.error("the file is empty: begin with a line device,workload,KNOBS,time_ms,power_w")
-    return text
-
-
-def split_rows(text: str, place: Place) -> tuple[list[list[str]], list[int]]:
-    """Return the rows that are not blank, the header first, and the line on which each begins."""
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    begin = 1
-    try:
-        # After ", " a quote opens a cell only if the reader is told to skip the blank.
-        padded = any(name.startswith(" ") for name in next(filter(any, _parsed(text)))[1:])
-        reader = _parsed(text, skip_blanks=padded)
-        for row in reader:
-            if any(row) and not (len(row) == 1 and row[0].isspace()):
-                if rows and len(row) != len(rows[0]):
-                    raise place.error(f"the row has {len(row)} cells, the header {len(rows[0])}", begin)
-                if not rows and len(row) == 1 and _OTHER_SEPARATOR.search(row[0]):
-                    raise place.error("the columns are not separated by commas: save it as such", begin)
-                rows.append(row)
-                lines.append(begin)
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        raise place.error(f"the quoting is broken ({error}): close every quote", begin) from None
-    return rows, lines
+_WITH_UNIT = re.compile(r"\s*(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[a-zA-Zµ]+)\s*")
+_COMMA = re.compile(r"\s*[-+]?\d*,\d+(?:[eE][-+]?\d+)?\s*")
+_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:,\d{3})+\s*")
+_ABSENT = frozenset(["[n/a]", "[not supported]", "[unknown error]", "[insufficient permissions]"])
+"""What nvidia-smi writes where there is nothing to read."""
 
 
 @final
 class Sheet:
-    """The rows of a file by column, read as text or as numbers."""
+    """The rows of a table by column, read as text or as numbers.
 
-    def __init__(
-        self, place: Place, columns: Sequence[Column], rows: Sequence[Sequence[str]], lines: Sequence[int]
-    ) -> None:
-        self._place = place
-        self._lines = lines
-        self._cells = dict(zip((c.header for c in columns), zip(*rows, strict=True), strict=True))
-        self.n_rows = len(rows)
-        self.columns = [_settled(column, self._cells[column.header]) for column in columns]
+    Numbers of the profile are kept as numbers, everything else as codes of the distinct cells, so that a
+    million rows take some tens of bytes each.
+    """
+
+    def __init__(self, place: Place, columns: Sequence[Column], source: Source) -> None:
+        self._place, self._source = place, source
+        self._lines = array("q")
+        self._decimals: set[str] = set()
+        self._numbers: dict[str, list[FloatArray]] = {}
+        self._codes: dict[str, array[int]] = {}
+        self._known: dict[str, dict[str, int]] = {}
+        for column in columns:
+            if column.role is Role.NUMBER:
+                self._numbers[column.header] = []
+            else:
+                self._codes[column.header], self._known[column.header] = array("i"), {}
+        for lines, rows in source.blocks:
+            self._take(columns, lines, rows)
+        self.n_rows = len(self._lines)
+        self.columns = [self._settled(column) for column in columns]
+
+    def _take(self, columns: Sequence[Column], lines: list[int], rows: list[list[str]]) -> None:
+        begin = len(self._lines)
+        self._lines.extend(lines)
+        for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
+            if column.role is Role.NUMBER:
+                self._numbers[column.header].append(self._measured(column, cells, begin))
+            else:
+                known = self._known[column.header]
+                self._codes[column.header].extend([known.setdefault(cell, len(known)) for cell in cells])
 
     def of_role(self, role: Role) -> list[Column]:
         """Return the columns of one role, in the order of the file."""
         return [column for column in self.columns if column.role is role]
 
-    def text(self, column: Column) -> Sequence[str]:
+    def text(self, column: Column) -> Coded:
         """Return the cells of a column as they are."""
-        return self._cells[column.header]
+        codes = np.frombuffer(self._codes[column.header], dtype=np.int32)
+        return Coded(tuple(self._known[column.header]), codes)
 
-    def names(self, role: Role) -> list[str]:
+    def names(self, role: Role) -> Coded:
         """Return the names in the one column of `role`, without surrounding blanks, none of them empty."""
         (column,) = self.of_role(role)
-        names = [cell.strip() for cell in self.text(column)]
-        if not all(names):
-            raise self.error(names.index(""), f"the {column.name} is empty: fill it in")
-        return names
+        text = self.text(column)
+        names = [cell.strip() for cell in text.values]
+        if "" in names:
+            raise self.error(_first(text, names.index("")), f"the {column.name} is empty: fill it in")
+        return Coded(names, text.codes)
 
-    def measurements(self, column: Column) -> list[float]:
+    def owners(self, *, device: str | None, workload: str | None) -> Coded:
+        """Return `(device, workload)` of each row; a name that was given is that of all rows."""
+        devices = Coded.constant(device, self.n_rows) if device else self.names(Role.DEVICE)
+        workloads = Coded.constant(workload, self.n_rows) if workload else self.names(Role.WORKLOAD)
+        many = len(workloads.values)
+        pairs, codes = np.unique(devices.codes.astype(np.int64) * many + workloads.codes, return_inverse=True)
+        owners: list[Owner] = [
+            (devices.values[p // many], workloads.values[p % many]) for p in pairs.tolist()
+        ]
+        # Two cells may be one name with other blanks around.
+        number = {owner: i for i, owner in enumerate(dict.fromkeys(owners))}
+        renamed = np.array([number[owner] for owner in owners], dtype=np.int32)
+        return Coded(tuple(number), renamed[codes.reshape(-1)])
+
+    def measurements(self, column: Column) -> FloatArray:
         """Return a quantity of the profile in its unit, NaN where the cell is empty."""
-        values = self._floats(column)
+        return np.concatenate(self._numbers[column.header] or [np.empty(0)])
+
+    def _measured(self, column: Column, cells: Sequence[str], begin: int) -> FloatArray:
+        """Read and check cells of a quantity, the first of them in row `begin`."""
+
+        def refused(at: int, why: str) -> CsvError:
+            return self.error(begin + at, f"{column.header} is {cells[at].strip()!r}, {why}")
+
+        values = self._floats(column, cells, refused)
         quantity = by_column().get(column.name)
         # What is not a quantity is a duration or an error bar, and may be zero.
         least, reached = (quantity.low, quantity.reaches_low) if quantity else (0.0, True)
         most = min(quantity.plausible, quantity.high) if quantity else math.inf
-        for row, value in enumerate(values):
-            if value < least or (value == least and not reached):
+        too_low = values < least if reached else values <= least
+        for at in np.flatnonzero(too_low | (values > most) | np.isinf(values))[:1].tolist():
+            value = float(values[at])
+            if too_low[at]:
                 kind = "zero" if value == 0 else "negative" if least <= 0 and value > -math.inf else "too low"
-                raise self._refused(column, row, f"which is {kind}: {_IF_NOT_MEASURED}")
+                raise refused(at, f"which is {kind}: {_IF_NOT_MEASURED}")
             if math.isinf(value):
-                raise self._refused(column, row, f"which is infinite: {_IF_NOT_MEASURED}")
-            if value > most:
-                assert quantity is not None
-                raise self._refused(column, row, _too_much(quantity, most))
+                raise refused(at, f"which is infinite: {_IF_NOT_MEASURED}")
+            assert quantity is not None
+            raise refused(at, _too_much(quantity, most))
         return values
 
-    def settings(self, column: Column) -> list[float]:
+    def settings(self, column: Column) -> FloatArray:
         """Return the values of a knob in its unit, NaN where the cell is empty."""
-        values = self._floats(column)
-        cells = self.text(column)
+        text = self.text(column)
+        cells: Sequence[str] = text.values
+
+        def refused(at: int, why: str) -> CsvError:
+            return self.error(_first(text, at), f"{column.header} is {cells[at].strip()!r}, {why}")
+
+        values = self._floats(column, cells, refused)
         clock = "_mhz" in column.name
         known = KNOWN_KNOBS.get(column.name, KnownKnob(meaning="") if clock else None)
         least = known.least if known else -math.inf
         most = _MOST_MHZ if clock else math.inf
-        for row, value in enumerate(values):
-            if not math.isfinite(value) and cells[row].strip():
-                raise self._refused(
-                    column, row, "and a knob needs a finite number: correct or delete the row"
-                )
+        for at, value in enumerate(values.tolist()):
+            if not math.isfinite(value) and not _is_blank(cells[at]):
+                raise refused(at, "and a knob needs a finite number: correct or delete the row")
             if value < least:
                 bound = f"at least {least:g}" if least == 0 or least >= 1 else "above zero"
-                raise self._refused(column, row, f"and must be {bound}: correct or delete the row")
+                raise refused(at, f"and must be {bound}: correct or delete the row")
             if value > most:
-                raise self._refused(
-                    column, row, f"more than {most:g} MHz: if it is kHz or Hz, name that unit"
-                )
-        return values
+                raise refused(at, f"more than {most:g} MHz: if it is kHz or Hz, name that unit")
+        return values[text.codes] if len(text.codes) else np.empty(0)
 
     def error(self, row: int, message: str) -> CsvError:
         """Return the error that names the line of a row."""
         return self._place.error(message, self._lines[row])
 
-    def _refused(self, column: Column, row: int, why: str) -> CsvError:
-        return self.error(row, f"{column.header} is {self.text(column)[row].strip()!r}, {why}")
+    def _floats(
+        self, column: Column, cells: Sequence[str], refused: Callable[[int, str], CsvError]
+    ) -> FloatArray:
+        """Read cells as numbers in the unit of the column's name."""
+        values = _plain_numbers(cells)
+        if values is None:
+            listed = [self._number(column, cell) for cell in cells]
+            if None in listed:
+                raise refused(listed.index(None), self._no_number(column, cells[listed.index(None)]))
+            values = np.array(listed, dtype=np.float64)
+        if self._source.decimal_comma:
+            self._note_decimals(cells, refused)
+        convert = column.convert
+        # One at a time, because what a new quantity brings may not take arrays.
+        return values if convert is None else np.array([convert(value) for value in values.tolist()])
 
-    def _floats(self, column: Column) -> list[float]:
-        cells = self.text(column)
-        numbers = [_number(cell) for cell in cells]
-        values = [number for number in numbers if number is not None]
-        if len(values) < len(numbers):
-            advice = f": {_IF_NOT_MEASURED}"
-            if column.role is Role.KNOB:
-                advice = f"; if the column is not a knob, call it {EXTRA_PREFIX}{column.header}"
-            raise self._refused(column, numbers.index(None), f"which is not a number{advice}")
-        return values if column.convert is None else [column.convert(value) for value in values]
+    def _note_decimals(self, cells: Sequence[str], refused: Callable[[int, str], CsvError]) -> None:
+        """Refuse a table in which some numbers have a decimal comma and others a point."""
+        for mark in ",.":
+            if mark not in self._decimals and mark in (joined := "\n".join(cells)) and joined:
+                self._decimals.add(mark)
+                if len(self._decimals) == 2:
+                    at = next(i for i, cell in enumerate(cells) if mark in cell)
+                    raise refused(at, "and other numbers have a comma or a point there: write all one way")
+
+    def _no_number(self, column: Column, cell: str) -> str:
+        if self._source.decimal_comma and _THOUSANDS.fullmatch(cell):
+            return "and the comma may part decimals or thousands: write it without"
+        found = _WITH_UNIT.fullmatch(cell)
+        if found and column.unit and is_unit(found["unit"]):
+            return f"and the unit of the column is {column.unit}: convert it"
+        if column.role is Role.KNOB:
+            return (
+                f"which is not a number; if the column is not a knob, call it {EXTRA_PREFIX}{column.header}"
+            )
+        return f"which is not a number: {_IF_NOT_MEASURED}"
+
+    def _number(self, column: Column, cell: str) -> float | None:
+        """Return the number in a cell, NaN for a blank one, None for anything else."""
+        if _is_blank(cell):
+            return NAN
+        found = _WITH_UNIT.fullmatch(cell)
+        if found and column.unit and found["unit"].lower() == column.unit:
+            cell = found["number"]
+        if self._source.decimal_comma and _COMMA.fullmatch(cell):
+            if self._source.ambiguous_thousands and _THOUSANDS.fullmatch(cell):
+                return None
+            cell = cell.replace(",", ".")
+        return _parsed(cell)
+
+    def _settled(self, column: Column) -> Column:
+        """Decide by its cells what an unknown column is: text is kept aside, numbers are asked about."""
+        if column.role is not Role.UNKNOWN:
+            return column
+        text = self.text(column)
+        counts: list[int] = np.bincount(text.codes, minlength=len(text.values)).tolist()
+        filled = numbers = 0
+        for cell, count in zip(text.values, counts, strict=False):
+            if not _is_blank(cell):
+                filled += count
+                numbers += count * (self._number(column, cell) is not None)
+        is_number = 2 * numbers > filled
+        return column if is_number else Column(header=column.header, name=column.header, role=Role.EXTRA)
+
+    def refuse_unknown(self) -> None:
+        """Ask about columns of numbers whose names say too little.
+
+        Raises:
+            CsvError: There are some; the message has the options that answer.
+        """
+        unknown = {column.header: column.answer for column in self.of_role(Role.UNKNOWN)}
+        if not unknown:
+            return
+        names = ", ".join(map(repr, unknown))
+        one = len(unknown) == 1
+        raise self._place.error(
+            f"column{'' if one else 's'} {names} {'is' if one else 'are'} not known: say what "
+            f"{'it is' if one else 'they are'}, as in {map_line(unknown)} ({KNOB_PREFIX}NAME is a setting, "
+            f"{EXTRA_PREFIX}NAME is kept aside)",
+            self._source.line,
+        )
+
+
+def _first(text: Coded, code: int) -> int:
+    """Return the first row that has a code."""
+    return int(np.argmax(text.codes == code))
+
+
+def _is_blank(cell: str) -> bool:
+    return not cell.strip() or cell.strip().lower() in _ABSENT
+
+
+def _plain_numbers(cells: Sequence[str]) -> FloatArray | None:
+    """Return cells that are all numbers as Python writes them; None where one is anything else."""
+    try:
+        values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
+    except ValueError:
+        return None
+    # Python reads 1_000 as a thousand, which no table means.
+    return None if any("_" in cell for cell in cells) else values
+
+
+def _parsed(cell: str) -> float | None:
+    try:
+        return float(cell) if "_" not in cell else None
+    except ValueError:
+        return None
 
 
 def _too_much(quantity: Quantity, most: float) -> str:
@@ -194,31 +265,3 @@ def _too_much(quantity: Quantity, most: float) -> str:
     spelling = next(iter(quantity.spellings), "")
     advice = f"if its unit is smaller, call it {spelling}" if spelling else "check its unit"
     return f"more than {most:g} {quantity.unit}: {advice}"
-
-
-def _number(cell: str) -> float | None:
-    """Return the number in a cell, NaN for a blank one, None for anything else."""
-    try:
-        # Python reads 1_000 as a thousand, which no table means.
-        return float(cell) if "_" not in cell else None
-    except ValueError:
-        return None if cell.strip() else NAN
-
-
-def _settled(column: Column, cells: Sequence[str]) -> Column:
-    """Decide by its cells what an open column is for.
-
-    A name like a knob's makes it one, so that text is found as the mistake that it is; under any other name
-    it is one if most cells are numbers.
-    """
-    if column.role is not Role.OPEN:
-        return column
-    filled = [cell for cell in cells if cell.strip()]
-    numbers = sum(_number(cell) is not None for cell in filled)
-    if column.like_a_knob or 2 * numbers > len(filled):
-        return replace(column, role=Role.KNOB)
-    return Column(header=column.header, name=column.header, role=Role.EXTRA)
-
-
-def _parsed(text: str, *, skip_blanks: bool = False):
-    return csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=skip_blanks)

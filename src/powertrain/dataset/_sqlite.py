@@ -16,13 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 from typing_extensions import override
 
 from powertrain import quantities
 from powertrain.dataset import _schema
 from powertrain.dataset._base import AbstractStore
+from powertrain.dataset._rows import gather, other_columns, rows_of
+from powertrain.dataset._source import BLOCK_ROWS
 from powertrain.errors import CorruptStoreError, DataError, NewerStoreError, PowerTrainError, StoreError
-from powertrain.records import PowerMode, Profile
+from powertrain.records import ManyProfiles, PowerMode, Profile
 
 __all__ = ["SqliteStore"]
 
@@ -72,15 +75,18 @@ class SqliteStore(AbstractStore):
 
     @override
     def add(self, profiles: Iterable[Profile]) -> int:
-        listed = list(profiles)
-        rows = [_row(profile) for profile in listed]
-        knobs = dict.fromkeys(name for profile in listed for name in profile.mode)
-        others = dict.fromkeys(column for profile in listed for column in _others(profile))
+        if not isinstance(profiles, ManyProfiles):
+            profiles = list(profiles)
+        many = ManyProfiles.of(profiles)
+        _refuse_names(many)
+        # Rows are made while they are written: a million of them as text would be a gigabyte.
+        rows = rows_of(many) if profiles is many else (_row(profile) for profile in profiles)
+        others = [c for c, column in other_columns(many).items() if not np.isnan(column).all()]
         with self._writing() as connection:
-            _schema.register_knobs(connection, knobs)
+            _schema.register_knobs(connection, many.knobs)
             _schema.register_quantities(connection, others)
             connection.executemany(_INSERT, rows)
-        return len(rows)
+        return len(many)
 
     @override
     def profiles(self, *, device: str | None = None, workload: str | None = None) -> list[Profile]:
@@ -88,6 +94,28 @@ class SqliteStore(AbstractStore):
         with self._reading() as connection:
             rows = connection.execute(f"{_SELECT} {where} ORDER BY id", values).fetchall()
         return [self._profile(row) for row in rows]
+
+    @override
+    def columns(self, *, device: str | None = None, workload: str | None = None) -> ManyProfiles:
+        where, values = _where(device=device, workload=workload)
+        with self._reading() as connection:
+            cursor = connection.execute(f"{_SELECT} {where} ORDER BY id", values)
+            gathered = gather(iter(lambda: cursor.fetchmany(BLOCK_ROWS), []))
+        try:
+            return gathered.many()
+        except (ValueError, TypeError, PowerTrainError):
+            # One profile after the other, to name the one that cannot be read.
+            return ManyProfiles.of(self.profiles(device=device, workload=workload))
+
+    @override
+    def modes_of(self, device: str) -> list[PowerMode]:
+        sql = "SELECT DISTINCT mode FROM profile WHERE device = ?"
+        with self._reading() as connection:
+            texts = [text for (text,) in connection.execute(sql, (device,))]
+        try:
+            return list(dict.fromkeys(PowerMode(json.loads(text)) for text in texts))
+        except (ValueError, TypeError):
+            return super().modes_of(device)  # which names the profile that cannot be read
 
     @override
     def delete(self, *, device: str, workload: str) -> int:
@@ -262,15 +290,23 @@ def _row(profile: Profile) -> tuple[object, ...]:
         "extra": _json(dict(profile.extra)),
         "others": _json(_others(profile)),
     }
-    for name in (profile.device, profile.workload, *profile.mode):
+    return tuple(texts[name] if name in texts else float(getattr(profile, name)) for name in _COLUMNS)
+
+
+def _refuse_names(many: ManyProfiles) -> None:
+    """Refuse what a database cannot keep as text."""
+    owners = [name for owner in many.owners.values for name in owner]
+    for name in (*owners, *many.knobs):
         if "\0" in name:
             raise DataError(f"{name!r} holds a NUL, which a database cannot keep in a name: rename it")
-    try:
-        "".join(texts.values()).encode("utf-8")
-    except UnicodeEncodeError as error:
-        bad = error.object[error.start : error.end]
-        raise DataError(f"{bad!r} in a name or an extra cannot be kept as UTF-8: rename it") from None
-    return tuple(texts[name] if name in texts else float(getattr(profile, name)) for name in _COLUMNS)
+    flags = (flag for flags in many.flags.values for flag in flags)
+    extras = (text for column in many.extras.values() for text in column.values)
+    for text in (*owners, *many.knobs, *many.extras, *flags, *extras):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            bad = error.object[error.start : error.end]
+            raise DataError(f"{bad!r} in a name or an extra cannot be kept as UTF-8: rename it") from None
 
 
 def _others(profile: Profile) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from powertrain.errors import (
     UnknownModeError,
     UnknownNameError,
 )
-from powertrain.records import ModeTable, PowerMode, ProfileTable
+from powertrain.records import ModeTable, PowerMode, ProfileTable, Shown, View
 from powertrain.space import ModeSpace
 from powertrain.workloads import Job
 
@@ -45,7 +45,7 @@ def is_simulated(device_name: str) -> bool:
     return device_name.endswith(SIMULATED_SUFFIX)
 
 
-class AbstractDevice(ABC):
+class AbstractDevice(Shown):
     """Something with power modes on which workloads can be measured.
 
     A device is whole once it is made and does not change: a question asked twice has one answer. What it
@@ -62,6 +62,10 @@ class AbstractDevice(ABC):
     """Whether its numbers were measured before, so that there is nothing left to measure."""
     space: ModeSpace
     """The smallest grid that holds all its modes."""
+
+    def _view(self) -> View:
+        rows = [(k.name, len(k.values), k.values[0], k.values[-1]) for k in self.space.knobs]
+        return View(title=f"{self.name}, {self.spec}", headings=("knob", "values", "from", "to"), rows=rows)
 
     @abstractmethod
     def modes(self, *, workload: str | None = None) -> ModeTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from powertrain.errors import CheckpointError
 from powertrain.models._checkpoint import Checkpoint, restoring
 from powertrain.models._container import read_checkpoint, write_checkpoint
 from powertrain.quantities import Quantity, by_column
-from powertrain.records import ModeTable, Prediction, ProfileTable
+from powertrain.records import ModeTable, Prediction, ProfileTable, Shown, View
 
 __all__ = ["AbstractPredictor", "Learned", "known_quantity"]
 
@@ -50,7 +50,7 @@ class Learned:
     a quantity with absolute errors."""
 
 
-class AbstractPredictor(ABC):
+class AbstractPredictor(Shown):
     """Maps modes to time, power and whatever else was measured, for one workload on one device.
 
     `fit` and `transfer` return a complete predictor, which never changes afterwards. A quantity that no
@@ -90,6 +90,10 @@ class AbstractPredictor(ABC):
         left out for it; one that lacks a knob of the target raises `MissingKnobError`. A method that does not
         use references does not look at them.
         """
+
+    def _view(self) -> View:
+        rows = [("knob", knob) for knob in self.knobs]
+        return View(title=f"{self.method} predictor of {self.workload} on {self.device}", rows=rows)
 
     @abstractmethod
     def predict(self, modes: ModeTable) -> Prediction:

@@ -9,25 +9,36 @@ quantities there are says `powertrain.quantities`.
 from __future__ import annotations
 
 from powertrain.records._choice import Choice, Interval, Limits
+from powertrain.records._frames import new_frame
+from powertrain.records._many import Coded, ManyProfiles, Owner
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode
 from powertrain.records._prediction import CENTRAL_90, Z90, Estimate, Prediction, check_risk, quantile
-from powertrain.records._profiles import Profile, ProfileTable, of_one_sum, sum_of
+from powertrain.records._profiles import Profile, ProfileTable, distinct_rows, of_one_sum, sum_of
+from powertrain.records._shown import Shown, View, rows_view
 
 __all__ = [
     "CENTRAL_90",
     "Z90",
     "Choice",
+    "Coded",
     "Estimate",
     "FloatArray",
     "Interval",
     "Limits",
+    "ManyProfiles",
     "ModeTable",
+    "Owner",
     "PowerMode",
     "Prediction",
     "Profile",
     "ProfileTable",
+    "Shown",
+    "View",
     "check_risk",
+    "distinct_rows",
+    "new_frame",
     "of_one_sum",
     "quantile",
+    "rows_view",
     "sum_of",
 ]

@@ -10,6 +10,7 @@ from typing import Any, final
 from powertrain import quantities
 from powertrain.quantities import Quantity
 from powertrain.records._modes import PowerMode
+from powertrain.records._shown import Shown, View
 
 __all__ = ["Choice", "Interval", "Limits"]
 
@@ -94,8 +95,8 @@ class Limits(Mapping[str, float]):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
-class Choice:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Choice(Shown):
     """The best mode under limits, what is predicted for it, and why it was taken."""
 
     mode: PowerMode
@@ -114,3 +115,9 @@ class Choice:
     """One sentence: how many modes kept the limits, and what the choice is best at."""
     next_best: PowerMode | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+
+    def _view(self) -> View:
+        values = {"time [ms]": self.time_ms, "power [W]": self.power_w, "energy [J]": self.energy_j}
+        rows = [(name, v.value, v.low, v.high) for name, v in {**values, **self.others}.items()]
+        title = f"{self.mode}: {self.time_ms.value:.4g} ms, {self.power_w.value:.4g} W"
+        return View(title=title, headings=("", "value", "low", "high"), rows=rows)

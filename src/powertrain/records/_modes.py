@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import DataError, MissingKnobError
+from powertrain.records._frames import new_frame
+from powertrain.records._shown import Shown, View, rows_view
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["FloatArray", "ModeTable", "PowerMode", "row_index"]
 
@@ -71,6 +77,9 @@ class PowerMode(Mapping[str, float]):
         inner = ", ".join(f"{name}={value:.10g}" for name, value in self._values.items())
         return f"PowerMode({inner})"
 
+    def _repr_html_(self) -> str:
+        return f"<code>{html.escape(str(self))}</code>"
+
     def replace(self, **knobs: float) -> PowerMode:
         """Return a copy with some knobs changed; the knobs must exist."""
         unknown = [name for name in knobs if name not in self._values]
@@ -100,9 +109,12 @@ def row_index(rows: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ModeTable:
-    """Many modes as one array: `values` is `(n_modes, n_knobs)`, its columns named by `knobs`."""
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ModeTable(Shown):
+    """Many modes as one array: `values` is `(n_modes, n_knobs)`, its columns named by `knobs`.
+
+    An index gives a `PowerMode`, a slice gives a `ModeTable`.
+    """
 
     knobs: tuple[str, ...]
     values: FloatArray
@@ -139,11 +151,25 @@ class ModeTable:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, index: int) -> PowerMode:
+    @overload
+    def __getitem__(self, index: int) -> PowerMode: ...
+    @overload
+    def __getitem__(self, index: slice) -> ModeTable: ...
+    def __getitem__(self, index: int | slice) -> PowerMode | ModeTable:
+        if isinstance(index, slice):
+            return ModeTable(knobs=self.knobs, values=self.values[index])
         return PowerMode(dict(zip(self.knobs, map(float, self.values[index]), strict=True)))
 
     def __iter__(self) -> Iterator[PowerMode]:
         return (self[i] for i in range(len(self)))
+
+    def _view(self) -> View:
+        columns = {knob: self.values[:, j] for j, knob in enumerate(self.knobs)}
+        return rows_view(f"{len(self):,} modes of {', '.join(self.knobs)}", columns)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a column per knob; needs pandas (the extra `tables`)."""
+        return new_frame({knob: self.values[:, j] for j, knob in enumerate(self.knobs)})
 
     def column(self, knob: str) -> FloatArray:
         """Return the `(n_modes,)` values of one knob."""

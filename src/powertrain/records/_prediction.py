@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,13 @@ import numpy.typing as npt
 from powertrain import quantities
 from powertrain.quantities import Quantity
 from powertrain.records._choice import Interval
+from powertrain.records._frames import new_frame
 from powertrain.records._modes import FloatArray, row_index
 from powertrain.records._profiles import ProfileTable
+from powertrain.records._shown import Shown, View, rows_view
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CENTRAL_90", "Z90", "Estimate", "Prediction", "check_risk", "quantile"]
 
@@ -124,8 +129,8 @@ class Estimate:
 
 
 @final
-@dataclass(frozen=True, init=False, eq=False)
-class Prediction:
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Prediction(Shown):
     """Every measured quantity of `n` modes with its error bar, and how these errors are correlated.
 
     A quantity that the predictor was never shown is NaN throughout; a method without error bars has them NaN.
@@ -199,6 +204,22 @@ class Prediction:
 
     def __len__(self) -> int:
         return len(next(iter(self.estimates.values())))
+
+    def __getitem__(self, rows: slice) -> Prediction:
+        return self.take(np.arange(len(self))[rows])
+
+    def _view(self) -> View:
+        known = {name: estimate for name, estimate in self.estimates.items() if estimate.is_known}
+        what = "measurements" if self.is_measured else "predictions"
+        title = f"{what} of {' and '.join(known) or 'nothing'} for {len(self):,} modes"
+        columns = {e.quantity.column: e.value for e in known.values()}
+        return rows_view(title, columns | {e.quantity.sd_name: e.sd for e in known.values()})
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame: a column for each quantity, with its error bar; needs pandas (`tables`)."""
+        known = [estimate for estimate in self.estimates.values() if estimate.is_known]
+        columns = {e.quantity.column: e.value for e in known} | {"energy_j": self.energy_j}
+        return new_frame(columns | {e.quantity.sd_name: e.sd for e in known})
 
     def of(self, quantity: Quantity | str) -> Estimate:
         """Return the estimate of a quantity, measured or derived.

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import TYPE_CHECKING, Any, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,24 @@ import numpy.typing as npt
 from powertrain import quantities
 from powertrain.errors import DataError
 from powertrain.quantities import POWER, TIME, Quantity
+from powertrain.records._frames import KNOBS, new_frame
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode, row_index
+from powertrain.records._parts import parts_of_frame
+from powertrain.records._shown import Shown, View, rows_view, view_html
 from powertrain.units import energy_j
 
-__all__ = ["Profile", "ProfileTable", "of_one_sum", "sum_of"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Profile",
+    "ProfileTable",
+    "checked_column",
+    "codes_of_rows",
+    "distinct_rows",
+    "of_one_sum",
+    "sum_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +150,11 @@ class Profile:
         """Energy of one minibatch [J]; NaN where time or power was not measured."""
         return energy_j(power_w=self.power_w, time_ms=self.time_ms)
 
+    def _repr_html_(self) -> str:
+        cells = {**self.mode, **self.values}
+        title = f"{self.workload} on {self.device}"
+        return view_html(View(title=title, headings=list(cells), rows=[list(cells.values())]))
+
     def _identity(self) -> tuple[object, ...]:
         cost_s = None if math.isnan(self.duration_s) else self.duration_s
         return (
@@ -209,9 +228,12 @@ def _without_power(profile: Profile) -> Profile:
 
 
 @final
-@dataclass(frozen=True, init=False, eq=False)
-class ProfileTable:
-    """The profiles of one workload on one device, as columns of equal length."""
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class ProfileTable(Shown):
+    """The profiles of one workload on one device, as columns of equal length.
+
+    An index gives a `Profile`, a slice gives a `ProfileTable`.
+    """
 
     device: str
     workload: str
@@ -263,7 +285,7 @@ class ProfileTable:
         nothing = np.full(n, NAN)
         checked = dict.fromkeys(known, nothing)
         for name, column in values.items():
-            checked[name] = _checked(known.get(name), name, column, n)
+            checked[name] = checked_column(known.get(name), name, column, n)
         write = object.__setattr__
         write(self, "device", device)
         write(self, "workload", workload)
@@ -297,6 +319,77 @@ class ProfileTable:
             se={c: np.array([p.se.get(c, NAN) for p in kept]) for c in columns},
             ends=ends,
         )
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: Any,
+        *,
+        device: str | None = None,
+        workload: str | None = None,
+        knobs: Sequence[str] | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> ProfileTable:
+        """Take the profiles of one workload from a data frame of pandas or polars, a row per measurement.
+
+        Columns are known by their names, in any usual spelling and unit, as for `read_profiles`. Rows with a
+        text in `flags`, and those with neither time nor power, are left out.
+
+        Args:
+            frame: The data frame; of another library, whatever pandas can take over.
+            device: Name of the device, for a frame without such a column.
+            workload: Name of the workload, likewise.
+            knobs: The columns that are knobs.
+            columns: What columns are, by their names in the frame: `{"GPU Freq": "gpu_mhz"}`.
+
+        Raises:
+            DataError: A column is not known, holds what its quantity cannot have, or the frame holds several
+                workloads.
+            MissingKnobError: One of `knobs` is not a column.
+        """
+        parts = parts_of_frame(frame, device=device, workload=workload, knobs=knobs, mapping=columns)
+        return cls(**parts)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame: device, workload, the knobs, and what was measured, with standard errors.
+
+        `ProfileTable.from_pandas` takes it back. It needs pandas (the extra `tables`).
+        """
+        known = quantities.by_column()
+        errors = {known[c].se_column: cells for c, cells in self.se.items() if not np.isnan(cells).all()}
+        frame = new_frame(
+            {
+                "device": [self.device] * len(self),
+                "workload": [self.workload] * len(self),
+                **{knob: self.modes.values[:, j] for j, knob in enumerate(self.modes.knobs)},
+                **{q.column: self.columns[q.column] for q in self.measured},
+                **errors,
+                **({"repeats": self.repeats} if (self.repeats != 1).any() else {}),
+            }
+        )
+        frame.attrs[KNOBS] = list(self.modes.knobs)
+        return frame
+
+    @overload
+    def __getitem__(self, index: int) -> Profile: ...
+    @overload
+    def __getitem__(self, index: slice) -> ProfileTable: ...
+    def __getitem__(self, index: int | slice) -> Profile | ProfileTable:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        row = range(len(self))[index]
+        return Profile(
+            device=self.device,
+            workload=self.workload,
+            mode=self.modes[row],
+            values={c: float(column[row]) for c, column in self.columns.items()},
+            se={c: float(column[row]) for c, column in self.se.items()},
+        )
+
+    def _view(self) -> View:
+        title = f"{len(self):,} profiles of {self.workload} on {self.device}"
+        columns = {knob: self.modes.values[:, j] for j, knob in enumerate(self.modes.knobs)}
+        return rows_view(title, columns | {q.column: self.columns[q.column] for q in self.measured})
 
     def __len__(self) -> int:
         return len(self.modes)
@@ -352,7 +445,7 @@ class ProfileTable:
         repeats is taken from how far they lie apart, since what differs between two visits of a mode
         does not show within one.
         """
-        _, first, group = np.unique(self.modes.values, axis=0, return_index=True, return_inverse=True)
+        _, first, group = np.unique(codes_of_rows(self.modes.values), return_index=True, return_inverse=True)
         if len(first) == len(self):
             return self
         order = np.argsort(first)
@@ -368,6 +461,24 @@ class ProfileTable:
             se={c: groups.se(known[c], self.columns[c], means[c], self.se[c]) for c in means},
             repeats=np.bincount(groups.of, weights=self.repeats, minlength=groups.n),
         )
+
+
+def codes_of_rows(rows: FloatArray) -> IntArray:
+    """Return a number per row, `(n,)`, the same for equal rows alone: columns sort faster than rows."""
+    codes = np.zeros(len(rows), dtype=np.int64)
+    for column in rows.T:
+        _, code = np.unique(column, return_inverse=True)
+        code = code.reshape(-1)
+        width = int(code.max(initial=0)) + 1
+        if codes.max(initial=0) > np.iinfo(np.int64).max // width - 1:
+            codes = np.unique(codes, return_inverse=True)[1].reshape(-1)
+        codes = codes * width + code
+    return codes
+
+
+def distinct_rows(rows: FloatArray) -> int:
+    """Return how many different rows there are; NaN counts as equal to NaN."""
+    return len(np.unique(codes_of_rows(rows)))
 
 
 @final
@@ -405,7 +516,8 @@ def _of_length(name: str, column: npt.ArrayLike, n: int) -> FloatArray:
     return array
 
 
-def _checked(quantity: Quantity | None, name: str, column: npt.ArrayLike, n: int) -> FloatArray:
+def checked_column(quantity: Quantity | None, name: str, column: npt.ArrayLike, n: int) -> FloatArray:
+    """Return a column of a quantity as `(n,)` numbers, each of which it can have, or NaN."""
     if quantity is None:
         known = ", ".join(quantities.by_column())
         raise TypeError(f"{name!r} is not a column of a profile: there are {known}")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from powertrain.report._plot_data import (
     LinePlot,
 )
 from powertrain.report._tables import format_number
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -89,23 +90,28 @@ STYLE = {
 }
 
 
-def draw_agreement(plot: AgreementPlot) -> Figure:
-    """Draw predicted against true, a panel per quantity, on logarithmic axes."""
+def draw_agreement(plot: AgreementPlot, axes: Sequence[Axes] | None = None) -> Figure:
+    """Draw predicted against true, a panel per quantity, on logarithmic axes.
+
+    With `axes`, as many as there are panels, it is drawn there, in a figure of somebody's.
+    """
     with styled():
-        figure = figure_of(width=4.6 * len(plot.panels), height=5.0)
-        for axes, panel in zip(
-            figure.subplots(1, len(plot.panels), squeeze=False)[0], plot.panels, strict=True
-        ):
-            _draw_agreement_panel(axes, panel)
-        figure.suptitle(plain(plot.title), fontsize=11, color=INK)
+        n = len(plot.panels)
+        figure, panels = _canvas(axes, panels=n, width=4.6 * n, height=5.0)
+        for own, panel in zip(panels, plot.panels, strict=True):
+            _draw_agreement_panel(own, panel)
+        if axes is None:
+            figure.suptitle(plain(plot.title), fontsize=11, color=INK)
         return figure
 
 
-def draw_front(plot: FrontPlot) -> Figure:
-    """Draw power against time: all modes, the fronts, the limit, the choice and the modes with names."""
+def draw_front(plot: FrontPlot, axes: Axes | None = None) -> Figure:
+    """Draw power against time: all modes, the fronts, the limit, the choice and the modes with names.
+
+    With `axes` it is drawn there, in a figure of somebody's.
+    """
     with styled():
-        figure = figure_of(width=7.2, height=4.9)
-        axes: Axes = figure.subplots()
+        figure, (axes,) = _canvas(None if axes is None else [axes], panels=1, width=7.2, height=4.9)
         shown: list[Artist | tuple[Artist, ...]] = [*_draw_modes_and_fronts(axes, plot)]
         if np.isfinite(plot.limit_w):
             label = f"limit {plot.limit_w:g} W"
@@ -122,13 +128,20 @@ def draw_front(plot: FrontPlot) -> Figure:
         return figure
 
 
-def draw_learning(plot: LearningPlot) -> Figure:
-    """Draw the error of each method against the number of profiles, a panel per quantity."""
+def draw_learning(plot: LearningPlot, axes: Sequence[Axes] | None = None) -> Figure:
+    """Draw the error of each method against the number of profiles, a panel per quantity.
+
+    With `axes`, as many as there are panels, it is drawn there, in a figure of somebody's.
+    """
     with styled():
-        figure = figure_of(width=4.6 * len(plot.panels), height=4.4)
-        panels = figure.subplots(1, len(plot.panels), squeeze=False)[0]
-        for axes, (quantity, curves) in zip(panels, plot.panels.items(), strict=True):
-            _draw_curves(axes, quantity, curves)
+        n = len(plot.panels)
+        figure, panels = _canvas(axes, panels=n, width=4.6 * n, height=4.4)
+        for own, (quantity, curves) in zip(panels, plot.panels.items(), strict=True):
+            _draw_curves(own, quantity, curves)
+        if axes is not None:
+            for own in panels:
+                own.legend()
+            return figure
         lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
         figure.legend(
             handles=list(lines.values()),
@@ -331,6 +344,22 @@ def log_ticks(low: float, high: float) -> list[float]:
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw * (1 - 1e-9))
     first = math.floor(low / step)
     return [step * k for k in range(first, first + 8)]
+
+
+def _canvas(
+    axes: Sequence[Axes] | None, *, panels: int, width: float, height: float
+) -> tuple[Figure, Sequence[Axes]]:
+    """Return a new figure with so many panels beside each other, or the axes that were given.
+
+    Raises:
+        ValueError: Another number of axes was given.
+    """
+    if axes is None:
+        figure = figure_of(width=width, height=height)
+        return figure, figure.subplots(1, panels, squeeze=False)[0]
+    if len(axes) != panels:
+        raise ValueError(f"the drawing has {counted(panels, 'panel')}, and {len(axes)} axes were given")
+    return cast("Figure", axes[0].figure), axes
 
 
 def figure_of(*, width: float, height: float) -> Figure:

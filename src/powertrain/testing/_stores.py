@@ -19,7 +19,7 @@ from powertrain.errors import (
     StoreError,
     UnknownNameError,
 )
-from powertrain.records import PowerMode, Profile
+from powertrain.records import ManyProfiles, PowerMode, Profile
 
 __all__ = ["StoreSuite", "example_profiles"]
 
@@ -97,6 +97,22 @@ class StoreSuite(ABC):
             assert store.profiles(device="Orin", workload=given[5].workload) == [given[5]]
             assert store.profiles(device="Nano ü", workload=given[5].workload) == []
             assert store.profiles(device="") == store.profiles(workload="%") == []
+
+    def test_columns_hold_the_same_profiles_and_may_be_added(self, tmp_path: Path) -> None:
+        given = example_profiles()
+        with self.open_store(tmp_path) as store:
+            assert store.add(ManyProfiles.of(given)) == len(given)
+            assert store.columns() == given
+            assert store.columns(workload="resnet18", device="Nano ü") == [given[6]]
+            assert len(store.columns(device="")) == 0
+
+    def test_the_modes_of_a_device_are_those_of_all_its_workloads(self, tmp_path: Path) -> None:
+        given = example_profiles()
+        with self.open_store(tmp_path) as store:
+            store.add(given)
+            assert store.modes_of("Orin") == [given[0].mode, given[5].mode]
+            assert store.modes_of("Nano ü") == [given[6].mode]
+            assert store.modes_of("other") == []
 
     def test_a_list_of_profiles_is_the_callers_own(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:

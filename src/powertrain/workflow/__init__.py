@@ -33,9 +33,11 @@ from powertrain.workflow._joins import (
     open_device,
     plan,
     read_tables,
+    stored_columns,
     stored_profiles,
     transfer,
 )
+from powertrain.workflow._logs import read_power_log, with_power_of_log
 from powertrain.workflow._modes import modes_csv, read_modes
 from powertrain.workflow._pages import (
     StoreSummary,
@@ -129,6 +131,7 @@ __all__ = [
     "race_table",
     "rank_here",
     "read_modes",
+    "read_power_log",
     "read_tables",
     "restore_all",
     "run_demo",
@@ -136,6 +139,7 @@ __all__ = [
     "run_race",
     "shown_quantities",
     "store_page",
+    "stored_columns",
     "stored_profiles",
     "stored_workload",
     "summarise_store",
@@ -146,6 +150,7 @@ __all__ = [
     "tune_script",
     "tuned",
     "vendor_modes",
+    "with_power_of_log",
     "workload",
     "write_race_page",
 ]

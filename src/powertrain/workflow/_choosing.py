@@ -208,8 +208,8 @@ def _remark_on_worth(found: Sequence[Profile]) -> None:
 def _profiled_modes(store: AbstractStore, profiles: ProfileTable) -> ModeTable:
     """Return the modes in which a device was profiled, for any workload: those that it has for certain."""
     knobs = profiles.modes.knobs
-    found = (p.mode for p in store.profiles(device=profiles.device) if set(p.mode) == set(knobs))
-    return ModeTable.of(dict.fromkeys(found), knobs)
+    found = (mode for mode in store.modes_of(profiles.device) if set(mode) == set(knobs))
+    return ModeTable.of(found, knobs)
 
 
 def device_named(name: str) -> AbstractDevice | None:

@@ -70,7 +70,7 @@ def contents_of(
     if content is None and path.is_file():
         with path.open("rb") as file:
             start = file.read(len(SQLITE))
-        if start.startswith(ZIP) or path.suffix == ".ptm":
+        if (start.startswith(ZIP) and path.suffix.lower() != ".xlsx") or path.suffix == ".ptm":
             return _predictor_contents(path)
         if start != SQLITE and path.suffix != ".db":
             return profile_contents(read_csv(path).profiles)

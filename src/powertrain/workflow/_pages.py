@@ -14,7 +14,7 @@ from powertrain.dataset import AbstractStore
 from powertrain.devices import is_simulated
 from powertrain.errors import DataError, MissingExtraError, UnknownNameError
 from powertrain.quantities import POWER, TIME, measured
-from powertrain.records import Prediction, Profile, ProfileTable
+from powertrain.records import Prediction, ProfileTable
 from powertrain.report import (
     Cell,
     Column,
@@ -210,16 +210,13 @@ def summarise_store(
     ):
         if asked is not None and asked not in known:
             raise UnknownNameError.of(kind, asked, known)
-    profiles = store.profiles(device=device, workload=workload)
-    groups: dict[tuple[str, str], list[Profile]] = {}
-    for profile in profiles:
-        if not profile.flags:
-            groups.setdefault((profile.device, profile.workload), []).append(profile)
+    profiles = store.columns(device=device, workload=workload)
+    tables = profiles.tables()
     return StoreSummary(
         name=store.name,
-        tables=tuple(ProfileTable.of(groups[owner]).averaged() for owner in sorted(groups)),
+        tables=tuple(tables[owner] for owner in sorted(tables)),
         profiles=len(profiles),
-        flagged=sum(bool(profile.flags) for profile in profiles),
+        flagged=int(profiles.flagged.sum()),
     )
 
 

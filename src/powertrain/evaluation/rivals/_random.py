@@ -20,7 +20,7 @@ class RandomRival(Rival):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         order = np.random.default_rng(problem.seed).permutation(len(problem.modes))
-        self._rows = iter(order.tolist())
+        self._rows = iter([int(row) for row in order])
 
     @override
     def ask(self) -> PowerMode | None:
