@@ -92,11 +92,11 @@ class TestAScript:
         assert "made before" not in other[0]
 
     def test_is_a_module_of_a_package_as_well(self, done, tmp_path, monkeypatch):
-        (tmp_path / "package").mkdir()
-        (tmp_path / "package/__init__.py").write_text("")
-        (tmp_path / "package/train.py").write_text(QUICK + "steps(3000)\n")
+        (tmp_path / "tuned_package").mkdir()
+        (tmp_path / "tuned_package/__init__.py").write_text("")
+        (tmp_path / "tuned_package/train.py").write_text(QUICK + "steps(3000)\n")
         monkeypatch.chdir(tmp_path)
-        assert lines(done("tune", "-m", "package.train", *CPU))[0].startswith("package.train on ")
+        assert lines(done("tune", "-m", "tuned_package.train", *CPU))[0].startswith("tuned_package.train on ")
 
     def test_prints_where_it_printed_and_all_else_goes_to_stderr(self, script, tmp_path):
         script("print('mine', flush=True)\nos.system('echo another process')\nsteps(3000)")

@@ -178,8 +178,9 @@ def test_a_machine_that_is_no_jetson_is_left_alone(machine: Machine):
 def test_a_helper_of_the_processor_may_write_its_files_alone(machine: Machine):
     policy = machine.root / "sys/devices/system/cpu/cpufreq/policy0"
     policy.mkdir(parents=True)
-    for name in ("scaling_min_freq", "scaling_max_freq", "cpuinfo_min_freq", "cpuinfo_max_freq"):
-        (policy / name).write_text("1200000\n")
+    for end, khz in (("min", 1200000), ("max", 2400000)):
+        for name in (f"scaling_{end}_freq", f"cpuinfo_{end}_freq"):
+            (policy / name).write_text(f"{khz}\n")
     set_up_helper(machine.now, device="cpu")
     unit = machine.files()[SERVICE]
     assert "--device cpu --group powertrain\n" in unit

@@ -226,7 +226,7 @@ def test_one_reference_alone_changes_no_plan():
 def test_a_signal_during_planning_is_delivered_after_it_and_changes_no_plan():
     table = ModeSpace.of({"cpu_mhz": range(100, 2200, 100), "gpu_mhz": range(100, 1400, 100)}).table()
     undisturbed = plan_modes(table, 8, seed=3)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     came: list[float] = []
 
     def plan_under_fire() -> None:
@@ -240,7 +240,10 @@ def test_a_signal_during_planning_is_delivered_after_it_and_changes_no_plan():
         finally:
             timer.join()
 
-    for _ in range(3):
-        plan_under_fire()
-    assert len(came) == 3
-    assert signal.getsignal(signal.SIGINT) == before
+    try:
+        for _ in range(3):
+            plan_under_fire()
+        assert len(came) == 3
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

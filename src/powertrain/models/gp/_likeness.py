@@ -24,7 +24,14 @@ import numpy.typing as npt
 from scipy.linalg import cho_solve
 from scipy.special import logsumexp, ndtri
 
-from powertrain.models.gp._regression import LEVEL_SD, Certainty, correlations, matern, squared_distances
+from powertrain.models.gp._regression import (
+    LEVEL_SD,
+    Certainty,
+    correlations,
+    matern,
+    single_product,
+    squared_distances,
+)
 from powertrain.records import FloatArray
 
 __all__ = ["Likeness"]
@@ -143,7 +150,7 @@ class Likeness:
         kept = len(self.shares)
         for rows, together in correlations(unit / self.length, self.unit / self.length):
             read = features[rows] @ read_out.by_feature
-            read += together @ by_correlation
+            read += single_product(together, by_correlation)
             for table, place in by_knob:
                 read += np.take(table, place[rows], axis=0)
             mean[rows] = read[:, 0]

@@ -35,6 +35,7 @@ __all__ = [
     "Told",
     "correlations",
     "matern",
+    "single_product",
     "squared_distances",
 ]
 
@@ -302,7 +303,7 @@ class Regression:
         by_correlation = by_correlation.astype(np.float32)
         for rows, correlation in correlations(unit / length, self.inputs.unit / length):
             read = features[rows] @ by_feature
-            read += correlation @ by_correlation
+            read += single_product(correlation, by_correlation)
             yield rows, read
 
     def _leave_one_out(
@@ -401,6 +402,16 @@ def correlations(modes: FloatArray, profiled: FloatArray) -> Iterator[tuple[slic
         single[:] = apart
         np.maximum(single, 0.0, out=single)
         yield slice(start, start + CHUNK), matern(single, out=out[1, : len(some)])
+
+
+def single_product(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the product of two tables of finite numbers in single precision.
+
+    The library multiplies whole registers. What lies beyond the last column does not count, but now and then
+    it raises a warning.
+    """
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        return left @ right
 
 
 def matern(squares: Floats, out: Floats | None = None) -> Floats:
