@@ -5,6 +5,10 @@ of the power, with BoTorch's own priors, on the places of the knobs scaled to `[
 weighed on every mode that exists, of large spaces on a draw. It begins with modes of a Sobol sequence.
 """
 
+# What is optional may be absent where types are checked, and then nothing is known of its types.
+# pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import warnings

@@ -5,6 +5,10 @@ constraint that of the power over the limit. What a sampler proposes again is an
 nothing, so every trial is a new mode.
 """
 
+# What is optional may be absent where types are checked, and then nothing is known of its types.
+# pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import logging
