@@ -46,6 +46,14 @@ def test_a_simulated_board_needs_no_file(done):
     assert rows[0]["device"] == "Jetson Orin Nano 8GB (simulated)"
 
 
+def test_a_file_without_power_is_refused_by_what_it_lacks(run, tmp_path):
+    path = tmp_path / "times.csv"
+    path.write_text("device,workload,gpu_mhz,time_ms,power_w\nboard,lstm,100,9,\nboard,lstm,200,5,\n")
+    ran = run("race", path, "--target", "all")
+    assert ran.code == 1
+    assert "no workload of board has both time and power" in ran.err
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -66,9 +74,3 @@ def test_boards_and_files_do_not_mix(run, grid_csv):
     ran = run("race", "sim:orin-nano", grid_csv, "--target", "all")
     assert ran.code == 1
     assert "not on both" in ran.error_line
-
-
-def test_a_missing_file_is_one_line(run):
-    ran = run("race", "nowhere.csv", "--target", "all")
-    assert ran.code == 1
-    assert "nowhere.csv" in ran.error_line

@@ -91,6 +91,12 @@ class TestAScript:
         other = lines(done("tune", path, *CPU, *kept, "--", "300"))  # another training
         assert "made before" not in other[0]
 
+    def test_that_ends_before_anything_was_measured_says_so(self, done, script):
+        ran = done("tune", script("steps(3)"), *CPU)
+        assert lines(ran)[-1] == (
+            "train.py ended after 3 minibatches, before anything was measured: nothing was decided"
+        )
+
     def test_is_a_module_of_a_package_as_well(self, done, tmp_path, monkeypatch):
         (tmp_path / "tuned_package").mkdir()
         (tmp_path / "tuned_package/__init__.py").write_text("")

@@ -54,9 +54,9 @@ NOTHING = {
         ("lstm", *("--device", "sim:orin-nano", "--minibatches", "9", "--db", "foo://x")),
     ],
     "race": [
-        ("{folder}/none.csv",),
-        ("sim:nowhere",),
-        ("{csv}", "--device", "nobody"),
+        ("{folder}/none.csv", "--target", "all"),
+        ("sim:nowhere", "--target", "all"),
+        ("{csv}", *("--device", "nobody", "--target", "all")),
         ("{csv}", "--target", "nothing"),
         ("{csv}", "--target", "all", "--reference", "nothing"),
         ("{csv}", "--target", "all", "--method", "nothing"),

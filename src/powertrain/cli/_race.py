@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import NAME_HELP, command, names, new_file, text_output
+from powertrain.cli._options import NAME_HELP, command, names, new_file, text_input, text_output
 from powertrain.cli._printing import (
     STDIO,
     json_by_line,
@@ -28,6 +28,14 @@ SHOWN = (3, 4, 6, 8, 10, 12, 15, 16, 20, 30, 50)
 """Numbers of trials that the table shows, besides the last."""
 
 
+def _sources(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a file that is not there, as the other commands do."""
+    for source in value:
+        if not source.startswith("sim:"):
+            text_input.convert(source, parameter, context)
+    return value
+
+
 @command(
     "race",
     short="Compare methods that search for a mode.",
@@ -37,7 +45,7 @@ SHOWN = (3, 4, 6, 8, 10, 12, 15, 16, 20, 30, 50)
         "      --limits auto:12 --method tuner --method gmd --method gp-15-confirmed --json race.json",
     ),
 )
-@click.argument("sources", metavar="FILE.csv...|sim:BOARD", nargs=-1, required=True)
+@click.argument("sources", metavar="FILE.csv...|sim:BOARD", nargs=-1, required=True, callback=_sources)
 @click.option(
     "--device", metavar="NAME", help=f"Device of the targets, if the files have several. {NAME_HELP}"
 )

@@ -29,6 +29,7 @@ from powertrain.cli._printing import print_json, refuse_unwritable, stdout_on_st
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import refuse_missing_file
+from powertrain.wording import counted
 
 if TYPE_CHECKING:
     from powertrain.profiling import Session
@@ -40,6 +41,7 @@ NOT_TUNED = (
     "{name} ended, and nothing in it was tuned: let its loop go over powertrain.measured(...), or call "
     "powertrain.step() after each minibatch"
 )
+TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was decided"
 
 
 @command(
@@ -256,6 +258,10 @@ class _Run:
 
             print_json({**to_plain(report), "exit_code": code})
             return
+        if report.minibatches and not (report.trials or report.found):
+            self._view.show(
+                TOO_SHORT.format(name=report.workload, n=counted(report.minibatches, "minibatch"))
+            )
         if report.trials or report.found:
             for line in summary_lines(report):
                 self._view.show(line)

@@ -86,4 +86,6 @@ def _of_files(
         else:
             lacking = "power" if table.has_time else "time"
             logger.warning("%s on %s has no %s: it cannot be a target", workload, name, lacking)
+    if not tracks:
+        raise DataError(f"no workload of {name} has both time and power, and a race needs both: measure them")
     return name, tracks, tables
