@@ -76,8 +76,7 @@ class JetsonDevice(AbstractLiveDevice):
     ) -> None:
         """Look at what there is.
 
-        Where this process may lock the memory clock, each of its values is tried once per boot, as in holding
-        a mode: a few seconds, after which the board is as before.
+        Where this process may lock the memory clock, it tries each value once per boot, for a few seconds.
 
         Args:
             options: Software knobs and fewer values of the others, as in `"gpu_mhz=612&batch_size=8,16"`;
@@ -85,8 +84,8 @@ class JetsonDevice(AbstractLiveDevice):
             sysfs: The kernel's files; this machine's by default.
             clock: The monotonic one by default.
             journal: Where the state is kept while the board is changed; the default one if None.
-            private: Whether the files are this process's own, so that no other has the board.
-            jobs: Opens a workload by name, on data of the user's or not; on the first GPU by default.
+            private: Whether only this process has the board.
+            jobs: Opens a workload by name, on the user's data or not. The default is the first GPU.
             helper: Finds somebody who may change the board, when this user may not.
             for_others: Whether it is to be held for other processes: then it has no knob of this process.
             tegrastats: Starts the program that tells the power where the monitors cannot be read.
@@ -100,12 +99,12 @@ class JetsonDevice(AbstractLiveDevice):
             DevicePermissionError: An option names a knob that this user may not set.
         """
         self._sysfs = RealSysfs() if sysfs is None else sysfs
-        self._identity = identify(self._sysfs)
+        self._files, self._identity = Files(self._sysfs), identify(self._sysfs)
         self.simulated, self.spec = simulated, f"{spec}?{options}" if options else spec
         self.name = _name(name or self._identity.title, simulated=simulated)
         self.clock = MonotonicClock() if clock is None else clock
         self._jobs = jobs or _on_first_gpu
-        self._files = Files(self._sysfs)
+        self._temperatures, self._counters = temperature_files(self._files), Counters(self._files)
         self._journal, self._private = Journal() if journal is None else journal, private
         self._board = BoardParts(self._files, self._identity.soc, self.clock)
         # Who may switch processors is root, and so may try the memory clocks; nobody else could.
@@ -118,8 +117,6 @@ class JetsonDevice(AbstractLiveDevice):
         self._holder = self._holder_of(self._settings(missing), spec)
         self._look_for_power(tegrastats)
         self.missing = self._described(missing)
-        self._temperatures = temperature_files(self._files)
-        self._counters = Counters(self._files)
 
     @property
     @override

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -106,16 +106,8 @@ class NvmlDevice(AbstractLiveDevice):
         self.clock = MonotonicClock() if clock is None else clock
         files = RealSysfs() if sysfs is None else sysfs
         forbidden = why_forbidden(self._gpu.spec, euid, sysfs=files)
-        tries = probe and forbidden is None
-        self._clocks = ClocksPart(self._gpu, forbidden=forbidden, clock=self.clock, tries=tries)
         asked = KnobOptions(options)
-        self._limit = PowerLimitPart(
-            self._gpu,
-            forbidden=forbidden,
-            clock=self.clock,
-            tries=tries,
-            pinned_w=asked.only_value("power_limit_w"),
-        )
+        self._clocks, self._limit = self._own_parts(forbidden, asked, tries=probe and forbidden is None)
         own = (CoresPart(files), self._clocks, self._limit)
         self._parts, missing, _ = with_help(own, helper, key=self._gpu.uuid)
         if for_others:
@@ -123,10 +115,7 @@ class NvmlDevice(AbstractLiveDevice):
         self._hardware = knobs_of(self._parts)
         space = asked.space(self._hardware, device=self._gpu.spec, missing=missing)
         self.space = self._clocks.narrowed(space)
-        settings = PartedSettings(
-            self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
-        )
-        self._holder = Holder(settings, name=self.name, spec=self.spec, key=self._gpu.uuid, journal=journal)
+        self._holder = self._holder_of(missing, journal)
         self._sensors, self._neighbours = _Sensors(self._gpu), Neighbours(self._gpu, files)
         self.rails = (RAIL,) if self._sensors.power else ()
         self.missing = (*missing, *self._sensors.missing)
@@ -135,6 +124,26 @@ class NvmlDevice(AbstractLiveDevice):
             self._environment["power_limit_w"] = f"{self._limit.now_w:g}"
         self._lock = threading.Lock()
         self._cuts, self._seen = 0, 0
+
+    def _holder_of(self, missing: Sequence[Reason], journal: Journal | None) -> Holder:
+        settings = PartedSettings(
+            self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
+        )
+        return Holder(settings, name=self.name, spec=self.spec, key=self._gpu.uuid, journal=journal)
+
+    def _own_parts(
+        self, forbidden: Reason | None, asked: KnobOptions, *, tries: bool
+    ) -> tuple[ClocksPart, PowerLimitPart]:
+        """Return what NVML sets; `tries` as for the parts."""
+        clocks = ClocksPart(self._gpu, forbidden=forbidden, clock=self.clock, tries=tries)
+        limit = PowerLimitPart(
+            self._gpu,
+            forbidden=forbidden,
+            clock=self.clock,
+            tries=tries,
+            pinned_w=asked.only_value("power_limit_w"),
+        )
+        return clocks, limit
 
     @override
     def modes(self, *, workload: str | None = None) -> ModeTable:

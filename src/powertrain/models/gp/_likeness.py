@@ -24,14 +24,8 @@ import numpy.typing as npt
 from scipy.linalg import cho_solve
 from scipy.special import logsumexp, ndtri
 
-from powertrain.models.gp._regression import (
-    LEVEL_SD,
-    Certainty,
-    correlations,
-    matern,
-    single_product,
-    squared_distances,
-)
+from powertrain.models.gp._kernel import correlations, matern, single_product, squared_distances
+from powertrain.models.gp._regression import LEVEL_SD, Certainty
 from powertrain.records import FloatArray
 
 __all__ = ["Likeness"]
