@@ -6,10 +6,10 @@ import importlib
 import io
 import json
 import math
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, cast
 
-from powertrain.dataset._source import BLOCK_ROWS, Block, Place, Source, content_of, csv_source
+from powertrain.dataset._source import BLOCK_ROWS, Block, Place, Source, content_of, csv_source, in_blocks
 from powertrain.errors import CsvError, MissingExtraError
 
 __all__ = ["frame_source", "source_of"]
@@ -68,7 +68,7 @@ def _json_source(content: bytes, place: Place) -> Source:
         (line, [_json_cell(record.get(name), name, place, line) for name in header])
         for line, record in records
     )
-    return Source(header=header, line=records[0][0] if records else 1, blocks=_in_blocks(rows))
+    return Source(header=header, line=records[0][0] if records else 1, blocks=in_blocks(rows))
 
 
 def _json_lines(text: str, place: Place) -> Generator[tuple[int, Any]]:
@@ -97,19 +97,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(int(value))
     return str(value)
-
-
-def _in_blocks(rows: Iterable[tuple[int, list[str]]]) -> Iterator[Block]:
-    lines: list[int] = []
-    cells: list[list[str]] = []
-    for line, row in rows:
-        lines.append(line)
-        cells.append(row)
-        if len(cells) == BLOCK_ROWS:
-            yield lines, cells
-            lines, cells = [], []
-    if cells:
-        yield lines, cells
 
 
 def _frame(content: bytes, place: Place, kind: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Protocol, final
 from powertrain.errors import CsvError
 from powertrain.files import CHUNK_BYTES, read_file
 
-__all__ = ["BLOCK_ROWS", "Block", "Place", "Source", "content_of", "csv_source"]
+__all__ = ["BLOCK_ROWS", "Block", "Place", "Source", "content_of", "csv_source", "in_blocks"]
 
 BLOCK_ROWS = 1 << 15
 """Rows that are in memory as text at once."""
@@ -96,7 +96,7 @@ def csv_source(content: bytes, place: Place) -> Source:
     return Source(
         header=header,
         line=line,
-        blocks=_blocks(rows),
+        blocks=in_blocks(rows),
         decimal_comma=separator != ",",
         ambiguous_thousands=separator in "\t|",
     )
@@ -162,7 +162,8 @@ def _is_filled(row: list[str]) -> bool:
     return any(row) and not (len(row) == 1 and row[0].isspace())
 
 
-def _blocks(rows: Iterator[tuple[int, list[str]]]) -> Generator[Block]:
+def in_blocks(rows: Iterable[tuple[int, list[str]]]) -> Generator[Block]:
+    """Yield numbered rows in blocks of `BLOCK_ROWS`."""
     lines: list[int] = []
     cells: list[list[str]] = []
     for line, row in rows:
