@@ -91,6 +91,16 @@ class TestAScript:
         other = lines(done("tune", path, *CPU, *kept, "--", "300"))  # another training
         assert "made before" not in other[0]
 
+    def test_trains_to_its_end_where_nobody_reads_what_is_told(self, script, tmp_path):
+        script("steps(3000)\nopen('trained', 'w').close()")
+        command = [sys.executable, "-m", "powertrain", "tune", "train.py", *map(str, CPU)]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            process.stderr.readline()
+            process.stderr.close()
+            assert process.wait(timeout=100) == 0
+        assert (tmp_path / "trained").exists()
+
     def test_that_ends_before_anything_was_measured_says_so(self, done, script):
         ran = done("tune", script("steps(3)"), *CPU)
         assert lines(ran)[-1] == (

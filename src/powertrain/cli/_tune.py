@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -175,10 +175,11 @@ class _View:
         self._plain = bool(os.environ.get("NO_COLOR")) or not self._stream.isatty()
 
     def show(self, told: Told | str) -> None:
-        """Write a line."""
+        """Write a line; nothing where nobody reads any more, since the training goes on without a reader."""
         text = f"powertrain: {told}"
         style = STYLES.get(getattr(told, "kind", ""), {})
-        click.echo(text if self._plain else click.style(text, **style), file=self._stream)
+        with suppress(OSError):
+            click.echo(text if self._plain else click.style(text, **style), file=self._stream)
 
 
 STYLES: dict[str, dict[str, Any]] = {
