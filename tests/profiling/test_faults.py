@@ -199,7 +199,7 @@ def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(tmp_path):
     assert open_device(f"sim:orin-nano?state={board}").mode == open_device("sim:orin-nano").mode
 
 
-KILLS = 30  # benchmarks/kills.py kills a thousand
+KILLS = 30  # benchmarks/kills.py does a thousand
 # Each signal, and the exit codes that it may leave; SIGTERM is caught while the board is held.
 DEADLY = {
     signal.SIGINT: {STOPPED},
