@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from tests.cli.conftest import SMALL_STUDY
 from tests.waiting import PATIENCE_S, until
 
 from powertrain.cli import _reproduce
 from powertrain.study import PARTS
+
+pytestmark = pytest.mark.timeout(300)  # the first of them computes a study
 
 
 def test_it_says_first_that_the_boards_are_simulated_and_goes_on_where_it_was(done, finished_study):
