@@ -24,6 +24,8 @@ COST_POWER = 0.3
 """How much a trial's cost counts in choosing it: 1 is improvement per second, 0 is improvement alone."""
 NOTHING = 1e-30
 """Stands for no gain at all, where its logarithm is taken."""
+MOST_NOISE = 0.006
+"""Of a measurement [log], where it is asked whether a second one would keep a limit."""
 SAFETY = 1.5
 """Factor on error bars where a hard limit is at stake."""
 CAUTION = 0.5
@@ -79,6 +81,35 @@ class Acquisition:
         # Where nothing is safe, the mode that draws the least is the next step up.
         highest = np.max([self._highest(prediction, modes) for prediction in predictions], axis=0)
         return np.where(highest <= np.log(self._goal.hard_limit_w), weight, -1.0 - np.maximum(highest, 0.0))
+
+    def again(self) -> tuple[int, float] | None:
+        """Return the mode that is most worth measuring again, as a row of the trials, and its expected gain.
+
+        A mode that came out just above a limit may be the best one: noise put it there. After one more
+        measurement the mean of both decides.
+        """
+        table = self._trials.table
+        if table is None or self._best is None:
+            return None
+        chance = np.ones(len(table))
+        for quantity, limit in self._goal.limits.by_quantity().items():
+            chance = chance * self._trials.chance_of_keeping(quantity, limit, self._noise_of(quantity))
+        value = self._trials.value(self._objective)
+        better = self._best - value if not self._objective.is_log else np.log(self._best) - np.log(value)
+        gain = np.where(self._trials.keeps() | ~np.isfinite(better), 0.0, np.maximum(better, 0.0)) * chance
+        row = int(np.argmax(gain))
+        return (row, float(gain[row])) if gain[row] > 0 else None
+
+    def weight_of(self, gain: float, predictions: Sequence[Prediction]) -> float:
+        """Return what a trial of one mode with a known gain weighs."""
+        return gain / float(self.cost_s(predictions)[0]) ** COST_POWER
+
+    def _noise_of(self, quantity: Quantity) -> float:
+        """Return the standard deviation of one measurement of a quantity [log], as the predictions see it."""
+        noise = self._noise or {}
+        parts = quantity.powers or {quantity.name: 1}
+        each = [power * min(noise.get(name, 0.0), MOST_NOISE) for name, power in parts.items()]
+        return float(np.hypot.reduce(each)) if each else 0.0
 
     def _shares(self, views: int) -> FloatArray:
         """Return how much each view counts: the one that learned from references more, the more there are."""

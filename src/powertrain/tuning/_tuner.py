@@ -209,7 +209,16 @@ class Tuner(ModeSource):
             return mode
         one = ModeTable.of([mode], self.knobs)
         predictions = predicted(one)
-        gain = float(acquisition.gain(one, predictions)[0])
+        again = acquisition.again()
+        if again is not None and table is not None:
+            known = table.modes.take([again[0]])
+            if acquisition.weight_of(again[1], predicted(known)) > float(weigh(one)[0]):
+                mode, one, predictions = known[0], known, predicted(known)
+                gain = again[1]
+            else:
+                gain = float(acquisition.gain(one, predictions)[0])
+        else:
+            gain = float(acquisition.gain(one, predictions)[0])
         if self._is_worth(gain, float(acquisition.cost_s(predictions)[0])):
             return mode
         what = find(self.goal.objective).title
