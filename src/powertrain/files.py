@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["read_file", "why_unwritten", "write_chunks", "write_file"]
+__all__ = ["read_file", "state_folder", "why_unwritten", "write_chunks", "write_file"]
 
 CHUNK_BYTES = 1 << 20
 TEMPORARY_SUFFIX = ".tmp"
@@ -142,3 +142,18 @@ def read_file(path: Path, *, most_bytes: int) -> bytes:
     if len(content) > most_bytes:
         raise ValueError(f"{path} is larger than {most_bytes:,} bytes, the most that is read of such a file")
     return bytes(content)
+
+
+def state_folder() -> Path:
+    """Return where what outlives a process is kept: below XDG_STATE_HOME, for root /var/lib/powertrain.
+
+    `sudo -E` passes on that variable of the user's. Root's runs and the helper must find each other's files
+    whoever called them, so it does not count then.
+    """
+    state = os.environ.get("XDG_STATE_HOME")
+    by_sudo = os.geteuid() == 0 and os.environ.get("SUDO_UID", "0") != "0"
+    if state and not by_sudo:
+        return Path(state) / "powertrain"
+    if os.geteuid() == 0:
+        return Path("/var/lib/powertrain")
+    return Path.home() / ".local" / "state" / "powertrain"

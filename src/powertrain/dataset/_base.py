@@ -30,10 +30,9 @@ class AbstractStore(Shown):
     def location(self) -> str:
         """What opens the store again, for messages: a file, or a URL without its password."""
 
-    @final
     @property
     def name(self) -> str:
-        """The last part of the location, for titles: a file's or a database's own name."""
+        """A file's or a database's own name, for titles: the last part of the location, if nothing else."""
         return self.location.rstrip("/:").rpartition("/")[2]
 
     def _view(self) -> View:

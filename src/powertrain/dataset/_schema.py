@@ -1,9 +1,9 @@
 """The schema of the profile database: numbered migrations and the `profiles` view.
 
-SQLite and PostgreSQL share one series of migrations, the files in `migrations`. In them `$serial`, `$real` and
-`$now` stand for the words of the database. A migration is never changed once released. A change is a new one
-at the end of `MIGRATIONS`. Each runs in one transaction with the number it leads to, so a database is always at
-a whole number. A new one only adds: programs of the version before still write while it runs.
+SQLite and PostgreSQL share one series of migrations, the files in `migrations`. In them `$serial`, `$real`
+and `$now` stand for the words of the database. A migration is never changed once released: a change is a
+new one at the end of `MIGRATIONS`. Each runs in one transaction with the number it leads to, so a database is
+always at a whole number. A new one only adds, since programs of the version before may be writing.
 """
 
 from __future__ import annotations

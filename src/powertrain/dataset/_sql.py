@@ -155,8 +155,7 @@ class AbstractSqlStore(AbstractStore):
             )
         except (ValueError, TypeError, PowerTrainError) as error:
             raise CorruptStoreError(
-                f"{self._place}: profile {number} cannot be read ({error}); "
-                "restore a copy or delete that row"
+                f"{self._place}: profile {number} cannot be read ({error}); restore a copy or delete that row"
             ) from error
 
 

@@ -1,7 +1,7 @@
 """An SQLite file of profiles: opened, brought up to date, and its failures as one line each.
 
-Write-ahead logging lets readers and one writer work at once, and a committed transaction survives a kill at any
-moment. A file that is not PowerTrain's, is damaged, or is newer is refused and never written to.
+Write-ahead logging lets readers and one writer work at once, and a committed transaction survives a kill at
+any moment. A file that is not PowerTrain's, is damaged, or is newer is refused and never written to.
 """
 
 from __future__ import annotations

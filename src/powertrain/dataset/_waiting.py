@@ -20,8 +20,8 @@ _PRIVATE = 0o700
 class Waiting:
     """A database like any other, in which each profile has the key that the server will know it by.
 
-    Several processes may use one file: what two of them send, the server keeps once. An empty file stays where
-    it is, because another process may be about to write into it.
+    Several processes may use one file: what two of them send, the server keeps once. An empty file stays
+    where it is, because another process may be about to write into it.
     """
 
     def __init__(self, path: Path) -> None:
