@@ -120,9 +120,7 @@ class PostgresDialect(_schema.AbstractDialect):
 
     @override
     def version(self, connection: Session) -> int:
-        sql = "SELECT to_regclass('powertrain.schema_version') IS NOT NULL"
-        (there,) = connection.execute(sql).fetchone() or (False,)
-        if not there:
+        if "schema_version" not in _objects(connection):
             return 0
         found = connection.execute("SELECT version FROM powertrain.schema_version").fetchone()
         return found[0] if found else 0
@@ -229,11 +227,8 @@ class Link:
     def _prepare(self, session: Session) -> None:
         """Refuse what is not ours before anything is written, then bring it up to date."""
         location, newest = self._target.location, len(_schema.MIGRATIONS)
-        found = session.execute("""
-            SELECT to_regnamespace('powertrain') IS NOT NULL,
-                   (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('powertrain'))""")
-        there, objects = found.fetchone() or (False, 0)
-        version = POSTGRES.version(session) if there else 0
+        objects = _objects(session)
+        version = POSTGRES.version(session) if objects else 0
         if version == 0 and objects:
             raise CorruptStoreError(
                 f"the schema powertrain of {location} is not PowerTrain's: give another database"
@@ -259,12 +254,21 @@ class Link:
 
     def _build(self, session: Session) -> None:
         with session.transaction(locked=True):
-            (there,) = session.execute("SELECT to_regnamespace('powertrain') IS NOT NULL").fetchone() or (
-                False,
-            )
-            if not there:  # IF NOT EXISTS would ask for the right to make it, even where it is there
+            # IF NOT EXISTS would ask for the right to make it, even where it is there.
+            if not session.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'powertrain'").fetchall():
                 session.execute("CREATE SCHEMA powertrain")
         _schema.migrate(POSTGRES, session)
+
+
+def _objects(session: Session) -> set[str]:
+    """Return the names of what is in PowerTrain's schema.
+
+    The tables of the catalogue are asked: `to_regclass` may answer as of before a lock was held.
+    """
+    rows = session.execute("""
+        SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE nspname = 'powertrain'""")
+    return {name for (name,) in rows.fetchall()}
 
 
 def _passes(error: psycopg.Error) -> bool:

