@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator
 from dataclasses import replace
@@ -159,6 +160,29 @@ store.close()
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "3\n"
+
+
+def test_several_may_make_the_tables_at_once(server):
+    failures: list[Exception] = []
+
+    def use(number: int) -> None:
+        try:
+            together.wait()
+            with open_store(server.url()) as store:
+                store.add([replace(PLAIN, mode=PowerMode({f"knob_{number}": 1}))])
+        except Exception as error:
+            failures.append(error)
+
+    together = threading.Barrier(8)
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    (first, *_) = sql(server, "SELECT * FROM powertrain.profiles")
+    assert {f"knob_{number}" for number in range(8)} <= set(first)
+    assert sql(server, "SELECT count(*) AS n FROM powertrain.profile") == [{"n": 8}]
 
 
 # Servers that go away

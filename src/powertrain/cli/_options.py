@@ -299,7 +299,7 @@ def database_option(
         type=_StoreLocation(made=made),
         metavar="FILE|URL",
         required=required,
-        help=f"{purpose}: a file, or SCHEME://... for another store.{remark}",
+        help=f"{purpose}: a file, or postgresql://USER@HOST/DATABASE for one that many share.{remark}",
     )
 
 

@@ -34,10 +34,7 @@ _ALL = (*COLUMNS, "key", "added_at")
 _NOW = POSTGRES.words["now"]
 # NaN is "not measured" in Python and NULL in a database; what is there already, by its key, is left.
 _VALUES = ", ".join("nullif(?::float8, 'NaN')" if name in NUMBERS else "?" for name in COLUMNS)
-_INSERT = (
-    f"INSERT INTO powertrain.profile ({', '.join(_ALL)}) VALUES ({_VALUES}, ?, coalesce(?, {_NOW})) "
-    "ON CONFLICT DO NOTHING"
-)
+_ROW = f"({_VALUES}, ?, coalesce(?, {_NOW}))"
 _STAGED = ", ".join(f"{name} {'float8' if name in NUMBERS else 'text'}" for name in _ALL)
 _FROM_STAGE = (
     f"INSERT INTO profile ({', '.join(_ALL)}) SELECT "
@@ -45,7 +42,7 @@ _FROM_STAGE = (
     + f", key, coalesce(added_at, {_NOW}) FROM incoming ORDER BY n ON CONFLICT DO NOTHING"
 )
 _FEW = 200
-"""Up to so many rows, single statements are faster than a table to copy into."""
+"""Up to so many rows, one statement is faster than a table to copy into."""
 _FORWARDED = 5000
 """Rows that are sent in one transaction when the server is back."""
 
@@ -249,14 +246,14 @@ class PostgresStore(AbstractSqlStore):
             return 0
 
     def _insert(self, session: Session, batch: Batch) -> None:
+        if not batch.size:
+            return
         self._register(session, batch)
         rows = ((*row, *stamp) for row, stamp in zip(batch.rows(), batch.stamps(), strict=True))
-        if batch.size == 1:
-            session.execute(_INSERT, next(rows))
-            return
         with session.transaction():
             if batch.size <= _FEW:
-                session.executemany(_INSERT, rows)
+                into = f"INSERT INTO profile ({', '.join(_ALL)}) VALUES {', '.join([_ROW] * batch.size)}"
+                session.execute(f"{into} ON CONFLICT DO NOTHING", [cell for row in rows for cell in row])
                 return
             session.execute(f"CREATE TEMPORARY TABLE incoming (n BIGINT, {_STAGED}) ON COMMIT DROP")
             with (

@@ -74,8 +74,9 @@ class Session:
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> None:
         """Execute a statement once for each set of values."""
-        with self.raw.cursor() as cursor:
-            cursor.executemany(marked(sql), parameters)
+        # One by one: psycopg's own way logs a warning where the connection is cut meanwhile.
+        for values in parameters:
+            self.execute(sql, values)
 
     @contextmanager
     def transaction(self, kind: str = "", *, locked: bool = False) -> Generator[None]:
