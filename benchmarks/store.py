@@ -41,8 +41,8 @@ from powertrain.records import PowerMode, Profile
 from powertrain.testing import PostgresServer, postgres_server
 
 BUDGET_S, BUDGET_MB = 10, 1000
-AWAY_S = (0.5, 8.0)
-"""For how long the server stays dead, between these. A writer waits 5 s before it puts a profile aside."""
+ALIVE_S, AWAY_S = (1.0, 8.0), (0.5, 8.0)
+"""For how long the server runs and stays dead. A writer waits 5 s before it puts a profile aside."""
 
 
 @dataclass
@@ -57,14 +57,18 @@ class Written:
     wall_s: float
 
 
-def write(number: int, url: str, state: str, profiles: int, ready: int, go: int, report: int) -> None:
+def write(
+    number: int, url: str, state: str, profiles: int, pause_s: float, pipes: tuple[int, int, int]
+) -> None:
     """Be one writer: add one profile after the other, and report the slowest and how many had to wait."""
     os.environ["XDG_STATE_HOME"] = state
+    (ready, go, report), rng = pipes, random.Random(number)
     slowest_s, waited = 0.0, 0
     with open_store(url) as store:
         os.write(ready, b"1")
         os.read(go, 1)
         for i in range(profiles):
+            time.sleep(rng.uniform(0, 2 * pause_s))
             mode = PowerMode(cpu_mhz=float(100 + number), gpu_mhz=float(1 + i))
             profile = Profile(device=f"board {number}", workload="w", mode=mode, time_ms=1.0 + i, power_w=7.0)
             started_s = time.monotonic()
@@ -78,7 +82,9 @@ def write(number: int, url: str, state: str, profiles: int, ready: int, go: int,
 
 
 @contextmanager
-def writers(count: int, url: str, folder: Path, each: int) -> Iterator[tuple[list[int], int, int]]:
+def writers(
+    count: int, url: str, folder: Path, each: int, pause_s: float
+) -> Iterator[tuple[list[int], int, int]]:
     """Start writers that wait for each other; yield their ids, what to close to let them go, reports."""
     (ready, is_ready), (go, let_go), (report, reported) = os.pipe(), os.pipe(), os.pipe()
     pids: list[int] = []
@@ -88,7 +94,7 @@ def writers(count: int, url: str, folder: Path, each: int) -> Iterator[tuple[lis
             code = 1
             try:
                 os.close(let_go)
-                write(number, url, str(folder / str(number)), each, is_ready, go, reported)
+                write(number, url, str(folder / str(number)), each, pause_s, (is_ready, go, reported))
                 code = 0
             except BaseException:
                 traceback.print_exc()
@@ -105,16 +111,18 @@ def writers(count: int, url: str, folder: Path, each: int) -> Iterator[tuple[lis
 
 
 def written(
-    url: str, count: int, each: int, folder: Path, server: PostgresServer | None, kills: int
+    url: str, count: int, each: int, folder: Path, *, server: PostgresServer | None = None, kills: int = 0
 ) -> Written:
     """Let the writers write, the server being killed meanwhile, and count what is there in the end."""
     rng = random.Random(0)
-    with writers(count, url, folder, each) as (pids, go, report):
+    # They pause so that they are at it during all of the kills; without kills they hurry.
+    pause_s = kills * (sum(ALIVE_S) + sum(AWAY_S)) / 2 / each
+    with writers(count, url, folder, each, pause_s) as (pids, go, report):
         started_s = time.monotonic()
         os.close(go)
         for _ in range(kills):
             assert server is not None
-            time.sleep(rng.uniform(0.5, 3.0))
+            time.sleep(rng.uniform(*ALIVE_S))
             server.kill()
             time.sleep(rng.uniform(*AWAY_S))
             server.start()
@@ -145,7 +153,9 @@ def of_kills(options: argparse.Namespace, folder: Path) -> Written:
     """Write while the server is killed."""
     with postgres_server(max_connections=options.writers + 20) as server:
         each = options.profiles // options.writers
-        return written(server.url(), options.writers, each, folder / "killed", server, options.kills)
+        return written(
+            server.url(), options.writers, each, folder / "killed", server=server, kills=options.kills
+        )
 
 
 def of_speed(options: argparse.Namespace, folder: Path) -> dict[str, Written]:
@@ -153,8 +163,8 @@ def of_speed(options: argparse.Namespace, folder: Path) -> dict[str, Written]:
     each = options.calm_profiles // options.writers
     sqlite = f"sqlite:///{folder / 'shared.db'}"
     with postgres_server(max_connections=options.writers + 20) as server:
-        found = {"PostgreSQL": written(server.url(), options.writers, each, folder / "calm", None, 0)}
-    return {**found, "SQLite, one file": written(sqlite, options.writers, each, folder / "file", None, 0)}
+        found = {"PostgreSQL": written(server.url(), options.writers, each, folder / "calm")}
+    return {**found, "SQLite, one file": written(sqlite, options.writers, each, folder / "file")}
 
 
 def of_size(rows: int, folder: Path) -> list[tuple[str, Cost]]:

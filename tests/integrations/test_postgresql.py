@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -197,6 +198,19 @@ def test_a_cut_connection_is_made_again_without_a_word(server, caplog):
             use()
         assert store.profiles() == [PLAIN, PLAIN]
     assert said(caplog) == []
+
+
+def test_a_process_of_the_server_that_hangs_is_not_waited_for(server):
+    with impatient(server, answer_s=0.3, patience_s=5.0) as store:
+        store.add([PLAIN])
+        ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'powertrain'"
+        pid = sql(server, ours)[0]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            assert store.add([PLAIN]) == 1
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert store.profiles() == [PLAIN, PLAIN]
 
 
 def test_profiles_wait_in_a_database_of_their_own_and_follow_when_the_server_is_back(server, caplog):

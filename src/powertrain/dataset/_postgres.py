@@ -43,6 +43,8 @@ _FROM_STAGE = (
 )
 _FEW = 200
 """Up to so many rows, one statement is faster than a table to copy into."""
+_SLOWEST_PER_S = 500
+"""Rows that a server keeps in a second, if it is not hanging."""
 _FORWARDED = 5000
 """Rows that are sent in one transaction when the server is back."""
 
@@ -58,7 +60,13 @@ class PostgresStore(AbstractSqlStore):
     """
 
     def __init__(
-        self, url: str, *, create: bool = True, patience_s: float = 5.0, retry_s: float = 15.0
+        self,
+        url: str,
+        *,
+        create: bool = True,
+        patience_s: float = 5.0,
+        retry_s: float = 15.0,
+        answer_s: float = 20.0,
     ) -> None:
         """Connect to the database at `url`.
 
@@ -66,6 +74,7 @@ class PostgresStore(AbstractSqlStore):
             url: `postgresql://USER@HOST:PORT/DATABASE`, and whatever else libpq takes.
             create: Make the tables if they are missing; else that is a `StoreError`.
             patience_s: For how long to try before a server counts as away.
+            answer_s: How long the server may take to keep a few profiles.
             retry_s: For how long `add` then leaves it alone, so that a training waits no more.
 
         Raises:
@@ -74,7 +83,7 @@ class PostgresStore(AbstractSqlStore):
             MissingExtraError: psycopg is not installed.
         """
         self._target = target_of(url)
-        self._patience_s, self._retry_s = patience_s, retry_s
+        self._patience_s, self._retry_s, self._answer_s = patience_s, retry_s, answer_s
         self._lock = threading.RLock()
         self._closed = False
         self._known: set[tuple[str, str]] = set()
@@ -155,7 +164,7 @@ class PostgresStore(AbstractSqlStore):
                 self._waiting.keep(batch)
                 return
             try:
-                self._link.run(partial(self._insert, batch=batch), patience_s=self._patience_s)
+                self._send(batch, self._patience_s)
             except AwayError as error:
                 self._wait(batch, error)
             except KeyboardInterrupt:
@@ -229,7 +238,7 @@ class PostgresStore(AbstractSqlStore):
         try:
             while self._waits():
                 upto, batch = self._waiting.first(_FORWARDED)
-                self._link.run(partial(self._insert, batch=batch), patience_s=0.0)
+                self._send(batch, 0.0)
                 self._followed += self._waiting.forget(upto)
         except AwayError as error:
             self._note(error)
@@ -244,6 +253,10 @@ class PostgresStore(AbstractSqlStore):
         except StoreError as error:
             logger.warning("profiles that may wait in a file cannot be sent: %s", error)
             return 0
+
+    def _send(self, batch: Batch, patience_s: float) -> None:
+        limit_s = self._answer_s + batch.size / _SLOWEST_PER_S
+        self._link.run(partial(self._insert, batch=batch), patience_s=patience_s, limit_s=limit_s)
 
     def _insert(self, session: Session, batch: Batch) -> None:
         if not batch.size:

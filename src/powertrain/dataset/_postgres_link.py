@@ -10,6 +10,8 @@ import contextlib
 import os
 import random
 import re
+import socket
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +43,8 @@ _DEFAULTS = {
 }
 _LOCK_TIMEOUT = "10s"
 """Somebody else's lock must not stop a training."""
+_ANSWER_S = 30.0
+"""How long bringing the schema up to date may take, while others do the same."""
 _SHORTEST_S, _LONGEST_S = 0.05, 1.0
 """Of the pauses between tries."""
 _PASSING = ("08", "40", "53", "55P03", "57", "58", "25006")
@@ -168,10 +172,11 @@ class Link:
         self.read_only = False
         """Whether this user may only read."""
 
-    def run(self, work: Callable[[Session], T], *, patience_s: float) -> T:
+    def run(self, work: Callable[[Session], T], *, patience_s: float, limit_s: float | None = None) -> T:
         """Return what `work` does with the connection, which is tried again for a while if it breaks.
 
-        So `work` has to be something that may be done twice.
+        So `work` has to be something that may be done twice. A server that does not answer within `limit_s`
+        counts as one that is away.
 
         Raises:
             AwayError: It did not work for as long, or cannot work until somebody does something about it.
@@ -180,7 +185,9 @@ class Link:
         end_s, pause_s = time.monotonic() + patience_s, _SHORTEST_S
         while True:
             try:
-                return work(self._connected())
+                session = self._connected()
+                with _answering(session, limit_s):
+                    return work(session)
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 raise StoreError(f"{self._target.location} refuses a profile: {_reason(error)}") from error
             except psycopg.Error as error:
@@ -206,7 +213,8 @@ class Link:
         if self._session is None or self._session.raw.closed:
             session = self._connect()
             try:
-                self._prepare(session)
+                with _answering(session, _ANSWER_S):
+                    self._prepare(session)
             except StoreError as error:
                 session.raw.close()
                 if self._was_open:
@@ -259,6 +267,29 @@ class Link:
             if not session.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'powertrain'").fetchall():
                 session.execute("CREATE SCHEMA powertrain")
         _schema.migrate(POSTGRES, session)
+
+
+@contextmanager
+def _answering(session: Session, limit_s: float | None) -> Generator[None]:
+    """Break the connection off if the server has not answered in time: a process of it may hang."""
+    if limit_s is None:
+        yield
+        return
+    timer = threading.Timer(limit_s, _break_off, (session,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _break_off(session: Session) -> None:
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(session.raw.fileno())) as connection,
+    ):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _objects(session: Session) -> set[str]:
