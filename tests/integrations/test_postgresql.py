@@ -354,6 +354,20 @@ def test_writers_lose_nothing_and_write_nothing_twice_while_the_server_is_killed
             assert sorted(p.time_ms for p in store.profiles(device=name)) == [i + 1.0 for i in range(n)]
 
 
+def test_a_file_of_waiting_profiles_that_cannot_be_read_is_named_once_and_does_not_stop_the_rest(
+    server, caplog
+):
+    with open_store(server.url()) as store:
+        store.waiting.parent.mkdir(parents=True)
+        store.waiting.write_text("not a database")
+        for _ in range(2):
+            store.add([PLAIN])
+        assert store.profiles() == [PLAIN, PLAIN]
+    (line,) = said(caplog)
+    assert "cannot be sent" in line
+    assert str(store.waiting) in line
+
+
 # What is refused, in one line each
 
 
@@ -416,6 +430,14 @@ def test_a_schema_of_somebody_else_is_left_alone(server):
     with pytest.raises(CorruptStoreError, match="is not PowerTrain's: give another database"):
         open_store(server.url())
     assert sql(server, "SELECT count(*) AS n FROM pg_tables WHERE schemaname = 'powertrain'") == [{"n": 1}]
+
+
+def test_a_database_that_cannot_keep_every_letter_is_refused(server):
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS old")
+        connection.execute("CREATE DATABASE old ENCODING 'LATIN1' TEMPLATE template0")
+    with pytest.raises(StoreError, match=r"old keeps texts as LATIN1.*--encoding=UTF8"):
+        open_store(server.url(database="old"))
 
 
 def test_a_database_without_tables_is_only_filled_when_asked_for(server):

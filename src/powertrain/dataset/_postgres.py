@@ -85,7 +85,7 @@ class PostgresStore(AbstractSqlStore):
         self._target = target_of(url)
         self._patience_s, self._retry_s, self._answer_s = patience_s, retry_s, answer_s
         self._lock = threading.RLock()
-        self._closed = False
+        self._closed = self._unreadable = False
         self._known: set[tuple[str, str]] = set()
         self._followed = 0
         self._reason, self._away_until_s = "", 0.0
@@ -159,18 +159,17 @@ class PostgresStore(AbstractSqlStore):
             self._check_writable()
             if not batch.size:
                 return
-            # What waits goes first, so that profiles stay in the order in which they were measured.
-            if not self._forward():
-                self._waiting.keep(batch)
-                return
             try:
-                self._send(batch, self._patience_s)
+                # What waits goes first, so that profiles stay in the order in which they were measured.
+                if self._forward():
+                    self._send(batch, self._patience_s)
+                    return
             except AwayError as error:
-                self._wait(batch, error)
+                self._note(error)
             except KeyboardInterrupt:
-                # It may be there already or not: its key tells.
-                self._waiting.keep(batch)
+                self._wait(batch)  # the server may have it already: its key tells
                 raise
+            self._wait(batch)
 
     @override
     def _read(self, sql: str, values: Sequence[str], take: Callable[[Iterator[list[Row]]], T]) -> T:
@@ -221,14 +220,13 @@ class PostgresStore(AbstractSqlStore):
     def _note(self, error: AwayError) -> None:
         self._reason, self._away_until_s = error.reason, time.monotonic() + self._retry_s
 
-    def _wait(self, batch: Batch, error: AwayError) -> None:
-        self._note(error)
+    def _wait(self, batch: Batch) -> None:
         try:
             self._waiting.keep(batch)
-        except StoreError as second:
+        except StoreError as error:
             raise StoreError(
-                f"cannot use {self.location} ({error.reason}), and profiles cannot wait either: {second}"
-            ) from second
+                f"cannot use {self.location} ({self._reason}), and profiles cannot wait either: {error}"
+            ) from error
 
     def _forward(self) -> bool:
         """Send what waits; return whether nothing does any more. An absent server is left alone at first."""
@@ -251,7 +249,9 @@ class PostgresStore(AbstractSqlStore):
         try:
             return self._waiting.count()
         except StoreError as error:
-            logger.warning("profiles that may wait in a file cannot be sent: %s", error)
+            if not self._unreadable:
+                logger.warning("profiles that may wait for %s cannot be sent: %s", self.location, error)
+            self._unreadable = True
             return 0
 
     def _send(self, batch: Batch, patience_s: float) -> None:

@@ -236,6 +236,12 @@ class Link:
     def _prepare(self, session: Session) -> None:
         """Refuse what is not ours before anything is written, then bring it up to date."""
         location, newest = self._target.location, len(_schema.MIGRATIONS)
+        encoding = session.raw.info.parameter_status("server_encoding")
+        if encoding not in (None, "UTF8", "SQL_ASCII"):
+            raise StoreError(
+                f"{location} keeps texts as {encoding}, and names may have any letter: "
+                "give a database made with createdb --encoding=UTF8 --template=template0"
+            )
         objects = _objects(session)
         version = POSTGRES.version(session) if objects else 0
         if version == 0 and objects:
