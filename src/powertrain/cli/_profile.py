@@ -26,6 +26,7 @@ from powertrain.cli._options import (
 )
 from powertrain.cli._printing import print_json, print_sentence, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
+from powertrain.cli._served import metrics_port_option, served
 from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
 from powertrain.wording import counted, duration
@@ -158,6 +159,7 @@ class _Measuring:
 )
 @click.option("--again", is_flag=True, help="Measure modes again that are already in the database.")
 @click.option("--retry-flagged", is_flag=True, help="Measure modes again whose profiles are all flagged.")
+@metrics_port_option
 @json_option
 @gathered("training", Training)
 @gathered("drawn", _Drawn)
@@ -170,6 +172,7 @@ def profile_command(
     measuring: _Measuring,
     seed: int,
     hard_limit_w: float | None,
+    metrics_port: int | None,
     as_json: bool,
 ) -> None:
     """Measure minibatch time and power of each WORKLOAD in some modes, and save them in a database.
@@ -203,13 +206,14 @@ def profile_command(
         stdout_on_stderr() if as_json else nullcontext(),
         store_of(database) as store,
         progress_bar(every_s=30) as progress,
+        served(metrics_port, device, command="profile", shared=True) as beside,
     ):
         options, place = measuring.options(seed, progress), store.location
         for run in wanted_runs:
             table = wanted_modes.of(run.job)
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
             with _telling_what_is_kept(store):
-                runs.append(_one(device, run, modes, store, options))
+                runs.append(_one(beside.device, run, modes, beside.announcing(store), options))
         flagged = {
             done.workload: workflow.flagged_modes(store.profiles(device=device.name, workload=done.workload))
             for done in runs
