@@ -8,7 +8,6 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-import powertrain
 from powertrain.devices.remote import DEFAULT_GROUP
 
 __all__ = ["dashboard", "service_unit"]
@@ -35,7 +34,7 @@ def service_unit(device: str, *, host: str, port: int, python: Path | None = Non
         python: What runs it; the interpreter of this process if None.
     """
     run_by = Path(sys.executable) if python is None else python
-    code = (run_by, run_by.resolve(), Path(powertrain.__file__))
+    code = (run_by, run_by.resolve(), Path(__file__))
     values = {
         "python": _word(str(run_by)),
         "device": _word(device),
