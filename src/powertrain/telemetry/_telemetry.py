@@ -26,7 +26,9 @@ __all__ = ["Telemetry"]
 PARTS = ("power", "mode", "temperature", "throttling", "database", "prediction", "run")
 """What can fail by itself."""
 PERIOD_S = 1.0
-"""Between looks: a trapezoid over a second tells the energy of a training well, and looking costs little."""
+"""Between readings of the power: a trapezoid over a second tells the energy of a training well."""
+SLOWER = 2
+"""Periods between looks at all else, such as the mode, which is many files."""
 STALE_S = 5.0
 """Age at which a value is left out: it is no longer how the device is."""
 QUIET_S = 2.0
@@ -64,7 +66,7 @@ class Telemetry:
             command: What is done with it, for whoever sees the numbers.
             shared: Whether a run that measures reads the power of `device`.
             store: What is known of workloads here, to be told and to predict from.
-            period_s: Between looks.
+            period_s: Between readings of the power.
 
         Raises:
             DeviceError: The device is not live.
@@ -85,14 +87,16 @@ class Telemetry:
     def looking(self) -> Generator[None]:
         """Look at the device after each period while the context lasts."""
         # The power has a thread of its own: a sensor that hangs hides nothing else.
-        looks = (self._look, self._look_at_power) if self._reads_power else (self._look,)
-        started = [(look, threading.Event()) for look in looks]
+        looks = {self._look: SLOWER * self._period_s}
+        if self._reads_power:
+            looks[self._look_at_power] = self._period_s
+        started = [(look, period_s, threading.Event()) for look, period_s in looks.items()]
         name = "powertrain-telemetry"
         threads = [threading.Thread(target=self._go_on, args=one, name=name, daemon=True) for one in started]
         for thread in threads:
             thread.start()
         until_s = time.monotonic() + FIRST_LOOK_S
-        for _, looked in started:
+        for *_, looked in started:
             looked.wait(max(until_s - time.monotonic(), 0.0))
         try:
             yield
@@ -186,11 +190,11 @@ class Telemetry:
             for part, since_s in self._asking.items():
                 self._errors[part] += time.monotonic() - since_s > STALE_S
 
-    def _go_on(self, look: Callable[[], None], looked: threading.Event) -> None:
+    def _go_on(self, look: Callable[[], None], period_s: float, looked: threading.Event) -> None:
         while not self._ends.is_set():
             look()
             looked.set()
-            self._ends.wait(self._period_s)
+            self._ends.wait(period_s)
 
     def _look_at_power(self) -> None:
         if not (self._shared and self.device.latest()[1] < QUIET_S):
@@ -207,7 +211,7 @@ class Telemetry:
             self._store_at_s = now_s
             self._ask("database", lambda: stored.look(self._value("mode", {})))
         if self.device.clock.virtual and not self._shared:
-            self.device.clock.sleep_s(self._period_s)  # nobody else lets time pass on it
+            self.device.clock.sleep_s(SLOWER * self._period_s)  # nobody else lets time pass on it
 
     def _in_force(self) -> Mapping[str, tuple[float, float]]:
         return dict(self.device.in_force())
