@@ -95,3 +95,4 @@ def test_metrics_are_served_by_a_user_without_rights(seen: dict[str, Any]):
     assert 'powertrain_power_watts{device="' in seen["metrics"], seen["log of the metrics"]
     assert 'powertrain_clock_hertz{bound="highest",device="' in seen["metrics"]
     assert seen["how serving ended"] == "success"
+    assert "powertrain-metrics is not in the group" not in seen["journal"]

@@ -44,10 +44,22 @@ __all__ = ["metrics_command"]
     help="Address to listen at. By default only this machine can connect.",
 )
 @click.option("--unit", is_flag=True, help="Print a systemd unit that serves it without root, and end.")
+@click.option(
+    "--group",
+    help="Group of that service. Give powertrain if only powertrain-helper can read the sensors. As a member, "
+    "the service could hold modes too.",
+)
 @click.option("--dashboard", is_flag=True, help="Print a Grafana dashboard, and end.")
 @json_option
 def metrics_command(
-    spec: str, database: str | None, port: int, host: str, unit: bool, dashboard: bool, as_json: bool
+    spec: str,
+    database: str | None,
+    port: int,
+    host: str,
+    unit: bool,
+    group: str | None,
+    dashboard: bool,
+    as_json: bool,
 ) -> None:
     """Serve the mode in force, power, energy, temperature and throttling of a device as OpenMetrics.
 
@@ -60,8 +72,13 @@ def metrics_command(
     """
     if sum((unit, dashboard, as_json)) > 1:
         raise WrongUse("--unit, --dashboard and --json were given: give one of them")
-    if unit or dashboard:
-        _print_file(spec, database, port, host, is_unit=unit)
+    if group is not None and not unit:
+        raise WrongUse("--group is for the service: give --unit, too")
+    if dashboard:
+        _print_dashboard()
+        return
+    if unit:
+        _print_unit(spec, database, port, host, group)
         return
     from powertrain.dataset import open_store
     from powertrain.telemetry import Telemetry
@@ -89,16 +106,19 @@ def _serve(telemetry: Telemetry, host: str, port: int) -> None:
         return
 
 
-def _print_file(spec: str, database: str | None, port: int, host: str, *, is_unit: bool) -> None:
-    from powertrain.integrations.metrics import dashboard, service_unit
+def _print_dashboard() -> None:
+    from powertrain.integrations.metrics import dashboard
 
-    if not is_unit:
-        click.echo(dashboard(), nl=False)
-        return
+    click.echo(dashboard(), nl=False)
+
+
+def _print_unit(spec: str, database: str | None, port: int, host: str, group: str | None) -> None:
+    from powertrain.integrations.metrics import service_unit
+
     if database is not None:
         raise WrongUse(
             "the unit serves the device alone, since its user may read no database: leave --db out"
         )
     if port == 0:
         raise WrongUse("a service has a port of its own: give --port")
-    click.echo(service_unit(spec, host=host, port=port), nl=False)
+    click.echo(service_unit(spec, host=host, port=port, group=group), nl=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from powertrain.profiling import RunOptions
     from powertrain.progress import Progress
     from powertrain.records import ModeTable
-    from powertrain.workflow import Profiled
+    from powertrain.workflow import Flagged, Profiled
 
 __all__ = ["profile_command"]
 
@@ -65,6 +65,7 @@ class _Measuring:
     order: Any
     again: bool
     retry_flagged: bool
+    metrics_port: int | None
 
     def options(self, seed: int, progress: Progress | None) -> RunOptions:
         """Return how the run goes."""
@@ -172,7 +173,6 @@ def profile_command(
     measuring: _Measuring,
     seed: int,
     hard_limit_w: float | None,
-    metrics_port: int | None,
     as_json: bool,
 ) -> None:
     """Measure minibatch time and power of each WORKLOAD in some modes, and save them in a database.
@@ -206,7 +206,7 @@ def profile_command(
         stdout_on_stderr() if as_json else nullcontext(),
         store_of(database) as store,
         progress_bar(every_s=30) as progress,
-        served(metrics_port, device, command="profile", shared=True) as beside,
+        served(measuring.metrics_port, device, command="profile", shared=True) as beside,
     ):
         options, place = measuring.options(seed, progress), store.location
         for run in wanted_runs:
@@ -221,6 +221,12 @@ def profile_command(
     if as_json:
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs, "flagged": flagged})
         return
+    _print(runs, device, place, flagged)
+
+
+def _print(
+    runs: Sequence[Profiled], device: AbstractDevice, place: str, flagged: Mapping[str, Sequence[Flagged]]
+) -> None:
     for done in runs:
         print_sentence(_line(done, device, place))
     if (table := flag_table(flagged)) is not None:

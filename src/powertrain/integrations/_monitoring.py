@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import grp
 import ipaddress
 import sys
 from importlib import resources
 from pathlib import Path
-
-from powertrain.devices.remote import DEFAULT_GROUP
 
 __all__ = ["dashboard", "service_unit"]
 
@@ -21,16 +18,17 @@ def dashboard() -> str:
     return _text("grafana-dashboard.json")
 
 
-def service_unit(device: str, *, host: str, port: int, python: Path | None = None) -> str:
+def service_unit(
+    device: str, *, host: str, port: int, group: str | None = None, python: Path | None = None
+) -> str:
     """Return a unit of systemd that serves the metrics of a device as a user without any rights.
-
-    Where this machine has the group of powertrain-helper, the service is in it, and reads what the helper
-    lets its members read.
 
     Args:
         device: The spec of the device.
         host: The address to listen at.
         port: The port to listen on.
+        group: The group of the service, such as that of powertrain-helper, which lets its members read
+            sensors and hold modes; a group of its own if None.
         python: What runs it; the interpreter of this process if None.
     """
     run_by = Path(sys.executable) if python is None else python
@@ -40,7 +38,8 @@ def service_unit(device: str, *, host: str, port: int, python: Path | None = Non
         "device": _word(device),
         "host": _word(host),
         "port": str(port),
-        "groups": f"SupplementaryGroups={DEFAULT_GROUP}\n" if _is_group(DEFAULT_GROUP) else "",
+        # The helper goes by the first group of who asks, and by the system's database, which lacks this user.
+        "group": f"Group={group}\n" if group else "",
         # The code itself must be seen, wherever it is.
         "home": "read-only" if any(p.is_relative_to(home) for p in code for home in HOMES) else "yes",
         "addresses": "IPAddressAllow=localhost\nIPAddressDeny=any" if _is_loopback(host) else "",
@@ -60,14 +59,6 @@ def _word(text: str) -> str:
     """Return something as one word of a unit, in which % begins a specifier and blanks end a word."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if " " in escaped else escaped
-
-
-def _is_group(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
 
 
 def _is_loopback(host: str) -> bool:
