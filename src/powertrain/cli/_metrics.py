@@ -46,8 +46,8 @@ __all__ = ["metrics_command"]
 @click.option("--unit", is_flag=True, help="Print a systemd unit that serves it without root, and end.")
 @click.option(
     "--group",
-    help="Group of that service. Give powertrain if only powertrain-helper can read the sensors. As a member, "
-    "the service could hold modes too.",
+    help="Group of that service. Give powertrain if only powertrain-helper can read the sensors. As a member "
+    "of it, the service could hold modes too.",
 )
 @click.option("--dashboard", is_flag=True, help="Print a Grafana dashboard, and end.")
 @json_option

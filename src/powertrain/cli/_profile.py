@@ -225,7 +225,7 @@ def profile_command(
 
 
 def _print(
-    runs: Sequence[Profiled], device: AbstractDevice, place: str, flagged: Mapping[str, Sequence[Flagged]]
+    runs: Sequence[Profiled], device: AbstractDevice, place: str, flagged: Mapping[str, Flagged]
 ) -> None:
     for done in runs:
         print_sentence(_line(done, device, place))

@@ -29,7 +29,7 @@ class ToldRun:
         self._lock = threading.Lock()
         self._run = RunNow(command=command)
         self._workloads: dict[str, WorkloadNow] = {}
-        self._measured = Counter[str]()
+        self._measured: dict[str, Counter[str]] = {}
 
     def now(self) -> tuple[RunNow, tuple[WorkloadNow, ...]]:
         """Return what is known now."""
@@ -39,8 +39,9 @@ class ToldRun:
     def kept(self, profile: Profile) -> None:
         """Take in a profile that was measured and kept."""
         with self._lock:
-            self._measured[FLAGGED if profile.flags else KEPT] += 1
-            self._run = replace(self._run, workload=profile.workload, trials=_all(self._measured))
+            measured = self._measured.setdefault(profile.workload, Counter())
+            measured[FLAGGED if profile.flags else KEPT] += 1
+            self._run = replace(self._run, workload=profile.workload, trials=_all(measured))
             if not profile.flags:
                 self._workloads[profile.workload] = WorkloadNow(
                     workload=profile.workload, time_ms=profile.time_ms, power_w=profile.power_w
