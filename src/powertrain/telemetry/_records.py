@@ -50,7 +50,8 @@ class RunNow:
     """By the column of the quantity: `{"power_w": 30.0}`."""
     hard_limit_w: float = math.nan
     trials: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Modes of the workload measured since the command began, by outcome: `kept`, `exceeded` (a limit) and `flagged`."""
+    """Modes of the workload measured since the command began, by outcome: `kept`, `exceeded` (a limit) and
+    `flagged`."""
     minibatches: float = math.nan
     changes: float = math.nan
     """Times that modes were tried again."""
