@@ -94,10 +94,11 @@ class Readings:
         (((0, 10), (1, 20), (3, 20)), 15 + 40),
         (((0, 10, 1000), (1, 20, 1012), (100, 20, 2000)), 12 + 988),
         (((0, 10, 1000), (1, 20, 0)), 15),  # a counter that began anew
+        (((0, 10, 7), (1, 10, 7), (2, 10, 7), (3, 10, 7)), 20),
         (((0, 10), (100, 10)), 0),  # nobody knows what was in between
         (((0, 10), (0, 10)), 0),
     ],
-    ids=["by trapezoid", "by counter", "counter falls", "long gap", "same moment"],
+    ids=["by trapezoid", "by counter", "counter falls", "counter stands still", "long gap", "same moment"],
 )
 def test_energy_is_that_of_a_counter_or_of_the_readings(board, monkeypatch, readings, energy_j):
     monkeypatch.setattr(board, "read_power", Readings(*readings))

@@ -38,6 +38,7 @@ _core = needed("prometheus_client.core", package="prometheus-client", extra="met
 _exposition = needed("prometheus_client.exposition", package="prometheus-client", extra="metrics")
 
 DEFAULT_PORT, LOOPBACK = 10700, "127.0.0.1"
+VERSION = metadata.version("powertrain")
 PATH = "/metrics"
 PATIENCE_S = 5.0
 """For a client to send its request, or to take the answer."""
@@ -54,7 +55,7 @@ def families(now: TelemetryNow) -> Iterator[Any]:
     Every number has the labels `device` and `simulated`.
     """
     labels = {"device": now.device, "simulated": str(now.simulated).lower()}
-    yield _info("powertrain_build", "Version of PowerTrain.", {"version": metadata.version("powertrain")})
+    yield _info("powertrain_build", "Version of PowerTrain.", {"version": VERSION})
     yield _info("powertrain_device", "What opens the device.", {**labels, "spec": now.spec})
     yield from _of_device(now, labels)
     yield from _of_knobs(now.in_force, labels)

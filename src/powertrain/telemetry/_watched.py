@@ -24,6 +24,8 @@ PATIENCE_S = 5.0
 """For a reading that another thread has begun."""
 LONGEST_STEP_S = 10.0
 """Between two readings whose power tells the energy in between; a counter tells it over any time."""
+STILL_S = 1.0
+"""A counter that does not move for so long does not count."""
 SLACK_S = 0.1
 """Counters move now and then: a short step may hold the energy of a longer time."""
 
@@ -43,9 +45,9 @@ class WatchedDevice(AbstractLiveDevice):
         self.space, self.clock = device.space, device.clock
         self.rails, self.missing = device.rails, device.missing
         self._reading, self._lock = threading.Lock(), threading.Lock()
-        self._last: PowerReading | None = None
+        self._meter = EnergyMeter(most_w=device.most_power_w)
         self._shown: tuple[PowerReading, float] | None = None
-        self._energy_j, self._failures = 0.0, 0
+        self._failures = 0
         self._throttles = self._celsius = math.nan
 
     @property
@@ -56,7 +58,7 @@ class WatchedDevice(AbstractLiveDevice):
     @property
     def counted_j(self) -> float:
         """Energy from the first reading to the latest [J]."""
-        return self._energy_j
+        return self._meter.energy_j
 
     @property
     def last_throttle_count(self) -> float:
@@ -90,9 +92,8 @@ class WatchedDevice(AbstractLiveDevice):
         finally:
             self._reading.release()
         with self._lock:
-            if self._last is not None:
-                self._energy_j += gained_j(self._last, reading, most_w=self.most_power_w)
-            self._last, self._shown = reading, (reading, time.monotonic())
+            self._meter.add(reading)
+            self._shown = reading, time.monotonic()
         return reading
 
     def _fail(self) -> None:
@@ -169,16 +170,30 @@ class WatchedDevice(AbstractLiveDevice):
         return self._device.environment()
 
 
-def gained_j(before: PowerReading, now: PowerReading, *, most_w: float) -> float:
-    """Return the energy between two readings [J]: a counter's, else by the trapezoidal rule; 0: not known.
+@final
+class EnergyMeter:
+    """Adds up the energy between readings: a counter's where it is believed, else by the trapezoidal rule.
 
-    A counter that falls, or gains more than the device can draw, is not believed.
+    A counter that falls, stands still, or gains more than the device can draw is not believed.
     """
-    elapsed_s = now.time_s - before.time_s
-    if elapsed_s <= 0 or now.dropped:
-        return 0.0
-    counted_j = now.energy_j - before.energy_j
-    if 0 <= counted_j <= most_w * (elapsed_s + SLACK_S):
-        return counted_j
-    mean_w = (before.power_w + now.power_w) / 2
-    return mean_w * elapsed_s if mean_w > 0 and elapsed_s <= LONGEST_STEP_S else 0.0
+
+    def __init__(self, *, most_w: float) -> None:
+        """Take what the device can draw at most."""
+        self.energy_j = 0.0
+        self._most_w, self._still_s = most_w, 0.0
+        self._last: PowerReading | None = None
+
+    def add(self, now: PowerReading) -> None:
+        """Take the next reading."""
+        before, self._last = self._last, now
+        if before is None:
+            return
+        elapsed_s, counted_j = now.time_s - before.time_s, now.energy_j - before.energy_j
+        if elapsed_s <= 0 or now.dropped:
+            return
+        self._still_s = self._still_s + elapsed_s if counted_j == 0 else 0.0
+        mean_w = (before.power_w + now.power_w) / 2
+        if 0 <= counted_j <= self._most_w * (elapsed_s + SLACK_S) and self._still_s <= STILL_S:
+            self.energy_j += counted_j
+        elif mean_w > 0 and elapsed_s <= LONGEST_STEP_S:
+            self.energy_j += mean_w * elapsed_s
