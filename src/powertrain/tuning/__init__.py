@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from powertrain.planning import FixedModes, ModeSource
 from powertrain.tuning._climb import Climb
-from powertrain.tuning._goal import Budget, Decision, Goal
+from powertrain.tuning._goal import Budget, Decision, FrontMode, Goal
 from powertrain.tuning._tuner import Tuner
 from powertrain.tuning._watch import Departure, Patience, Watch
 
@@ -18,6 +18,7 @@ __all__ = [
     "Decision",
     "Departure",
     "FixedModes",
+    "FrontMode",
     "Goal",
     "ModeSource",
     "Patience",

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from powertrain import quantities
-from powertrain.quantities import Quantity
+from powertrain.optimisation import pareto_front
+from powertrain.quantities import POWER, TIME, Quantity
 from powertrain.records import FloatArray, PowerMode, Profile, ProfileTable
-from powertrain.tuning._goal import Decision, Goal
+from powertrain.tuning._goal import FRONT, Decision, FrontMode, Goal
 
 __all__ = ["Trials"]
 
@@ -94,7 +95,7 @@ class Trials:
         """Return the row of the best mode that keeps the limits; of equals the first that was measured."""
         if self.table is None:
             return None
-        goal = self.value(quantities.find(self._goal.objective))
+        goal = self.value(self._goal.quantity)
         kept = self.keeps() & np.isfinite(goal)
         return int(np.argmin(np.where(kept, goal, np.inf))) if kept.any() else None
 
@@ -103,7 +104,7 @@ class Trials:
         best = self.best()
         if best is None:
             return None
-        goal = self.value(quantities.find(self._goal.objective))
+        goal = self.value(self._goal.quantity)
         sure = self.confirmed() & np.isfinite(goal)
         return int(np.argmin(np.where(sure, goal, np.inf))) if sure.any() else best
 
@@ -112,14 +113,32 @@ class Trials:
         row = self._chosen()
         if row is None or self.table is None:
             return Decision(mode=None, trials=len(self), why=self._nearest() or why)
-        values = {c: float(v[row]) for c, v in self.table.columns.items() if np.isfinite(v[row])}
         return Decision(
             mode=self.table.modes[row],
-            values=values,
+            values=self._known(row),
             confirmed=bool(self.confirmed()[row]),
             trials=len(self),
             why=why,
+            front=self._front_modes() if self._goal.objective == FRONT else (),
         )
+
+    def front(self) -> list[int]:
+        """Return the rows on the front of time and power within the limits, by rising time."""
+        if self.table is None:
+            return []
+        costs = np.column_stack([self.value(TIME), self.value(POWER)])
+        kept = self.keeps()[:, None]
+        return [int(row) for row in pareto_front(np.where(kept, costs, np.nan))]
+
+    def _front_modes(self) -> tuple[FrontMode, ...]:
+        return tuple(
+            FrontMode(mode=self._table().modes[row], values=self._known(row)) for row in self.front()
+        )
+
+    def _known(self, row: int) -> dict[str, float]:
+        """Return what was measured in a mode, by column."""
+        columns = self._table().columns
+        return {column: float(values[row]) for column, values in columns.items() if np.isfinite(values[row])}
 
     def _nearest(self) -> str:
         """Say which mode came nearest to the limits, and by how much it misses them."""

@@ -17,13 +17,14 @@ from typing_extensions import override
 from powertrain.errors import DataError, UnknownNameError
 from powertrain.models import AbstractPredictor
 from powertrain.planning import ModeSource
-from powertrain.quantities import POWER, TIME, find
+from powertrain.quantities import POWER, TIME
 from powertrain.records import ModeTable, PowerMode, Prediction, Profile, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.tuning._acquire import Acquisition
 from powertrain.tuning._belief import Beliefs, View
 from powertrain.tuning._candidates import Candidates
-from powertrain.tuning._goal import Budget, Decision, Goal
+from powertrain.tuning._front import FrontAcquisition
+from powertrain.tuning._goal import FRONT, Budget, Decision, Goal
 from powertrain.tuning._trials import Trials, rows_of
 from powertrain.units import s_from_ms
 
@@ -33,6 +34,9 @@ VERSION = 1
 """Of the state."""
 STARTS = 3
 """Modes spread over the space that are tried first without references: the fewest that can be fitted."""
+
+BASES = 8
+"""Modes of a front at most whose neighbours are looked at."""
 
 
 @final
@@ -181,7 +185,8 @@ class Tuner(ModeSource):
             tried = self._trials.known()
             spread = self._candidates.spread(STARTS + len(tried))
             return next((mode for mode in spread if mode not in tried), None)
-        acquisition = Acquisition(
+        kind = FrontAcquisition if self.goal.objective == FRONT else Acquisition
+        acquisition = kind(
             self.goal,
             self.budget,
             self._trials,
@@ -196,7 +201,7 @@ class Tuner(ModeSource):
             return acquisition.weight(modes, predicted(modes))
 
         best = self._trials.best()
-        around = None if table is None or best is None else table.modes.take([best])
+        around = None if table is None or best is None else table.modes.take(self._bases(best))
         # What a prior thinks of is no place to climb to: a draw will do, the same for the first trials.
         climbs = self._trials.distinct >= STARTS
         turn = len(self._trials) if climbs else 0
@@ -212,12 +217,21 @@ class Tuner(ModeSource):
         gain = float(acquisition.gain(one, predictions)[0])
         if self._is_worth(gain, float(acquisition.cost_s(predictions)[0])):
             return mode
-        what = find(self.goal.objective).title
+        what = f"{self.goal.quantity.title}"
+        if self.goal.objective == FRONT:
+            what = "area under the front"
         return self._unconfirmed() or self._end(f"one more trial would gain {100 * gain:.2g} % of the {what}")
+
+    def _bases(self, best: int) -> list[int]:
+        """Return the rows of the measured modes whose neighbours are looked at in a large space."""
+        if self.goal.objective != FRONT:
+            return [best]
+        rows = self._trials.front()
+        return [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, BASES).astype(int))]
 
     def _is_worth(self, gain: float, cost_s: float) -> bool:
         """Tell whether an expected gain, a share of the objective, pays for a trial."""
-        if math.isinf(self.budget.minibatches_left):
+        if math.isinf(self.budget.minibatches_left) or self.goal.objective == FRONT:
             return gain > self.budget.tolerance
         best = self._trials.best()
         table = self._trials.table

@@ -21,6 +21,7 @@ RIVALS = Registry(
     group="powertrain.rivals",
     built_in={
         "tuner": f"{_HERE}._own:TunerRival",
+        "tuner-front": f"{_HERE}._own:FrontRival",
         "random": f"{_HERE}._random:RandomRival",
         "coordinate": f"{_HERE}._coordinate:CoordinateRival",
         "sweep": f"{_HERE}._sweep:SweepRival",
