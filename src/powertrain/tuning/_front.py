@@ -60,7 +60,8 @@ class FrontAcquisition:
         """Return what each mode is expected to add, `(n,)`, as a share of the hypervolume so far."""
         each = self._each(modes, predictions)
         assert self._reference is not None
-        return each.mean(axis=0) / max(hypervolume(self._front, self._reference), NOTHING)
+        so_far = max(hypervolume(self._front, self._reference), NOTHING)
+        return each.mean(axis=0) / so_far
 
     def weight(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
         """Return what decides which trial is next, `(n,)`: the gain, tempered by the cost."""
@@ -68,7 +69,8 @@ class FrontAcquisition:
         each = np.log(np.maximum(self._each(modes, predictions), NOTHING))
         weight = np.exp(each.mean(axis=0)) / self.cost_s(predictions) ** COST_POWER
         # Where nothing is safe, the mode that draws the least is the next step up.
-        power = np.max([np.log(prediction.of(POWER).value) for prediction in predictions], axis=0)
+        logs = [np.log(prediction.of(POWER).value) for prediction in predictions]
+        power: FloatArray = np.max(logs, axis=0)
         return np.where(self._of_one.safe(modes, predictions), weight, -1.0 - np.maximum(power, 0.0))
 
     def _each(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
