@@ -32,7 +32,10 @@ def test_a_point_that_is_certain_adds_what_it_dominates_alone(points, new):
 def test_what_a_point_is_expected_to_add_is_the_mean_over_where_it_may_be():
     rng = np.random.default_rng(0)
     points, reference = rng.normal(size=(5, 2)), np.array([1.5, 1.2])
-    mean, sd = np.array([[0.2, -0.4], [-1.0, 0.5], [1.0, 1.0]]), np.array([[0.5, 0.3], [0.2, 0.9], [1.0, 1.0]])
+    mean, sd = (
+        np.array([[0.2, -0.4], [-1.0, 0.5], [1.0, 1.0]]),
+        np.array([[0.5, 0.3], [0.2, 0.9], [1.0, 1.0]]),
+    )
     gains = hypervolume_gain(points, reference, mean, sd)
     for gain, centre, spread in zip(gains, mean, sd, strict=True):
         drawn = centre + spread * rng.standard_normal((2000, 2))

@@ -63,6 +63,10 @@ class FrontAcquisition:
         so_far = max(hypervolume(self._front, self._reference), NOTHING)
         return each.mean(axis=0) / so_far
 
+    def safe(self, modes: ModeTable, predictions: Sequence[Prediction]) -> np.ndarray:
+        """Mark the modes that keep the hard limit with the probability that was asked, `(n,)`."""
+        return self._of_one.safe(modes, predictions)
+
     def weight(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
         """Return what decides which trial is next, `(n,)`: the gain, tempered by the cost."""
         # The geometric mean, as for one mode: what one view thinks nothing of is seldom a good trial.
@@ -71,7 +75,7 @@ class FrontAcquisition:
         # Where nothing is safe, the mode that draws the least is the next step up.
         logs = [np.log(prediction.of(POWER).value) for prediction in predictions]
         power: FloatArray = np.max(logs, axis=0)
-        return np.where(self._of_one.safe(modes, predictions), weight, -1.0 - np.maximum(power, 0.0))
+        return np.where(self.safe(modes, predictions), weight, -1.0 - np.maximum(power, 0.0))
 
     def _each(self, modes: ModeTable, predictions: Sequence[Prediction]) -> FloatArray:
         """Return what each prediction expects a mode to add, `(predictions, n)`."""
@@ -90,7 +94,7 @@ class FrontAcquisition:
             for (mean, sd), chance in zip(believed, chances, strict=True)
         ]
         each = np.where(np.isfinite(gains), gains, 0.0)
-        return np.where(self._of_one.safe(modes, predictions), each, 0.0)
+        return np.where(self.safe(modes, predictions), each, 0.0)
 
     def _believed(self, prediction: Prediction, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of both costs [log], `(n, 2)` each."""

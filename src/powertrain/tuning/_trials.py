@@ -33,9 +33,9 @@ class Trials:
     def __len__(self) -> int:
         return len(self.profiles)
 
-    def add(self, profile: Profile) -> None:
-        """Take in a measurement."""
-        self.profiles.append(profile)
+    def add(self, profile: Profile, *, at: int | None = None) -> None:
+        """Take in a measurement, at the end or at a place among the others."""
+        self.profiles.insert(len(self.profiles) if at is None else at, profile)
         usable = [p for p in self.profiles if not p.flags]
         self.table = ProfileTable.of(usable, knobs=self.knobs).averaged() if usable else None
 
