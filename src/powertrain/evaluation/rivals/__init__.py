@@ -32,6 +32,10 @@ RIVALS = Registry(
         "optuna-nsga2": f"{_HERE}._optuna:Nsga2Rival",
         "botorch-ei": f"{_HERE}._botorch:ImprovementRival",
         "botorch-nehvi": f"{_HERE}._botorch:HypervolumeRival",
+        "kernel-tuner-ils": f"{_HERE}._kernel_tuner:LocalSearchRival",
+        "kernel-tuner-ga": f"{_HERE}._kernel_tuner:GeneticRival",
+        "kernel-tuner-annealing": f"{_HERE}._kernel_tuner:AnnealingRival",
+        "kernel-tuner-bayes": f"{_HERE}._kernel_tuner:BayesRival",
     },
 )
 """What races by its name. Besides these, `gp-15` is a predictor's choice after 15 profiles (any method and
