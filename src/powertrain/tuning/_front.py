@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -11,7 +11,7 @@ import numpy as np
 from powertrain.optimisation import hypervolume, hypervolume_gain
 from powertrain.quantities import POWER, TIME
 from powertrain.records import FloatArray, ModeTable, Prediction
-from powertrain.tuning._acquire import COST_POWER, Acquisition, below, scaled
+from powertrain.tuning._acquire import COST_POWER, Acquisition, Again, below, scaled
 from powertrain.tuning._bounds import Bounds
 from powertrain.tuning._goal import Budget, Goal
 from powertrain.tuning._trials import Trials
@@ -62,6 +62,10 @@ class FrontAcquisition:
         assert self._reference is not None
         so_far = max(hypervolume(self._front, self._reference), NOTHING)
         return each.mean(axis=0) / so_far
+
+    def again(self, predicted: Callable[[ModeTable], Sequence[Prediction]]) -> Again | None:
+        """Return None: a second measurement of a mode moves a front by no more than the noise."""
+        del predicted
 
     def safe(self, modes: ModeTable, predictions: Sequence[Prediction]) -> np.ndarray:
         """Mark the modes that keep the hard limit with the probability that was asked, `(n,)`."""

@@ -241,13 +241,18 @@ class Tuner(ModeSource):
         if best is None:
             return mode
         one = ModeTable.of([mode], self.knobs)
-        predictions = predicted(one)
-        gain = float(acquisition.gain(one, predictions)[0])
-        if self._is_worth(gain, float(acquisition.cost_s(predictions)[0])):
+        told = predicted(one)
+        gain, cost_s = float(acquisition.gain(one, told)[0]), float(acquisition.cost_s(told)[0])
+        again = acquisition.again(predicted)
+        if (
+            again is not None
+            and again.mode not in self._pending.modes
+            and again.weight > float(weigh(one)[0])
+        ):
+            mode, gain, cost_s = again.mode, again.gain, again.cost_s
+        if self._is_worth(gain, cost_s):
             return mode
-        what = f"{self.goal.quantity.title}"
-        if self.goal.objective == FRONT:
-            what = "area under the front"
+        what = "area under the front" if self.goal.objective == FRONT else self.goal.quantity.title
         return self._unconfirmed() or self._end(f"one more trial would gain {100 * gain:.2g} % of the {what}")
 
     def _views(self, trials: Trials) -> tuple[View, ...]:
@@ -267,7 +272,7 @@ class Tuner(ModeSource):
         for profile in (*self._trials.profiles, *self._believed(views)):
             believed.add(profile)
         other = copy.copy(self)
-        other._trials, other._pending = believed, Pending()
+        other._trials = believed
         mode = other._next()
         if mode is None or not math.isfinite(self.goal.hard_limit_w):
             return mode
