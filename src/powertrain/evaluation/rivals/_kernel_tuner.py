@@ -57,7 +57,7 @@ class KernelTunerRival(Rival):
 
     strategy = ""
     """Kernel Tuner's name of it."""
-    options: Mapping[str, int] = MappingProxyType({})
+    options: Mapping[str, int | str] = MappingProxyType({})
     """What differs from Kernel Tuner's own options: sizes that more trials are meant for."""
 
     def __init__(self, problem: Problem) -> None:
@@ -204,4 +204,6 @@ class AnnealingRival(KernelTunerRival):
 class BayesRival(KernelTunerRival):
     """Bayesian optimisation."""
 
-    strategy, options = "bayes_opt", MappingProxyType({"popsize": STARTS})
+    strategy = "bayes_opt"
+    # Its Latin hypercube takes no seed.
+    options = MappingProxyType({"popsize": STARTS, "samplingmethod": "random"})
