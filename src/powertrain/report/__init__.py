@@ -6,7 +6,7 @@ Only drawing needs matplotlib (`pip install 'powertrain[report]'`); tables and p
 from __future__ import annotations
 
 from powertrain.report._fitting import FittedTable, fit_table, wrap_words
-from powertrain.report._front_view import FrontView, apply_words, front_json, front_view
+from powertrain.report._front_view import FrontView, Goal, Marks, apply_words, front_json, front_view
 from powertrain.report._html import Fact, Illustration, ReportPage, Section, render_html
 from powertrain.report._plot_data import (
     AgreementPanel,
@@ -52,11 +52,13 @@ __all__ = [
     "FittedTable",
     "FrontPlot",
     "FrontView",
+    "Goal",
     "Illustration",
     "LearningPlot",
     "Line",
     "LinePanel",
     "LinePlot",
+    "Marks",
     "Points",
     "ReportPage",
     "RunPlot",

@@ -1,7 +1,7 @@
 """The interactive front: every mode to look at, a power limit to drag, and the mode chosen under it.
 
-This module gathers the numbers; `assets/front.js` draws them. Which mode is chosen under which limit is worked
-out here, so that the page decides nothing by itself.
+This module gathers the numbers; `assets/front.js` draws them. Which mode is chosen under which limit is
+worked out here, so the page decides nothing by itself.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, final
+from dataclasses import dataclass, field, replace
+from typing import Any, cast, final
 
 import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import DataError
-from powertrain.optimisation import Steps, best_by_power, pareto_front
+from powertrain.optimisation import Objective, Steps, best_by_power, pareto_front
 from powertrain.quantities import QUANTITIES
 from powertrain.records import Choice, FloatArray, Limits, ModeTable, Prediction, ProfileTable
 from powertrain.report._plot_data import Points, front_plot
 from powertrain.report._tables import Cell, Column, Table
 from powertrain.wording import counted
 
-__all__ = ["FrontView", "apply_words", "front_json", "front_tables", "front_view"]
+__all__ = ["FrontView", "Goal", "Marks", "apply_words", "front_json", "front_tables", "front_view"]
 
 MOST_MODES = 40_000
 """Modes that are drawn. Of a larger space some are left out, never one of the front and never a choice."""
@@ -33,6 +33,53 @@ MOST_MEASURED = 2_000
 LIMITS_IN_TABLE = 14
 MEASURED_IN_TABLE = 60
 STEPS_OF_SLIDER = 400
+FINEST_STEP = 1_000  # parts of the highest limit: nobody sets watts more exactly
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What is chosen under a power limit that is dragged along."""
+
+    objective: Objective = "time"
+    limits: Limits | None = None
+    """Where the power limit stands at first (None: in the middle), and further limits, always kept."""
+    risk: float = 0.05
+    """Accepted probability that the chosen mode exceeds a limit."""
+
+    @classmethod
+    def of(cls, choice: Choice) -> Goal:
+        """Return the goal that a choice was made with."""
+        return cls(objective=cast("Objective", choice.objective), limits=choice.limits, risk=choice.risk)
+
+    @property
+    def sought(self) -> str:
+        """What the chosen mode is, as in "fastest mode"."""
+        return "fastest mode" if self.objective == "time" else f"mode of the least {self._title}"
+
+    @property
+    def others(self) -> str:
+        """The further limits in words; empty for none."""
+        found = {} if self.limits is None else self.limits.by_quantity()
+        kept = [f"{q.name} <= {most:.6g} {q.unit}" for q, most in found.items() if q.name != "power"]
+        return " and ".join(kept)
+
+    @property
+    def _title(self) -> str:
+        return QUANTITIES[self.objective].title
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Marks:
+    """What to mark among the modes."""
+
+    measured: ProfileTable | None = None
+    """The profiles behind a prediction."""
+    truth: ProfileTable | None = None
+    """The true time and power of any modes, where they are known."""
+    named: Mapping[str, Points] = field(default_factory=dict[str, Points])
+    """Modes with a name, one point each."""
 
 
 @final
@@ -50,40 +97,33 @@ class FrontView:
     """`(n,)`"""
     total: int
     """Number of modes before some were left out."""
-    basis: str
-    """What `prediction` holds: "predicted", or "measured"."""
     front: npt.NDArray[np.int64]
     """Rows of the front, by rising time."""
     steps: Steps
     """Rows chosen, by limit."""
-    goal: str
-    """What the chosen mode is, as in "fastest mode"."""
-    others: str
-    """Further limits that every choice keeps, in words; empty for none."""
-    risk: float
+    goal: Goal
     limit_w: float
     """Where the limit stands at first [W]."""
-    measured: ProfileTable | None
-    """The profiles behind a prediction."""
+    marks: Marks
     truth: Points
     """The true time and power of every mode, `(n,)`; no points where they are not known."""
     true_front: Points
-    named: Mapping[str, Points] = field(default_factory=dict[str, Points])
-    """Modes with a name, one point each."""
     device: str = ""
     """What opens the device for `powertrain apply`; empty where it cannot be opened here."""
 
     @property
+    def basis(self) -> str:
+        """What the values are."""
+        return "measured" if self.prediction.is_measured else "predicted"
+
+    @property
     def ends_w(self) -> tuple[float, float, float]:
         """Where the limit may be set [W]: from, to, and the step."""
-        low = (
-            float(self.steps.limits_w[0])
-            if len(self.steps.limits_w)
-            else float(self.prediction.power_w.min())
-        )
-        high = max(float(self.prediction.power_w.max()), float(self.steps.limits_w[-1:].max(initial=0)))
-        low, high = min(0.97 * low, self.limit_w), max(high, self.limit_w)
-        step = _round_step((high - low) / STEPS_OF_SLIDER)
+        power_w, limits_w = self.prediction.power_w, self.steps.limits_w
+        low = 0.97 * float(limits_w[0] if limits_w.size else power_w.min())
+        high = float(np.max(limits_w, initial=power_w.max()))
+        low, high = min(low, self.limit_w), max(high, self.limit_w)
+        step = _round_step(max((high - low) / STEPS_OF_SLIDER, high / FINEST_STEP))
         return math.floor(low / step) * step, math.ceil(high / step) * step, step
 
 
@@ -92,13 +132,8 @@ def front_view(
     modes: ModeTable,
     *,
     title: str,
-    choice: Choice | None = None,
-    limit_w: float = math.nan,
-    risk: float = 0.05,
-    measured: ProfileTable | None = None,
-    truth: ProfileTable | None = None,
-    named: Mapping[str, Points] | None = None,
-    basis: str = "predicted",
+    goal: Goal | None = None,
+    marks: Marks | None = None,
     device: str = "",
 ) -> FrontView:
     """Gather what the interactive front shows.
@@ -107,13 +142,8 @@ def front_view(
         prediction: `(n,)` predictions of `modes`; modes without a time or a power are left out.
         modes: `(n, n_knobs)` modes to choose from.
         title: Workload and device, the latter with "(simulated)" when it is.
-        choice: Gives limits, objective and risk.
-        limit_w: Where the limit stands at first [W]; NaN for a round one in the middle.
-        risk: Accepted probability that the chosen mode exceeds the limit.
-        measured: The profiles behind a prediction, which are marked.
-        truth: The true time and power of any modes, where they are known.
-        named: Time and power of modes that have a name.
-        basis: What `prediction` holds: "predicted", or "measured".
+        goal: What is chosen.
+        marks: What to mark among the modes.
         device: What opens the device, for the command that applies a mode.
 
     Raises:
@@ -122,38 +152,35 @@ def front_view(
     known = np.flatnonzero(np.isfinite(prediction.time_ms) & np.isfinite(prediction.power_w))
     if not known.size:
         raise DataError("a front of time and power needs predictions of both, and one is missing")
-    asked: dict[str, Any] = {"risk": risk}
-    if choice is not None:
-        limit_w = choice.limits.max_power_w
-        asked = {"risk": choice.risk, "objective": choice.objective, "others": choice.limits}
-    every = front_plot(prediction, modes, title="", truth=truth)
-    rows_true = _true_rows(truth, modes)
+    goal, marks = goal or Goal(), marks or Marks()
+    true_front = front_plot(prediction, modes, title="", truth=marks.truth).true_front
+    true_rows = _true_rows(marks.truth, modes)
     prediction, modes = prediction.take(known), modes.take(known)
     front = pareto_front(np.column_stack([prediction.time_ms, prediction.power_w]))
-    steps = best_by_power(prediction, **asked)
+    steps = best_by_power(prediction, objective=goal.objective, risk=goal.risk, others=goal.limits)
     kept = _drawn(len(known), front, steps)
-    if math.isnan(limit_w):
-        limit_w = _middle(prediction.power_w[front])
-    elif math.isinf(limit_w):
-        limit_w = float(np.max(steps.limits_w, initial=prediction.power_w.max()))
     return FrontView(
         title=title,
         modes=modes.take(kept),
         prediction=prediction.take(kept),
         total=len(known),
-        basis=basis,
         front=np.searchsorted(kept, front),
         steps=Steps(limits_w=steps.limits_w, rows=np.searchsorted(kept, steps.rows)),
-        goal=_goal(asked.get("objective", "time")),
-        others=_other_limits(asked.get("others")),
-        risk=asked["risk"],
-        limit_w=limit_w,
-        measured=None if measured is None else _located(measured),
-        truth=_take(rows_true, known[kept]),
-        true_front=every.true_front,
-        named=dict(named or {}),
+        goal=goal,
+        limit_w=_first_limit(goal, prediction.power_w, front, steps),
+        marks=replace(marks, measured=_located(marks.measured)),
+        truth=_take(true_rows, known[kept]),
+        true_front=true_front,
         device=device,
     )
+
+
+def _first_limit(goal: Goal, power_w: FloatArray, front: npt.NDArray[np.int64], steps: Steps) -> float:
+    """Return where the limit stands at first: as asked, else a round one in the middle of the front."""
+    if goal.limits is None:
+        return _middle(power_w[front])
+    limit_w = goal.limits.max_power_w
+    return limit_w if math.isfinite(limit_w) else float(np.max(steps.limits_w, initial=power_w.max()))
 
 
 def _true_rows(truth: ProfileTable | None, modes: ModeTable) -> Points:
@@ -168,15 +195,6 @@ def _take(points: Points, rows: npt.NDArray[np.int64]) -> Points:
     return Points(time_ms=points.time_ms[rows], power_w=points.power_w[rows]) if len(points) else points
 
 
-def _goal(objective: str) -> str:
-    return "fastest mode" if objective == "time" else f"mode of the least {QUANTITIES[objective].title}"
-
-
-def _other_limits(limits: Limits | None) -> str:
-    found = {} if limits is None else limits.by_quantity()
-    return " and ".join(f"{q.name} <= {most:.6g} {q.unit}" for q, most in found.items() if q.name != "power")
-
-
 def _drawn(n: int, front: npt.NDArray[np.int64], steps: Steps) -> npt.NDArray[np.int64]:
     """Return the rows to draw, rising: all, or some evenly spaced ones and those that matter."""
     if n <= MOST_MODES:
@@ -185,7 +203,9 @@ def _drawn(n: int, front: npt.NDArray[np.int64], steps: Steps) -> npt.NDArray[np
     return np.unique(np.concatenate([some, front, steps.rows]))
 
 
-def _located(profiles: ProfileTable) -> ProfileTable:
+def _located(profiles: ProfileTable | None) -> ProfileTable | None:
+    if profiles is None:
+        return None
     rows = np.flatnonzero(np.isfinite(profiles.time_ms) & np.isfinite(profiles.power_w))
     return profiles.take(rows[:MOST_MEASURED])
 
@@ -222,16 +242,16 @@ def front_json(view: FrontView) -> str:
         "front": view.front.tolist(),
         "steps": {"limits_w": view.steps.limits_w.tolist(), "rows": view.steps.rows.tolist()},
         "limit": {"value": view.limit_w, "min": low_w, "max": high_w, "step": step_w},
-        "goal": view.goal,
-        "others": view.others,
-        "risk": view.risk,
-        "measured": _measured(view.measured),
+        "goal": view.goal.sought,
+        "others": view.goal.others,
+        "risk": view.goal.risk,
+        "measured": _measured(view.marks.measured),
         "true_time_ms": _floats(view.truth.time_ms) if len(view.truth) else None,
         "true_power_w": _floats(view.truth.power_w) if len(view.truth) else None,
         "truth": {"time_ms": view.true_front.time_ms.tolist(), "power_w": view.true_front.power_w.tolist()},
         "named": [
             {"name": name, "time_ms": float(at.time_ms[0]), "power_w": float(at.power_w[0])}
-            for name, at in view.named.items()
+            for name, at in view.marks.named.items()
         ],
         "apply": list(apply_words(view.device)),
     }
@@ -287,7 +307,7 @@ def front_tables(view: FrontView) -> tuple[Table, ...]:
     They stand in for the drawing where it cannot be seen.
     """
     tables = [_limits_table(view)]
-    profiles = view.measured
+    profiles = view.marks.measured
     if profiles is not None and 0 < len(profiles) <= MEASURED_IN_TABLE:
         energy_j = Prediction.measured(profiles).energy_j
         columns = zip(profiles.modes, profiles.time_ms, profiles.power_w, energy_j, strict=True)
@@ -311,7 +331,7 @@ def _limits_table(view: FrontView) -> Table:
                 slower = round(100 * (time_ms / fastest_ms - 1), 1) + 0.0
                 rows.append((f"{limit_w:.6g}", str(view.modes[row]), time_ms, power_w, energy_j, slower))
     return Table.of(
-        f"The {view.goal} under each power limit, {view.basis}",
+        f"The {view.goal.sought} under each power limit, {view.basis}",
         (
             Column(name="limit", unit="W"),
             "mode",
@@ -319,8 +339,8 @@ def _limits_table(view: FrontView) -> Table:
             Column(name="slower than the fastest", unit="%"),
         ),
         rows,
-        note=f"A limit is kept with probability {1 - view.risk:.4g}."
-        + (f" Every choice also keeps {view.others}." if view.others else ""),
+        note=f"A limit is kept with probability {1 - view.goal.risk:.4g}."
+        + (f" Every choice also keeps {view.goal.others}." if view.goal.others else ""),
     )
 
 

@@ -1,8 +1,8 @@
 """One self-contained HTML page from a frozen summary.
 
 The page needs no other file, because styles, pictures and the one script are inside it. Its content security
-policy allows that script, by its hash, and no other; a page without an interactive front allows none. All text
-is escaped, as names of workloads and devices may hold anything.
+policy allows that script, by its hash, and no other. A page without an interactive front allows none. All
+text is escaped, as names of workloads and devices may hold anything.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _asset(name: str) -> str:
 
 
 def _policy(is_interactive: bool) -> str:
-    """Return what the page may do: no request to anywhere, pictures as data, inline styles, our script alone."""
+    """Return what the page may do: pictures as data, inline styles, our script alone, no request."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     if not is_interactive:
         return policy

@@ -210,7 +210,9 @@ def _dark_styles() -> str:
         for kind in ("fill", "stroke")
     ]
     # A crowd of points is a picture, whose colours no rule reaches.
-    rules.append(".powertrain-figure image { filter: brightness(0.62) saturate(1.5); }")
+    rules.append(
+        ".powertrain-figure image { filter: invert(1) hue-rotate(180deg) saturate(0.55) brightness(1.1); }"
+    )
     return "<style>@media (prefers-color-scheme: dark) { " + " ".join(rules) + " }</style>"
 
 
@@ -315,15 +317,26 @@ def _label_offsets(
             for dy in (5 + far, -5 - height - far)
             for dx in (6.0, -6.0 - width, -width / 2)
         ]
-        hidden = [sum(_overlap(box, other) for other in taken) for box in tries]
-        outside = [width * height - _overlap(box, (left, bottom, right, top)) for box in tries]
-        best = tries[int(np.argmin(np.add(hidden, outside)))]  # the first of equals, which is the nearest
+        area = width * height
+        costs = [
+            sum(_overlap(box, other) for other in taken)
+            + area
+            - _overlap(box, (left, bottom, right, top))
+            # A label that is nearer to the point of another would be read as that one's.
+            + area * (min(_distance(box, *place) for place in places) < _distance(box, x, y))
+            for box in tries
+        ]
+        best = tries[int(np.argmin(costs))]  # the first of equals, which is the nearest
         taken.append(best)
         offsets.append((best[0] - x, best[1] - y))
     return offsets
 
 
 Box = tuple[float, float, float, float]
+
+
+def _distance(box: Box, x: float, y: float) -> float:
+    return math.hypot(max(box[0] - x, 0.0, x - box[2]), max(box[1] - y, 0.0, y - box[3]))
 
 
 def _overlap(one: Box, other: Box) -> float:

@@ -11,6 +11,7 @@ from powertrain.errors import DataError, PowerTrainError
 from powertrain.files import why_unwritten, write_file
 from powertrain.records import Choice, ModeTable, Prediction
 from powertrain.report import (
+    Goal,
     RunPlot,
     Stretch,
     draw_front,
@@ -48,7 +49,8 @@ def draw_predicted_front(
         save_figure(draw_front(front_plot(prediction, modes, title=title, choice=choice, basis=basis)), path)
         return
     spec = spec_to_apply(device)
-    view = front_view(prediction, modes, title=title, choice=choice, basis=basis, device=spec)
+    goal = None if choice is None else Goal.of(choice)
+    view = front_view(prediction, modes, title=title, goal=goal, device=spec)
     content = render_html(front_page(view, simulated=is_simulated(device_name)))
     try:
         write_file(path, content)

@@ -16,7 +16,8 @@ def front_page(view: FrontView, *, simulated: bool) -> ReportPage:
     """Return the page of one front alone."""
     return ReportPage(
         title=view.title,
-        lead=f"{counted(view.total, 'mode')}, {view.basis}. Drag the power limit to see the best mode under it.",
+        lead=f"{counted(view.total, 'mode')}, {view.basis}. Drag the power limit to see the "
+        f"{view.goal.sought} under it.",
         simulated="Every number comes from formulas, none from hardware." if simulated else "",
         sections=(Section(title="Time and power", fronts=(view,)),),
         footer=footer(),

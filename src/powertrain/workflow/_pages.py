@@ -13,13 +13,15 @@ from powertrain.devices import AbstractDevice, is_simulated
 from powertrain.errors import DataError, MissingExtraError, UnknownNameError
 from powertrain.models import AbstractPredictor
 from powertrain.quantities import POWER, TIME, measured
-from powertrain.records import Prediction, ProfileTable
+from powertrain.records import Limits, Prediction, ProfileTable
 from powertrain.report import (
     Cell,
     Column,
     Fact,
     FrontView,
+    Goal,
     Illustration,
+    Marks,
     Points,
     ReportPage,
     Section,
@@ -167,11 +169,8 @@ def demo_fronts(demo: Demo) -> tuple[FrontView, ...]:
             method.prediction,
             demo.truth.modes,
             title=f"{demo.target} on {demo.device}: {method.method}, {method.profiles} profiles",
-            limit_w=demo.limit_w,
-            risk=method.risk,
-            measured=method.measured,
-            truth=demo.truth,
-            named=stock,
+            goal=Goal(limits=Limits(max_power_w=demo.limit_w), risk=method.risk),
+            marks=Marks(measured=method.measured, truth=demo.truth, named=stock),
             device=demo.spec,
         )
         for method in demo.methods
@@ -320,8 +319,9 @@ def _front_of(
     spec = spec_to_apply(board)
     if predictor is None:
         seen = Prediction.measured(table)
-        return front_view(seen, table.modes, title=title, basis="measured", device=spec)
+        return front_view(seen, table.modes, title=title, device=spec)
     modes = table.modes if board is None else modes_to_choose_from(board, predictor)
     counts = f"{predictor.method}, {counted(len(table), 'profile')}"
     prediction = predictor.predict(modes)
-    return front_view(prediction, modes, title=f"{title}: {counts}", measured=table, device=spec)
+    marks = Marks(measured=table)
+    return front_view(prediction, modes, title=f"{title}: {counts}", marks=marks, device=spec)

@@ -182,6 +182,8 @@
     const overlap = (a, b) =>
       Math.max(0, Math.min(a.x + a.w, b.x + b.w) - Math.max(a.x, b.x)) *
       Math.max(0, Math.min(a.y + a.h, b.y + b.h) - Math.max(a.y, b.y));
+    const distance = (box, { x, y }) =>
+      Math.hypot(Math.max(box.x - x, 0, x - box.x - box.w), Math.max(box.y - y, 0, y - box.y - box.h));
     const outside = (box) => box.w * box.h - overlap(box, area);
     const taken = [...markers, ...others].map(({ x, y }) => ({ x: x - 6, y: y - 6, w: 12, h: 12 }));
     return markers.map(({ x, y, w, h }) => {
@@ -191,7 +193,10 @@
           for (const left of [x + 9, x - w - 9, x - w / 2]) tries.push({ x: left, y: top, w, h });
         }
       }
-      const cost = (box) => outside(box) + taken.reduce((sum, other) => sum + overlap(box, other), 0);
+      // A label that is nearer to another marker would be read as that one's.
+      const misread = (box) => markers.some((other) => distance(box, other) < distance(box, { x, y }));
+      const cost = (box) =>
+        outside(box) + (misread(box) ? w * h : 0) + taken.reduce((sum, other) => sum + overlap(box, other), 0);
       let best = tries[0];
       for (const box of tries) {
         if (cost(box) < cost(best)) best = box;
@@ -238,6 +243,10 @@
       const hasMeasured = data.measured.length > 0;
       this.along.querySelector("[value=measured]").hidden = !hasMeasured;
       if (!hasMeasured && this.along.value === "measured") this.along.value = "front";
+      this.knobValues = data.knobs.map(() => make("dd", {}));
+      this.knobs.replaceChildren(
+        ...data.knobs.map(({ name }, i) => make("div", {}, make("dt", {}, name), this.knobValues[i])),
+      );
       this.legend.replaceChildren(...this.legendEntries(data));
       this.setLimit(before ?? value);
       this.setWalk();
@@ -415,12 +424,7 @@
         say(range, ends ? `${format(ends[0])} to ${format(ends[1])}` : "");
         say(cost, row < 0 ? "" : this.costAgainstFastest(row, name));
       }
-      this.knobs.replaceChildren(
-        ...mode.split(" ").filter(Boolean).map((part) => {
-          const at = part.lastIndexOf("=");
-          return make("div", {}, make("dt", {}, part.slice(0, at)), make("dd", {}, part.slice(at + 1)));
-        }),
-      );
+      modes.knobs.forEach(({ values, at }, i) => say(this.knobValues[i], row < 0 ? "–" : values[at[row]]));
       const [before, after] = modes.data.apply;
       say(this.command, row < 0 ? "" : before + mode + after);
       this.copy.disabled = row < 0;
@@ -838,7 +842,12 @@
 
   // ---- The report ------------------------------------------------------------------------------------------------
 
-  const mount = (host, data) => new View(host, data);
+  function mount(host, data) {
+    host.powertrainFront = new View(host, data);
+    performance.mark("powertrain-front"); // for whoever measures how long a page takes
+    return host.powertrainFront;
+  }
+
   const fill = (host) => mount(host, JSON.parse(document.getElementById(host.dataset.front).textContent));
 
   /** Mount what is on the screen at once, the rest when it comes near, and all of it for the printer. */
