@@ -92,6 +92,7 @@ STYLE = {
 
 
 LABEL_SIZE = 8.5
+FAR_LABEL = 9 * LABEL_SIZE
 STEPS: dict[str, Any] = {"drawstyle": "steps-post"}
 """Between two modes of a front there is none, so a front goes in steps and not in slopes."""
 
@@ -211,7 +212,7 @@ def _dark_styles() -> str:
     ]
     # A crowd of points is a picture, whose colours no rule reaches.
     rules.append(
-        ".powertrain-figure image { filter: invert(1) hue-rotate(180deg) saturate(0.55) brightness(1.1); }"
+        ".powertrain-figure image { filter: invert(1) hue-rotate(180deg) saturate(0.55) brightness(1.4); }"
     )
     return "<style>@media (prefers-color-scheme: dark) { " + " ".join(rules) + " }</style>"
 
@@ -283,6 +284,7 @@ def _draw_named(axes: Axes, plot: FrontPlot) -> None:
     if plot.chosen is not None:
         points.append((plot.chosen.time_ms.value, plot.chosen.power_w.value))
     offsets = _label_offsets(axes, names, points)
+    leader: dict[str, Any] = {"arrowstyle": "-", "color": MUTED, "lw": 0.7, "shrinkA": 0, "shrinkB": 3}
     for name, point, offset in zip(names, points, offsets, strict=False):
         axes.scatter(*point, s=30, marker="s", color=INK, zorder=4)
         axes.annotate(
@@ -290,6 +292,7 @@ def _draw_named(axes: Axes, plot: FrontPlot) -> None:
             point,
             xytext=offset,
             textcoords="offset points",
+            arrowprops=leader if max(map(abs, offset)) > FAR_LABEL else None,
             fontsize=LABEL_SIZE,
             color=INK,
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8},
@@ -313,9 +316,9 @@ def _label_offsets(
         width, height = 0.62 * LABEL_SIZE * len(name), 1.25 * LABEL_SIZE
         tries = [
             (x + dx, y + dy, x + dx + width, y + dy + height)
-            for far in (0.0, height, 2 * height, 3 * height)
+            for far in np.arange(6) * height
             for dy in (5 + far, -5 - height - far)
-            for dx in (6.0, -6.0 - width, -width / 2)
+            for dx in (6.0 + far, -6.0 - width - far, -width / 2)
         ]
         area = width * height
         costs = [
@@ -323,7 +326,7 @@ def _label_offsets(
             + area
             - _overlap(box, (left, bottom, right, top))
             # A label that is nearer to the point of another would be read as that one's.
-            + area * (min(_distance(box, *place) for place in places) < _distance(box, x, y))
+            + 0.2 * area * (min(_distance(box, *place) for place in places) < _distance(box, x, y))
             for box in tries
         ]
         best = tries[int(np.argmin(costs))]  # the first of equals, which is the nearest

@@ -74,14 +74,18 @@
     return ticks;
   }
 
-  /** The same on a logarithmic axis: 1, 2, 5 and 10 over a wide range, even steps over a narrow one. */
+  /** The same on a logarithmic axis: parts of each power of ten over a wide range, even steps over a narrow one. */
   function logTicks(low, high) {
     if (high / low <= 8) return evenTicks(low, high, 5);
-    const factors = high / low < 1000 ? [1, 2, 5] : [1];
-    const ticks = [];
-    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
-      for (const factor of factors) ticks.push(factor * 10 ** e);
-    return ticks.filter((tick) => tick >= low && tick <= high);
+    let ticks = [];
+    for (const factors of [[1], [1, 2, 5], [1, 2, 3, 5, 7]]) {
+      ticks = [];
+      for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
+        for (const factor of factors) ticks.push(factor * 10 ** e);
+      ticks = ticks.filter((tick) => tick >= low && tick <= high);
+      if (ticks.length >= 4) break;
+    }
+    return ticks;
   }
 
   const plain = (tick) => String(Number(tick.toPrecision(10))).replace(/\B(?=(\d{3})+$)/g, ",");
@@ -188,15 +192,15 @@
     const taken = [...markers, ...others].map(({ x, y }) => ({ x: x - 6, y: y - 6, w: 12, h: 12 }));
     return markers.map(({ x, y, w, h }) => {
       const tries = [];
-      for (const far of [0, h, 2 * h, 3 * h]) {
+      for (const far of [0, 1, 2, 3, 4, 5].map((lines) => lines * h)) {
         for (const top of [y - h - 6 - far, y + 6 + far, y - h / 2]) {
-          for (const left of [x + 9, x - w - 9, x - w / 2]) tries.push({ x: left, y: top, w, h });
+          for (const left of [x + 9 + far, x - w - 9 - far, x - w / 2]) tries.push({ x: left, y: top, w, h });
         }
       }
       // A label that is nearer to another marker would be read as that one's.
       const misread = (box) => markers.some((other) => distance(box, other) < distance(box, { x, y }));
       const cost = (box) =>
-        outside(box) + (misread(box) ? w * h : 0) + taken.reduce((sum, other) => sum + overlap(box, other), 0);
+        outside(box) + (misread(box) ? 0.2 * w * h : 0) + taken.reduce((sum, other) => sum + overlap(box, other), 0);
       let best = tries[0];
       for (const box of tries) {
         if (cost(box) < cost(best)) best = box;
@@ -811,11 +815,25 @@
         pen.fillStyle = this.colour("ink");
         pen.fillRect(marker.x - 4, marker.y - 4, 8, 8);
         pen.strokeRect(marker.x - 4.75, marker.y - 4.75, 9.5, 9.5);
+        this.drawLeader(pen, marker, [clamp(marker.x, x, x + w), clamp(marker.y, y, y + h)]);
         pen.fillStyle = this.colour("veil");
         pen.fillRect(x, y, w, h);
         pen.fillStyle = this.colour("ink");
         pen.fillText(marker.name, x + 3, y + h / 2);
       }
+    }
+
+    /** A line from a marker to its label, where that had to go farther away. */
+    drawLeader(pen, { x, y }, [toX, toY]) {
+      if (Math.hypot(toX - x, toY - y) < 14) return;
+      pen.save();
+      pen.strokeStyle = this.colour("soft");
+      pen.lineWidth = 1;
+      pen.beginPath();
+      pen.moveTo(x, y);
+      pen.lineTo(toX, toY);
+      pen.stroke();
+      pen.restore();
     }
 
     drawChosen(pen, row) {
