@@ -1,6 +1,7 @@
 """The interactive page in a real browser: its size, how fast it is seen, how smoothly the limit is dragged.
 
     python benchmarks/page.py [--chromium /usr/bin/chromium] [--loads 5] [--seconds 5] [--out page.md]
+    python benchmarks/page.py --picture docs/images/page.png    draw the picture in the documentation
 
 The page is that of `powertrain report --predictor`: all 18,096 modes of a simulated AGX Orin as predicted,
 and the 15 profiles behind the prediction. It is opened from its file in headless Chromium, each time in a new
@@ -142,6 +143,9 @@ def main() -> None:
     parser.add_argument("--chromium", default=shutil.which("chromium"), help="The browser.")
     parser.add_argument("--loads", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="Of each drag.")
+    parser.add_argument(
+        "--picture", type=Path, help="Write a picture of the front to this file, and time nothing."
+    )
     parser.add_argument("--out", default="page.md")
     options = parser.parse_args()
     if options.chromium is None:
@@ -153,6 +157,10 @@ def main() -> None:
         file.write_text(html, encoding="utf-8")
         browser = playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
         version = browser.version
+        if options.picture is not None:
+            page, *_ = loaded(browser, file, SCREENS["1280 x 900"])
+            page.locator("figure.front").screenshot(path=options.picture)
+            return
         for name, size in SCREENS.items():
             loads = [loaded(browser, file, size) for _ in range(options.loads)]
             drag = dragged(loads[-1][0], options.seconds)
