@@ -11,6 +11,7 @@ from powertrain.errors import CsvError, DataError, MissingKnobError, NoFeasibleM
 from powertrain.models import predictor_class
 from powertrain.report import render_html, to_text
 from powertrain.workflow import (
+    StoreSummary,
     demo_fronts,
     demo_page,
     demo_tables,
@@ -181,6 +182,20 @@ def test_a_report_draws_what_was_measured_and_calls_it_so():
 
     assert '"basis":"measured"' in page
     assert "as predicted" not in page
+
+
+def test_a_report_shows_all_modes_as_a_predictor_predicts_them(board, predictor):
+    profiles = board.measure(predictor.workload, pt.plan(board, 15))
+    summary = StoreSummary(name="a.db", tables=(profiles,), profiles=15, flagged=0)
+    (section,) = store_page(summary, [predictor]).sections
+    (view,) = section.fronts
+
+    assert (view.basis, len(view.modes), view.device) == ("predicted", 18096, board.spec)
+    assert view.marks.measured is not None
+    assert len(view.marks.measured) == 15
+    elsewhere = dataclasses.replace(summary, tables=(dataclasses.replace(profiles, workload="bert"),))
+    with pytest.raises(UnknownNameError, match="the page shows bert on .*: leave that predictor out"):
+        store_page(elsewhere, [predictor])
 
 
 def test_names_in_a_report_are_escaped():

@@ -45,6 +45,8 @@ def draw_predicted_front(
     matplotlib.
     """
     basis = "measured" if prediction.is_measured else "predicted"
+    if path.suffix.lower() not in (".png", ".svg", ".html"):
+        raise ValueError(f"{path.name} is not a .png, .svg or .html file: give the plot one of these endings")
     if path.suffix.lower() != ".html":
         save_figure(draw_front(front_plot(prediction, modes, title=title, choice=choice, basis=basis)), path)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -236,7 +236,10 @@ def store_page(summary: StoreSummary, predictors: Sequence[AbstractPredictor] = 
     shown = {(table.device, table.workload) for table in summary.tables}
     for device, workload in by_owner:
         if (device, workload) not in shown:
-            raise UnknownNameError.of("workload and device", f"{workload} on {device}", _owners(shown))
+            raise UnknownNameError(
+                f"a predictor is of {workload} on {device}, and the page shows {_owners(shown)}: "
+                "leave that predictor out, or show its workload"
+            )
     by_device: dict[str, list[ProfileTable]] = {}
     for table in summary.tables:
         by_device.setdefault(table.device, []).append(table)
@@ -265,8 +268,9 @@ MOST_DRAWINGS = 12
 """Fronts drawn per device, so that a page of many workloads stays readable."""
 
 
-def _owners(shown: Iterable[tuple[str, str]]) -> list[str]:
-    return sorted(f"{workload} on {device}" for device, workload in shown)
+def _owners(shown: Collection[tuple[str, str]]) -> str:
+    names = sorted(f"{workload} on {device}" for device, workload in shown)
+    return names[0] if len(names) == 1 else f"{len(names)} others, such as {names[0]}"
 
 
 def _device_section(
