@@ -194,7 +194,7 @@ def test_a_report_shows_all_modes_as_a_predictor_predicts_them(board, predictor)
     assert view.marks.measured is not None
     assert len(view.marks.measured) == 15
     elsewhere = dataclasses.replace(summary, tables=(dataclasses.replace(profiles, workload="bert"),))
-    with pytest.raises(UnknownNameError, match="the page shows bert on .*: leave that predictor out"):
+    with pytest.raises(UnknownNameError, match=r"the page shows bert on .*: leave that predictor out"):
         store_page(elsewhere, [predictor])
 
 
