@@ -526,13 +526,16 @@
 
     /** The spot next to a place in pixels, null where none is near. A marked point goes before the cloud. */
     nearest(x, y) {
-      const { xs, ys } = this;
+      const { n } = this.modes;
+      return this.nearestOf(n, this.xs.length, x, y, MARK_RADIUS) ?? this.nearestOf(0, n, x, y, PICK_RADIUS);
+    }
+
+    nearestOf(from, to, x, y, radius) {
       let best = null;
-      let least = PICK_RADIUS ** 2;
-      for (let i = 0; i < xs.length; i++) {
-        const square = (xs[i] - x) ** 2 + (ys[i] - y) ** 2;
-        const is_marked = i >= this.modes.n;
-        if (square < least || (is_marked && square < MARK_RADIUS ** 2)) {
+      let least = radius ** 2;
+      for (let i = from; i < to; i++) {
+        const square = (this.xs[i] - x) ** 2 + (this.ys[i] - y) ** 2;
+        if (square < least) {
           least = square;
           best = i;
         }
