@@ -101,8 +101,12 @@ def command(page) -> str:
     return page.locator(".front-apply code").inner_text()
 
 
-def boxes(page, selector: str) -> list[dict[str, float]]:
-    return [one.bounding_box() for one in page.locator(selector).all() if one.is_visible()]
+def edges(page, selector: str) -> list[tuple[float, float]]:
+    """Return where what is visible of a selector begins and ends, from left to right."""
+    return page.locator(selector).evaluate_all(
+        "all => all.map((one) => one.getBoundingClientRect()).filter(({ width }) => width > 1)"
+        ".map(({ left, right }) => [left, right])"
+    )
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -112,12 +116,13 @@ def test_axe_finds_no_violation_and_everything_fits_on_the_screen(opened, screen
     page.locator("summary").click()  # the tables are looked at as well
     page.locator(".front-walk").focus()
 
-    assert axe.Axe().run(page).generate_report() is not None
     found = axe.Axe().run(page).response["violations"]
     assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS[screen][0]
-    for box in boxes(page, ".front-results dd, .front-knobs dd, td, .front-legend li, .front-apply"):
-        assert 0 <= box["x"] <= box["x"] + box["width"] <= SCREENS[screen][0]
+    shown = edges(page, ".front-results dd, .front-knobs dd, td, .front-legend li, .front-apply")
+    assert len(shown) > 100
+    for left, right in shown:
+        assert 0 <= left <= right <= SCREENS[screen][0]
 
 
 def test_the_page_chooses_what_choose_chooses_at_every_limit(opened, predicted):
