@@ -33,7 +33,7 @@ MOST_MEASURED = 2_000
 LIMITS_IN_TABLE = 14
 MEASURED_IN_TABLE = 60
 STEPS_OF_SLIDER = 400
-FINEST_STEP = 1_000  # parts of the highest limit: nobody sets watts more exactly
+FINEST_STEP = 800  # parts of the highest limit: nobody sets watts more exactly
 
 
 @final
