@@ -346,5 +346,5 @@ def _limits_table(view: FrontView) -> Table:
 
 def _round_limits(first_w: float, last_w: float) -> list[float]:
     """Return round limits from the first that a mode keeps to the first above which nothing is gained."""
-    step = _round_step(max(last_w - first_w, 1e-3 * last_w) / LIMITS_IN_TABLE)
+    step = _round_step(max(last_w - first_w, last_w / FINEST_STEP) / LIMITS_IN_TABLE)
     return [k * step for k in range(math.ceil(first_w / step - 1e-9), math.ceil(last_w / step - 1e-9) + 1)]
