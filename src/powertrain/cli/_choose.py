@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._flags import flags_left_out
 from powertrain.cli._options import (
     DEVICE_HELP,
@@ -168,7 +169,7 @@ def _show(
     left_out = "" if flagged is None else flags_left_out(flagged)
     for sentence in filter(None, (found.basis, left_out, choice.why)):
         print_sentence(sentence)
-    click.echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
+    echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
 
 
 def _of_predictor(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     SAMPLINGS,
     command,
@@ -63,7 +64,7 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
         for device in here:
             for note in device.notes():
                 print_sentence(f"- {device.spec}: {note}", indent="  ")
-        click.echo()
+        echo()
         boards = [device for device in found if device.simulated]
         print_table(_overview("Simulated boards, which are always here", boards))
         print_sentence(f"A DEVICE is given as {' or '.join(device_forms())}.")
@@ -72,7 +73,7 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
         print_table(_device_table(device))
         for note in device.notes():
             print_sentence(f"- {note}", indent="  ")
-        click.echo()
+        echo()
 
 
 def _is_our_own(spec: str) -> bool:
@@ -208,7 +209,7 @@ def modes_command(
     elif csv_path == STDIO:
         return
     elif only_count:
-        click.echo(str(count))
+        echo(str(count))
     elif modes is None:
         print_table(_device_table(device))
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._flags import flag_table
 from powertrain.cli._options import (
     SAMPLINGS,
@@ -220,7 +221,7 @@ def profile_command(
     for done in runs:
         print_sentence(_line(done, device, place))
     if (table := flag_table(flagged)) is not None:
-        click.echo()
+        echo()
         print_table(table)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import command, json_option, names
 from powertrain.cli._printing import make_folder, print_json, print_table, progress_bar
 from powertrain.cli._root import Interrupted
@@ -59,7 +60,7 @@ def reproduce_command(out: Path, jobs: int | None, restart: bool, as_json: bool,
 
     settings = _settings(**size)
     make_folder(out)
-    click.echo("The boards are simulated: no number below is a measurement.", err=as_json)
+    echo("The boards are simulated: no number below is a measurement.", err=as_json)
     try:
         with progress_bar() as progress:
             result = run_study(out, settings, jobs=jobs or _cores(), restart=restart, progress=progress)
@@ -73,7 +74,7 @@ def reproduce_command(out: Path, jobs: int | None, restart: bool, as_json: bool,
     for name in ("b-learning", "f-choices", "targets"):
         if name in tables:
             print_table(tables[name])
-    click.echo(f"All tables and figures: {out / 'report.html'}")
+    echo(f"All tables and figures: {out / 'report.html'}")
 
 
 def _settings(*, quick: bool, seeds: int | None, parts: tuple[str, ...] | None) -> Settings:

@@ -16,6 +16,7 @@ from typing import Any, final
 import click
 from typing_extensions import override
 
+from powertrain.cli._echo import echo
 from powertrain.errors import MissingKnobError, PowerTrainError, ProgramError, UnknownNameError
 
 __all__ = [
@@ -70,7 +71,7 @@ class AbstractFailure(click.ClickException):
 
     @override
     def show(self, file: Any = None) -> None:
-        click.echo(f"error: {self.message}", file=file, err=file is None)
+        echo(f"error: {self.message}", file=file, err=file is None)
 
 
 @final
@@ -153,7 +154,7 @@ class _LazyGroup(click.Group):
         except KeyboardInterrupt as error:
             raise Interrupted.by(error, "interrupted") from error
         except ProgramError as error:
-            click.echo(error.trace, err=True, nl=False)
+            echo(error.trace, err=True, nl=False)
             raise Failure(str(error), exit_code=error.exit_code) from error
         except _expected() as error:
             if ctx.params.get("debug"):
@@ -214,7 +215,7 @@ class _OneLine(logging.Formatter):
 class _Stderr(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        echo(self.format(record), err=True)
 
 
 @contextlib.contextmanager
@@ -240,7 +241,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         return
     from powertrain import __version__
 
-    click.echo(f"powertrain {__version__}")
+    echo(f"powertrain {__version__}")
     ctx.exit()
 
 

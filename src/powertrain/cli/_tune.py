@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     TakesProgram,
     command,
@@ -29,7 +30,7 @@ from powertrain.cli._printing import print_json, refuse_unwritable, stdout_on_st
 from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import refuse_missing_file
-from powertrain.wording import counted
+from powertrain.wording import counted, visible
 
 if TYPE_CHECKING:
     from powertrain.profiling import Session
@@ -176,10 +177,10 @@ class _View:
 
     def show(self, told: Told | str) -> None:
         """Write a line; nothing where nobody reads any more, since the training goes on without a reader."""
-        text = f"powertrain: {told}"
+        text = visible(f"powertrain: {told}")
         style = STYLES.get(getattr(told, "kind", ""), {})
         with suppress(OSError):
-            click.echo(text if self._plain else click.style(text, **style), file=self._stream)
+            echo(text if self._plain else click.style(text, **style), file=self._stream, styled=True)
 
 
 STYLES: dict[str, dict[str, Any]] = {
