@@ -16,7 +16,7 @@ import click
 
 from powertrain.cli._echo import echo, echo_data, json_text
 from powertrain.cli._root import Failure, WrongUse, json_was_printed
-from powertrain.files import why_unwritten, write_chunks, write_file
+from powertrain.files import real_path, why_unwritten, write_chunks, write_file
 from powertrain.progress import Progress
 from powertrain.wording import visible
 
@@ -203,8 +203,8 @@ def refuse_unwritable(path: Path) -> None:
         if sum(value == STDIO for value in given.values()) > 1 or given.get("as_json"):
             raise WrongUse("two things would go to standard output: name a file for one of them")
         return
-    named = [one.resolve() for one in (*_given_paths(given.values()), *_store_file(given.get("database")))]
-    if named.count(path.resolve()) > 1:
+    named = [real_path(one) for one in (*_given_paths(given.values()), *_store_file(given.get("database")))]
+    if named.count(real_path(path)) > 1:
         message = f"cannot write {path}: it is also an input or another output of this command; name another"
         raise WrongUse(message)
     folder = path.parent

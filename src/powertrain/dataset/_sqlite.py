@@ -25,6 +25,7 @@ from powertrain.dataset._base import AbstractStore
 from powertrain.dataset._rows import gather, other_columns, rows_of
 from powertrain.dataset._source import BLOCK_ROWS
 from powertrain.errors import CorruptStoreError, DataError, NewerStoreError, PowerTrainError, StoreError
+from powertrain.files import open_file, real_path
 from powertrain.records import ManyProfiles, PowerMode, Profile
 
 __all__ = ["SqliteStore"]
@@ -58,7 +59,7 @@ class SqliteStore(AbstractStore):
             StoreError: it cannot be opened for another reason.
         """
         self._location = str(path)
-        self.path = Path(path).resolve()
+        self.path = real_path(Path(path))
         """The file, its links followed."""
         self._timeout_s = timeout_s
         self._lock = threading.RLock()
@@ -256,6 +257,8 @@ def _is_read_only(path: Path, *, create: bool) -> bool:
         raise StoreError(f"{path} is a folder: give a file in it, such as {path / 'profiles.db'}")
     if not path.parent.is_dir():
         raise StoreError(f"there is no folder {path.parent}: make it first")
+    if path.is_symlink():  # links were followed, so this one leads to itself
+        raise StoreError(f"{path} is a link that leads in a circle: give the file itself")
     if not path.exists():
         if not create:
             raise StoreError(f"there is no database {path}: import or profile something first")
@@ -263,7 +266,7 @@ def _is_read_only(path: Path, *, create: bool) -> bool:
             raise StoreError(f"{path.parent} cannot be written: give a file in another folder")
         return False
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(len(_MAGIC))
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +41,30 @@ def default_folder() -> Path:
         return Path(state) / "powertrain"
     if os.geteuid() == 0:
         return Path("/var/lib/powertrain")
-    return Path.home() / ".local" / "state" / "powertrain"
+    home = os.path.expanduser("~")  # noqa: PTH111  # Path's own raises a RuntimeError without a home
+    if not Path(home).is_absolute():
+        return _homeless_folder()
+    return Path(home) / ".local" / "state" / "powertrain"
+
+
+def _homeless_folder() -> Path:
+    """Return a folder of this user's alone, for users without a home, such as numbers in a container.
+
+    Raises:
+        DeviceError: Somebody else has made it.
+    """
+    folder = Path(tempfile.gettempdir()) / f"powertrain-{os.geteuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise DeviceError(
+            f"this user has no home folder, and {folder} cannot be made ({error.strerror}): "
+            "set XDG_STATE_HOME"
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise DeviceError(f"{folder} is not this user's alone: set XDG_STATE_HOME to a folder that is")
+    return folder
 
 
 @final
