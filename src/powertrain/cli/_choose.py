@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -133,12 +134,12 @@ def choose_command(
     if shown.plot_path is not None:
         refuse_unwritable(shown.plot_path)
     asked = {name: limit for name, limit in limits.items() if limit is not None}
+    # A space too large to predict is searched by what is asked of the mode.
+    goal = {"objective": objective, "limits": Limits(**asked), "risk": risk}
     if predictor_path is not None and database is None and workload is None:
-        # A space too large to predict is searched by what is asked of the mode.
-        goal = {"objective": objective, "limits": Limits(**asked), "risk": risk}
         found, device, flagged = *_of_predictor(predictor_path, where, goal), None
     elif predictor_path is None and database is not None and workload is not None:
-        found, device, flagged = _of_store(database, workload, where, learning)
+        found, device, flagged = _of_store(database, workload, where, learning, goal)
     else:
         raise click.UsageError("give either PREDICTOR.ptm, or --db and --workload")
     choice = choose(found.prediction, found.modes, objective=objective, risk=risk, **asked)
@@ -200,7 +201,7 @@ def _of_predictor(
 
 
 def _of_store(
-    database: str, workload: str, where: _Where, learning: _Learning
+    database: str, workload: str, where: _Where, learning: _Learning, goal: Mapping[str, Any]
 ) -> tuple[Candidates, AbstractDevice | None, Flagged]:
     """Predict from the profiles of a database, or take them at their word.
 
@@ -208,7 +209,7 @@ def _of_store(
     """
     from powertrain.dataset import open_store
     from powertrain.models import load_predictor
-    from powertrain.workflow import candidates, stored_workload
+    from powertrain.workflow import candidates, modes_to_choose_from, stored_workload
 
     lent = [load_predictor(path) for path in learning.references]
     with open_store(database, create=False) as store:
@@ -216,6 +217,9 @@ def _of_store(
     modes = stored.modes
     if where.modes_path is not None:
         modes = modes_of_file(where.modes_path, stored.profiles.modes.knobs)
+    if modes is None:
+        assert stored.device is not None
+        modes = partial(modes_to_choose_from, stored.device, **goal)
     found = candidates(stored.profiles, modes, references=lent, method=learning.method, seed=learning.seed)
     return found, _settable(stored.device), stored.flagged
 

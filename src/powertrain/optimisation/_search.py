@@ -30,8 +30,11 @@ Positions = npt.NDArray[np.int64]
 
 DRAWN = 20_000
 """Modes drawn at random: what a predictor answers for in a fraction of a second."""
-STARTS = 4
-"""How many of the best of them are starts of a search; more rarely lead elsewhere."""
+STARTS = 16
+"""How many of the best of them are starts of a search.
+
+Of 54 choices on a grid of 1,627,920 modes, 4 starts missed the best mode in 7, by 0.3 % at most; 16 in none.
+"""
 MOST_MOVES = 200
 """Moves after which a search ends anyway."""
 MOST_TRIED = 64
