@@ -15,6 +15,7 @@ from powertrain.cli._echo import echo
 from powertrain.cli._flags import flags_left_out
 from powertrain.cli._options import (
     DEVICE_HELP,
+    Count,
     command,
     complete_workloads,
     database_option,
@@ -101,7 +102,7 @@ class _Shown:
 @limit_options
 @click.option(
     "--epoch-minibatches",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="Minibatches of an epoch, to show its time and energy.",
 )
 @click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")

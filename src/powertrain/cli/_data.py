@@ -11,6 +11,7 @@ from typing_extensions import override
 from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     NAME_HELP,
+    Amount,
     command,
     complete_workloads,
     database_option,
@@ -95,7 +96,7 @@ class _Mapping(click.ParamType[tuple[str, str]]):
 @click.option(
     "--log-interval",
     "interval_ms",
-    type=click.FloatRange(min=1),
+    type=Amount(min=1),
     default=1000.0,
     show_default=True,
     help="Time between two lines of a log that does not say it [ms].",

@@ -10,6 +10,7 @@ import click
 from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     SAMPLINGS,
+    Count,
     command,
     complete_devices,
     json_option,
@@ -161,7 +162,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
 )
 @click.argument("device_spec", metavar="DEVICE", shell_complete=complete_devices)
 @click.option("--count", "only_count", is_flag=True, help="Print only how many modes there are.")
-@click.option("--sample", type=click.IntRange(min=1), help="Choose this many modes to profile.")
+@click.option("--sample", type=Count(min=1), help="Choose this many modes to profile.")
 @click.option(
     "--sampling",
     type=click.Choice(SAMPLINGS),

@@ -14,6 +14,7 @@ from powertrain.cli._echo import echo
 from powertrain.cli._flags import flag_table
 from powertrain.cli._options import (
     SAMPLINGS,
+    Amount,
     TakesProgram,
     command,
     complete_workloads,
@@ -130,14 +131,14 @@ class _Measuring:
 @click.option(
     "--hard-limit",
     "hard_limit_w",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     help="Measure from the slowest mode up, and skip modes known to draw more power than this [W].",
 )
 @precision_option
 @click.option(
     "--mode-limit",
     "limit_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     default=300.0,
     show_default=True,
     help="Stop measuring a mode after this time, with a wider interval [s].",

@@ -13,6 +13,8 @@ import click
 
 from powertrain.cli._echo import echo
 from powertrain.cli._options import (
+    Amount,
+    Count,
     TakesProgram,
     command,
     complete_scripts,
@@ -63,7 +65,7 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 @click.option(
     "--hard-limit",
     "hard_limit_w",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     help="Begin with the slowest modes, and skip modes likely to draw more power than this [W].",
 )
 @click.option(
@@ -79,14 +81,14 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 )
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     default=15,
     show_default=True,
     help="Most modes to try. Trials end sooner if one more is not worth its cost.",
 )
 @click.option(
     "--minibatches",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="Minibatches of the training, to judge what a trial is worth. Needed if SCRIPT is a WORKLOAD.",
 )
 @click.option(

@@ -108,10 +108,10 @@ class Profile:
         for column, value in list(errors.items()):
             if value != value:
                 del errors[column]
-            elif not 0 <= value < math.inf:
+            elif not 0 <= value <= quantities.LARGEST:
                 name = columns[column].se_column if column in columns else column
                 raise DataError(f"{name} is {value!r}: give a number of at least 0, or NaN")
-        if duration_s < 0 or math.isinf(duration_s):
+        if duration_s < 0 or duration_s > quantities.LARGEST:
             raise DataError(f"duration_s is {duration_s!r}: give a number of at least 0, or NaN")
         if not known and not flags:
             raise DataError(f"the profile of {mode} has neither a time nor a power")
@@ -523,6 +523,8 @@ def checked_column(quantity: Quantity | None, name: str, column: npt.ArrayLike, 
         raise TypeError(f"{name!r} is not a column of a profile: there are {known}")
     array = _of_length(name, column, n)
     if not (np.isnan(array) | (quantity.holds(array))).all():
-        bad = "zero, negative or infinite values" if quantity.low == 0 else "values that cannot be"
+        bad = (
+            "zero, negative or infinite values" if quantity.low == 0 else "values that cannot be"
+        )
         raise DataError(f"{name} holds {bad}: drop those profiles")
     return array

@@ -212,7 +212,7 @@ def modes_to_choose_from(
         return modes_of_device(device, predictor, same_device=same_device)
     _check_device(device, predictor, same_device=same_device)
     found = optimisation.search_modes(
-        predictor.predict, device.space, objective=objective, limits=limits, risk=risk, exist=device.exist
+        predictor.glance, device.space, objective=objective, limits=limits, risk=risk, exist=device.exist
     )
     logger.warning(
         "%s has %s modes, too many to predict them all: %s were looked at, drawn at random and around the "
