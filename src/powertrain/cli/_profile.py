@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from powertrain.wording import counted, duration
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
     from powertrain.devices import AbstractDevice
+    from powertrain.errors import ProgramError
     from powertrain.planning import ModeSource
     from powertrain.profiling import RunOptions
     from powertrain.progress import Progress
@@ -62,6 +64,7 @@ class _Measuring:
     precision: float
     """In per cent."""
     limit_s: float
+    step_limit_s: float
     as_paper: bool
     order: Any
     again: bool
@@ -79,7 +82,16 @@ class _Measuring:
             again=self.again,
             retry_flagged=self.retry_flagged,
             progress=progress,
+            step_limit_s=self.step_limit_s,
+            given_up=_give_up,
         )
+
+
+def _give_up(error: ProgramError) -> None:
+    """End this process, whose training reacts to nothing."""
+    echo(error.trace, err=True, nl=False)
+    echo(f"error: {error}", err=True)
+    os._exit(error.exit_code)
 
 
 @command(
@@ -142,6 +154,14 @@ class _Measuring:
     default=300.0,
     show_default=True,
     help="Stop measuring a mode after this time, with a wider interval [s].",
+)
+@click.option(
+    "--step-limit",
+    "step_limit_s",
+    type=Amount(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="End a training whose minibatch takes longer than this, and show where it hangs [s].",
 )
 @click.option(
     "--paper",

@@ -523,8 +523,6 @@ def checked_column(quantity: Quantity | None, name: str, column: npt.ArrayLike, 
         raise TypeError(f"{name!r} is not a column of a profile: there are {known}")
     array = _of_length(name, column, n)
     if not (np.isnan(array) | (quantity.holds(array))).all():
-        bad = (
-            "zero, negative or infinite values" if quantity.low == 0 else "values that cannot be"
-        )
+        bad = "zero, negative or infinite values" if quantity.low == 0 else "values that cannot be"
         raise DataError(f"{name} holds {bad}: drop those profiles")
     return array
