@@ -68,6 +68,7 @@ class SqliteStore(AbstractStore):
         self.read_only = _is_read_only(self.path, create=create)
         """Whether file or folder refuse to be written."""
         self._connection, self._process = self._connect(), os.getpid()
+        self._identity = _identity_of(self.path)
 
     @property
     @override
@@ -119,6 +120,11 @@ class SqliteStore(AbstractStore):
             return super().modes_of(device)  # which names the profile that cannot be read
 
     @override
+    def refuse_read_only(self) -> None:
+        with self._writing():
+            pass  # a lock on the file that is taken and given back
+
+    @override
     def delete(self, *, device: str, workload: str) -> int:
         where, values = _where(device=device, workload=workload)
         with self._writing() as connection:
@@ -146,7 +152,18 @@ class SqliteStore(AbstractStore):
                 # SQLite forbids using a connection after a fork, and closing it too: it is only kept.
                 self._inherited.append(self._connection)
                 self._connection, self._process = self._connect(), os.getpid()
+            self._refuse_another_file()
             yield self._connection
+
+    def _refuse_another_file(self) -> None:
+        """Notice that the file was deleted or replaced: what is written then is lost."""
+        found = _identity_of(self.path)
+        if found != self._identity:
+            what = "deleted" if found is None else "replaced by another file"
+            raise StoreError(
+                f"{self.path} was {what} while it was in use, so nothing more is kept: restore the file, or "
+                "begin anew"
+            )
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
@@ -237,6 +254,15 @@ class SqliteStore(AbstractStore):
             raise CorruptStoreError(
                 f"{self.path}: profile {number} cannot be read ({error}); restore a copy or delete that row"
             ) from error
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, whatever its name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _logs_ahead(connection: sqlite3.Connection, *, last: bool) -> bool:

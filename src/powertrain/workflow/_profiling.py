@@ -89,6 +89,8 @@ class Record:
         self.workload, self._store, self._origin = workload, store, dict(origin or {})
         self.source = options.source(modes)
         before = store.profiles(device=device.name, workload=workload)
+        if self.source.left:
+            store.refuse_read_only()
         self._remark_on_others(before)
         rails = device.rails if isinstance(device, AbstractLiveDevice) else ()
         self._remark_on_sums(before, rails)

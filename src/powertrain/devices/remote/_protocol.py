@@ -24,6 +24,7 @@ from powertrain.errors import (
     UnknownNameError,
     UnreachableModeError,
 )
+from powertrain.quantities import LARGEST
 from powertrain.records import PowerMode
 
 __all__ = [
@@ -172,7 +173,7 @@ def _object_of(line: bytes) -> dict[str, Any]:
 def _number(text: str) -> float:
     # Numbers of thousands of digits would take long to read, so their length comes first.
     number = float(text) if len(text) <= LONGEST_NUMBER else math.inf
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:
         raise ValueError(f"{text[:LONGEST_NUMBER]} is not a number of any device")
     return number
 
