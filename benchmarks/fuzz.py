@@ -490,7 +490,7 @@ def main() -> int:
             "refused",
             "predict",
             "of other knobs",
-            "slowest [ms]",
+            "slowest [ms of the processor]",
             "most memory [MB]",
         ]
         lines += [
