@@ -32,7 +32,7 @@ __all__ = [
     "measured",
 ]
 
-SMALLEST, LARGEST = 1e-15, 1e15
+SMALLEST, LARGEST = 1e-30, 1e30
 """No number beyond these is a measurement, a limit or a setting, in whatever unit; squares and products of
 those within them stay far from where arithmetic ends."""
 

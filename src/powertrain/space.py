@@ -21,7 +21,6 @@ from powertrain.knobs import KNOWN_KNOBS as KNOWN_KNOBS
 from powertrain.knobs import SOFTWARE_KNOBS as SOFTWARE_KNOBS
 from powertrain.knobs import KnownKnob as KnownKnob
 from powertrain.knobs import is_speed as is_speed
-from powertrain.quantities import LARGEST
 from powertrain.records import ModeTable, PowerMode, Shown, View
 
 __all__ = ["KNOWN_KNOBS", "MOST_LISTED", "SOFTWARE_KNOBS", "Knob", "KnownKnob", "ModeSpace", "is_speed"]
@@ -40,10 +39,8 @@ class Knob:
 
     def __post_init__(self) -> None:
         values = tuple(sorted({float(v) for v in self.values}))
-        if not values or not all(abs(value) <= LARGEST for value in values):
-            raise ValueError(
-                f"knob {self.name} needs at least one value, each of up to {LARGEST:g}, not {self.values!r}"
-            )
+        if not values or not all(map(math.isfinite, values)):
+            raise ValueError(f"knob {self.name} needs at least one finite value, not {self.values!r}")
         object.__setattr__(self, "values", values)
 
     def index(self, value: float) -> int:

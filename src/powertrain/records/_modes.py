@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import DataError, MissingKnobError
-from powertrain.quantities import LARGEST
 from powertrain.records._frames import new_frame
 from powertrain.records._shown import Shown, View, rows_view
 
@@ -48,8 +47,8 @@ class PowerMode(Mapping[str, float]):
         checked: dict[str, float] = {}
         for name, value in merged.items():
             number = float(value)
-            if not abs(number) <= LARGEST:  # which NaN is not, either
-                raise ValueError(f"knob {name} is {value!r}: give a finite number of up to {LARGEST:g}")
+            if not math.isfinite(number):
+                raise ValueError(f"knob {name} is {value!r}: give a finite number")
             checked[name] = number
         self._values = checked
         self._hash = hash(frozenset(checked.items()))
@@ -125,10 +124,8 @@ class ModeTable(Shown):
             raise ValueError(
                 f"{len(self.knobs)} knobs need (n, {len(self.knobs)}) values, not {values.shape}"
             )
-        if not (np.abs(values) <= LARGEST).all():
-            raise DataError(
-                f"a mode holds NaN, infinity or more than {LARGEST:g}: every knob needs a finite number"
-            )
+        if not np.isfinite(values).all():
+            raise DataError("a mode holds NaN or infinity: every knob needs a finite number")
         object.__setattr__(self, "values", values)
 
     @classmethod

@@ -24,7 +24,6 @@ from powertrain.errors import (
     UnknownNameError,
     UnreachableModeError,
 )
-from powertrain.quantities import LARGEST
 from powertrain.records import PowerMode
 
 __all__ = [
@@ -173,7 +172,7 @@ def _object_of(line: bytes) -> dict[str, Any]:
 def _number(text: str) -> float:
     # Numbers of thousands of digits would take long to read, so their length comes first.
     number = float(text) if len(text) <= LONGEST_NUMBER else math.inf
-    if not abs(number) <= LARGEST:
+    if not math.isfinite(number):
         raise ValueError(f"{text[:LONGEST_NUMBER]} is not a number of any device")
     return number
 
