@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
 import sys
 import threading
@@ -57,6 +58,7 @@ class Patience:
         self._error: ProgramError | None = None
         self._raised = False
         self._ended, self._lock = threading.Event(), threading.Lock()
+        self._process = os.getpid()
         self._thread_id = 0
         self._number: int | None = None
 
@@ -93,6 +95,8 @@ class Patience:
 
     def close(self) -> None:
         """Watch no more; closing twice is harmless."""
+        if os.getpid() != self._process:
+            return  # a fork, in which no thread watches and the lock may be held by nobody
         with self._lock:  # no signal is sent any more once this is set
             self._ended.set()
         number, self._number = self._number, None
@@ -102,6 +106,7 @@ class Patience:
             signal.signal(number, signal.SIG_DFL)
 
     def _begin(self) -> None:
+        self._process = os.getpid()
         self._ended.clear()
         self._thread_id = threading.get_ident()
         if threading.current_thread() is threading.main_thread():
