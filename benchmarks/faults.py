@@ -8,10 +8,10 @@ what it reads, writes and calls. Then, for each of these and each kind of fault 
 the library, a call that never comes back and is given up, nothing, garbage, values of a wrong type; from the
 start, and once it is open), it is opened anew, asked everything, and each knob is held at both ends.
 
-Ends with 1 if an exception outside PowerTrain's tree of errors came up, or if a knob of a board or a processor
-was offered that could not be held. `--share` takes a part of the faults at random: the whole takes hours. All back-ends
-take turns, each through its faults in one random order, so a run that `--minutes` stops has tried as great a
-share of each. With `--keep`, the same command goes on from there.
+Ends with 1 if an exception outside PowerTrain's tree of errors came up, or if a knob of a board or a
+processor was offered that could not be held. `--share` takes a part of the faults at random: the whole takes
+hours. All back-ends take turns, each through its faults in one random order, so a run that `--minutes` stops
+has tried as many of each. With `--keep`, the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ be."""
 
 MEANING = """\
 Outside the tree: an exception that is none of PowerTrain's errors. Not opened: the board does not say what it
-is, or the library is lost; one line tells it. Offered, not held: a clock or a limit that a GPU's driver refuses
-only when it is set or reset. Resetting it to try would undo what somebody else has set. The error names the
-function, and the option `without=KNOB` leaves the knob out. Boards and processors are tried once per boot.
+is, or the library is lost; one line tells it. Offered, not held: a clock or a limit that a GPU's driver
+refuses only when it is set or reset. Resetting it to try would undo what somebody else has set. The error
+names the function, and the option `without=KNOB` leaves the knob out. Boards and processors are tried once per
+boot.
 """
 
 
