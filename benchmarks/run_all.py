@@ -12,6 +12,7 @@ for script in (
     "boards.py",
     "profiling.py",
     "overhead.py",
+    "metrics.py",
     "real_training.py",
     "fronts.py",
     "speed.py",

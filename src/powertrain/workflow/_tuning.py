@@ -183,6 +183,8 @@ class Tuning(Director):
 
     @override
     def saw(self, glance: Glance) -> bool:
+        if self.options.look is not None:
+            self.options.look(glance)
         values = {"time_ms": glance.time_ms, "power_w": glance.power_w}
         known = {column: value for column, value in values.items() if not math.isnan(value)}
         if self.device.rails and "power_w" not in known and not self._blind:
