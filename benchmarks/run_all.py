@@ -20,6 +20,7 @@ for script in (
     "accuracy.py",
     "reliability.py",
     "race.py",
+    "race_front.py",
     "sim_to_real.py",
     "peers.py",
     "ablation.py",

@@ -23,10 +23,10 @@ from powertrain.cli._options import (
     existing_file,
     gathered,
     json_option,
-    limit_options,
     new_file,
     precision_option,
     seed_option,
+    tuning_goal_options,
 )
 from powertrain.cli._printing import print_json, refuse_unwritable, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
@@ -62,7 +62,7 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 @click.argument("workloads", metavar="SCRIPT", nargs=-1, shell_complete=complete_scripts)
 @click.option("-m", "module", metavar="MODULE", help="Train a module of a package, as python -m does.")
 @device_spec_option(name="spec", default="auto")
-@limit_options
+@tuning_goal_options
 @click.option(
     "--hard-limit",
     "hard_limit_w",

@@ -35,7 +35,7 @@ class TuneKeywords(TypedDict, total=False):
     max_power_w: float | None
     max_time_ms: float | None
     max_energy_j: float | None
-    objective: Literal["time", "energy", "power", "edp"]
+    objective: Literal["time", "energy", "power", "edp", "front"]
     hard_limit_w: float | None
     risk: float
     device: str | AbstractDevice
