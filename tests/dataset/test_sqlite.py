@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import powertrain as pt
 from powertrain.dataset import SqliteStore, _schema, open_store, read_csv
 from powertrain.dataset._sqlite_file import SQLITE
 from powertrain.errors import CorruptStoreError, DataError, NewerStoreError, StoreError
@@ -336,6 +337,29 @@ def test_a_database_that_cannot_be_written_can_be_read(unprivileged_folder, lock
         for change in (lambda: store.add([PLAIN]), lambda: store.delete(device="Orin", workload="w")):
             with pytest.raises(StoreError, match="can only be read here"):
                 change()
+
+
+def test_a_run_on_a_database_that_cannot_be_written_measures_nothing(unprivileged_folder):
+    path = unprivileged_folder / "p.db"
+    open_store(path).close()
+    path.chmod(0o444)
+    board, told = pt.open_device("sim:orin-nano"), []
+    with open_store(path) as store, pytest.raises(StoreError, match="can only be read here"):
+        pt.profile(board, "lstm", pt.plan(board, 2), store, progress=lambda *what: told.append(what))
+    assert not told
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced by another file"])
+def test_a_database_that_goes_away_in_a_run_is_noticed(tmp_path, how):
+    path = tmp_path / "p.db"
+    with open_store(path) as store:
+        store.add([PLAIN])
+        path.unlink()
+        if how != "deleted":
+            path.touch()
+        with pytest.raises(StoreError, match=rf"p.db was {how} while it was in use") as error:
+            store.add([PLAIN])
+        assert only_one_line(error)
 
 
 def test_a_read_only_folder_takes_no_new_database(unprivileged_folder):

@@ -37,6 +37,20 @@ def keep(journal: Journal, key: str = "jetson", saved=STATE) -> None:
     journal.keep(key, spec=f"{key}?batch_size=8", device="a board", saved=saved)
 
 
+def test_a_user_without_a_home_keeps_journals_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a KeyError, as for a number without an entry
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    user, number = os.geteuid(), 4242
+    monkeypatch.setattr("os.geteuid", lambda: number)
+    with pytest.raises(DeviceError, match="set XDG_STATE_HOME"):
+        Journal()  # the folder that was made is not that user's
+    number = user
+    if user:  # root's are kept where root's always are
+        assert Journal().folder == tmp_path / f"powertrain-{user}"
+
+
 def test_what_was_kept_is_found_with_all_that_restoring_needs(journal):
     keep(journal)
     entry = journal.left_behind("jetson")

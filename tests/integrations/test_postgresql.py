@@ -483,7 +483,7 @@ def test_commands_take_the_url_and_never_print_the_password(server, tmp_path):
         run("profile", "resnet18", "lstm", "--device", "sim:orin-nano", "--db", url, "--modes", "12"),
         run("show", url),
         run("show", url, "--json"),
-        run("choose", "--db", url, "--workload", "lstm", "--max-power", "10"),
+        run("choose", "--db", url, "--workload", "lstm", "--max-power", "30"),
         run("fit", "--db", url, "--workload", "lstm", "--out", tmp_path / "lstm.ptm"),
         run("export", "--db", url, tmp_path / "out.csv"),
         run("import", tmp_path / "out.csv", "--db", url),

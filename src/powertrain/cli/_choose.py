@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._flags import flags_left_out
 from powertrain.cli._options import (
     DEVICE_HELP,
+    Count,
     command,
     complete_workloads,
     database_option,
@@ -99,7 +102,7 @@ class _Shown:
 @limit_options
 @click.option(
     "--epoch-minibatches",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="Minibatches of an epoch, to show its time and energy.",
 )
 @click.option("--plot", "plot_path", type=new_file, help=PLOT_HELP)
@@ -132,12 +135,12 @@ def choose_command(
     if shown.plot_path is not None:
         refuse_unwritable(shown.plot_path)
     asked = {name: limit for name, limit in limits.items() if limit is not None}
+    # A space too large to predict is searched by what is asked of the mode.
+    goal = {"objective": objective, "limits": Limits(**asked), "risk": risk}
     if predictor_path is not None and database is None and workload is None:
-        # A space too large to predict is searched by what is asked of the mode.
-        goal = {"objective": objective, "limits": Limits(**asked), "risk": risk}
         found, device, flagged = *_of_predictor(predictor_path, where, goal), None
     elif predictor_path is None and database is not None and workload is not None:
-        found, device, flagged = _of_store(database, workload, where, learning)
+        found, device, flagged = _of_store(database, workload, where, learning, goal)
     else:
         raise click.UsageError("give either PREDICTOR.ptm, or --db and --workload")
     choice = choose(found.prediction, found.modes, objective=objective, risk=risk, **asked)
@@ -176,7 +179,7 @@ def _show(
     left_out = "" if flagged is None else flags_left_out(flagged)
     for sentence in filter(None, (found.basis, left_out, choice.why)):
         print_sentence(sentence)
-    click.echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
+    echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
 
 
 def _of_predictor(
@@ -207,7 +210,7 @@ def _of_predictor(
 
 
 def _of_store(
-    database: str, workload: str, where: _Where, learning: _Learning
+    database: str, workload: str, where: _Where, learning: _Learning, goal: Mapping[str, Any]
 ) -> tuple[Candidates, AbstractDevice | None, Flagged]:
     """Predict from the profiles of a database, or take them at their word.
 
@@ -215,7 +218,7 @@ def _of_store(
     """
     from powertrain.dataset import open_store
     from powertrain.models import load_predictor
-    from powertrain.workflow import candidates, stored_workload
+    from powertrain.workflow import candidates, modes_to_choose_from, stored_workload
 
     lent = [load_predictor(path) for path in learning.references]
     with open_store(database, create=False) as store:
@@ -223,6 +226,9 @@ def _of_store(
     modes = stored.modes
     if where.modes_path is not None:
         modes = modes_of_file(where.modes_path, stored.profiles.modes.knobs)
+    if modes is None:
+        assert stored.device is not None
+        modes = partial(modes_to_choose_from, stored.device, **goal)
     found = candidates(stored.profiles, modes, references=lent, method=learning.method, seed=learning.seed)
     return found, _settable(stored.device), stored.flagged
 

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     command,
     complete_modes,
@@ -78,11 +79,9 @@ def restore_command(as_json: bool) -> None:
     if as_json:
         print_json({"restored": found})
     elif not found:
-        click.echo(
-            "nothing was left behind" + " by this user; see sudo powertrain restore" * (os.geteuid() != 0)
-        )
+        echo("nothing was left behind" + " by this user; see sudo powertrain restore" * (os.geteuid() != 0))
     for one in found if not as_json else ():
         if one.done:
-            click.echo(f"{one.device}: restored as it was before process {one.pid}")
+            echo(f"{one.device}: restored as it was before process {one.pid}")
     if problems := [one for one in found if not one.done]:
         raise Failure("; ".join(f"{one.device}: {one.problem}" for one in problems))

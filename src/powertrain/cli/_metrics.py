@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from powertrain.cli._options import command, database_option, device_spec_option, json_option
+from powertrain.cli._echo import echo, echo_data
+from powertrain.cli._options import Count, command, database_option, device_spec_option, json_option
 from powertrain.cli._printing import print_json
 from powertrain.cli._root import WrongUse
 
@@ -32,7 +33,7 @@ __all__ = ["metrics_command"]
 @database_option(required=False, purpose="Also serve what is known of its workloads in the mode in force")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=Count(0, 65535),
     default=10700,
     show_default=True,
     help="Port to listen on. 0 takes a free one.",
@@ -100,7 +101,7 @@ def _serve(telemetry: Telemetry, host: str, port: int) -> None:
 
     try:
         with serve(telemetry, host=host, port=port) as url:
-            click.echo(f"metrics of {telemetry.device.name} are on {url}; Ctrl-C ends this")
+            echo(f"metrics of {telemetry.device.name} are on {url}; Ctrl-C ends this")
             threading.Event().wait()
     except KeyboardInterrupt:
         return
@@ -109,7 +110,7 @@ def _serve(telemetry: Telemetry, host: str, port: int) -> None:
 def _print_dashboard() -> None:
     from powertrain.integrations.metrics import dashboard
 
-    click.echo(dashboard(), nl=False)
+    echo_data(dashboard())
 
 
 def _print_unit(spec: str, database: str | None, port: int, host: str, group: str | None) -> None:
@@ -121,4 +122,4 @@ def _print_unit(spec: str, database: str | None, port: int, host: str, group: st
         )
     if port == 0:
         raise WrongUse("a service has a port of its own: give --port")
-    click.echo(service_unit(spec, host=host, port=port, group=group), nl=False)
+    echo_data(service_unit(spec, host=host, port=port, group=group))

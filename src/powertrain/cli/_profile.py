@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._flags import flag_table
 from powertrain.cli._options import (
     SAMPLINGS,
+    Amount,
     TakesProgram,
     command,
     complete_workloads,
@@ -35,6 +38,7 @@ from powertrain.wording import counted, duration
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
     from powertrain.devices import AbstractDevice
+    from powertrain.errors import ProgramError
     from powertrain.planning import ModeSource
     from powertrain.profiling import RunOptions
     from powertrain.progress import Progress
@@ -62,6 +66,7 @@ class _Measuring:
     precision: float
     """In per cent."""
     limit_s: float
+    step_limit_s: float
     as_paper: bool
     order: Any
     again: bool
@@ -80,7 +85,16 @@ class _Measuring:
             again=self.again,
             retry_flagged=self.retry_flagged,
             progress=progress,
+            step_limit_s=self.step_limit_s,
+            given_up=_give_up,
         )
+
+
+def _give_up(error: ProgramError) -> None:
+    """End this process, whose training reacts to nothing."""
+    echo(error.trace, err=True, nl=False)
+    echo(f"error: {error}", err=True)
+    os._exit(error.exit_code)
 
 
 @command(
@@ -132,17 +146,25 @@ class _Measuring:
 @click.option(
     "--hard-limit",
     "hard_limit_w",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     help="Measure from the slowest mode up, and skip modes known to draw more power than this [W].",
 )
 @precision_option
 @click.option(
     "--mode-limit",
     "limit_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     default=300.0,
     show_default=True,
     help="Stop measuring a mode after this time, with a wider interval [s].",
+)
+@click.option(
+    "--step-limit",
+    "step_limit_s",
+    type=Amount(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="End a training whose minibatch takes longer than this, and show where it hangs [s].",
 )
 @click.option(
     "--paper",
@@ -231,7 +253,7 @@ def _print(
     for done in runs:
         print_sentence(_line(done, device, place))
     if (table := flag_table(flagged)) is not None:
-        click.echo()
+        echo()
         print_table(table)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import NAME_HELP, command, names, new_file, text_input, text_output
+from powertrain.cli._options import NAME_HELP, Count, command, names, new_file, text_input, text_output
 from powertrain.cli._printing import (
     STDIO,
     json_by_line,
@@ -84,7 +84,7 @@ def _sources(context: click.Context, parameter: click.Parameter, value: tuple[st
 )
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     default=15,
     show_default=True,
     help="Most measurements for each method.",
@@ -96,14 +96,14 @@ def _sources(context: click.Context, parameter: click.Parameter, value: tuple[st
     show_default=True,
     help="Power limits [W]. auto takes N between the lowest power and that of the fastest mode.",
 )
-@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Runs of each case.")
+@click.option("--seeds", type=Count(min=1), default=20, show_default=True, help="Runs of each case.")
 @click.option(
     "--knobs",
     type=names,
     metavar="NAME,...",
     help="Columns that are knobs, such as gpu_mhz,mem_mhz. The default is to guess.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes. [default: as many as there are cores]")
+@click.option("--jobs", type=Count(min=1), help="Processes. [default: as many as there are cores]")
 @click.option(
     "--keep",
     "kept",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     NAME_HELP,
     command,
@@ -91,7 +92,7 @@ def report_command(
         )
     elif out != STDIO:
         profiles = counted(summary.profiles, "profile")
-        click.echo(f"{profiles} of {counted(len(summary.tables), 'workload')}: {out}")
+        echo(f"{profiles} of {counted(len(summary.tables), 'workload')}: {out}")
 
 
 @command("demo", short="Show the whole way on a simulated board.", examples=("demo", "demo --out /tmp/demo"))
@@ -115,7 +116,7 @@ def demo_command(out: Path, as_json: bool) -> None:
     make_folder(out)
 
     def say(text: str) -> None:
-        click.echo(text, err=True) if as_json else print_sentence(text)
+        echo(text, err=True) if as_json else print_sentence(text)
 
     say("The board is simulated: a Jetson AGX Orin made of formulas. No number below is a measurement.")
     with progress_bar() as progress:
@@ -125,11 +126,11 @@ def demo_command(out: Path, as_json: bool) -> None:
     if as_json:
         print_json(_demo_json(demo, page))
         return
-    click.echo()
+    echo()
     for table in demo_tables(demo):
         print_table(table)
-    click.echo(f"The page: {page}")
-    click.echo(f"Go on with: powertrain choose {demo.predictor_path} --device sim:orin-agx --max-power 25")
+    echo(f"The page: {page}")
+    echo(f"Go on with: powertrain choose {demo.predictor_path} --device sim:orin-agx --max-power 25")
 
 
 def _demo_json(demo: Demo, page: Path) -> dict[str, Any]:

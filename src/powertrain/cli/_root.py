@@ -16,6 +16,7 @@ from typing import Any, final
 import click
 from typing_extensions import override
 
+from powertrain.cli._echo import drop_stdout, echo
 from powertrain.errors import MissingKnobError, PowerTrainError, ProgramError, UnknownNameError
 
 __all__ = [
@@ -71,7 +72,7 @@ class AbstractFailure(click.ClickException):
 
     @override
     def show(self, file: Any = None) -> None:
-        click.echo(f"error: {self.message}", file=file, err=file is None)
+        echo(f"error: {self.message}", file=file, err=file is None)
 
 
 @final
@@ -143,8 +144,13 @@ class _LazyGroup(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        with _quiet_when_nobody_reads():  # --help is printed here
-            return super().make_context(info_name, args, parent, **extra)
+        try:
+            with _quiet_when_nobody_reads():  # --help is printed here
+                return super().make_context(info_name, args, parent, **extra)
+        except OSError as error:
+            drop_stdout()
+            named = f"{error.filename or 'standard output'}: {error.strerror}"
+            raise Failure(named) from error
 
     @override
     def invoke(self, ctx: click.Context) -> Any:
@@ -154,7 +160,7 @@ class _LazyGroup(click.Group):
         except KeyboardInterrupt as error:
             raise Interrupted.by(error, "interrupted") from error
         except ProgramError as error:
-            click.echo(error.trace, err=True, nl=False)
+            echo(error.trace, err=True, nl=False)
             raise Failure(str(error), exit_code=error.exit_code) from error
         except _expected() as error:
             if ctx.params.get("debug"):
@@ -215,7 +221,7 @@ class _OneLine(logging.Formatter):
 class _Stderr(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        echo(self.format(record), err=True)
 
 
 @contextlib.contextmanager
@@ -241,7 +247,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         return
     from powertrain import __version__
 
-    click.echo(f"powertrain {__version__}")
+    echo(f"powertrain {__version__}")
     ctx.exit()
 
 
@@ -282,18 +288,44 @@ def main() -> None:
 
     0: success, 1: failure, 2: wrong use, 130: Ctrl-C, 141: nobody reads standard output, 143: SIGTERM.
     """
+    _open_what_is_closed()
     with _terminated_as_by_ctrl_c():
         try:
             powertrain(prog_name="powertrain")
         finally:
-            try:
-                sys.stdout.flush()
-                for descriptor in _AFTER_THE_END:
-                    os.dup2(descriptor, sys.stdout.fileno())
-            except BrokenPipeError:
-                # Python would complain once more when it flushes at exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(NOBODY_READS)
+            _finish_stdout()
+
+
+def _open_what_is_closed() -> None:
+    """Let standard streams that whoever started us has closed (`>&-`) lead nowhere.
+
+    The next file to be opened would take the number of a closed one, and what is printed would go into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+def _finish_stdout() -> None:
+    """Write what is left of the output, and end in words where that fails."""
+    try:
+        sys.stdout.flush()
+        for descriptor in _AFTER_THE_END:
+            os.dup2(descriptor, sys.stdout.fileno())
+    except BrokenPipeError:
+        drop_stdout()
+        sys.exit(NOBODY_READS)
+    except OSError as error:
+        drop_stdout()
+        echo(f"error: standard output: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 @contextlib.contextmanager

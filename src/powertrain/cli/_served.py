@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 import click
 
+from powertrain.cli._echo import echo
+from powertrain.cli._options import Count
+
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
     from powertrain.profiling import Glance
@@ -24,7 +27,7 @@ def metrics_port_option(function: Decorated) -> Decorated:
     """Add `--metrics-port`."""
     return click.option(
         "--metrics-port",
-        type=click.IntRange(0, 65535),
+        type=Count(0, 65535),
         metavar="PORT",
         help="Serve metrics for Prometheus on this port of 127.0.0.1 meanwhile. 0 takes a free one. Needs "
         "the extra metrics.",
@@ -82,5 +85,5 @@ def served(port: int | None, device: Device, *, command: str, shared: bool) -> G
     telemetry = Telemetry(device, command=command, shared=shared)
     with serve(telemetry, port=port) as url:
         with suppress(OSError):
-            click.echo(f"powertrain: metrics are on {url}", err=True)
+            echo(f"powertrain: metrics are on {url}", err=True)
         yield Beside(device, telemetry)

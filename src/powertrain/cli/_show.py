@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._flags import flag_table
 from powertrain.cli._options import command, json_option, stored_or_stdin
 from powertrain.cli._printing import content_of, print_json, print_table
@@ -46,7 +47,7 @@ def show_command(location: str, as_json: bool) -> None:
     elif isinstance(found, PredictorContents):
         print_table(_predictor_table(found))
     elif not found:
-        click.echo(f"{name} holds no profiles yet")
+        echo(f"{name} holds no profiles yet")
     else:
         print_table(_workloads_table(str(name), found))
         print_table(_knobs_table(found))

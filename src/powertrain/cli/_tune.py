@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
+    Amount,
+    Count,
     TakesProgram,
     command,
     complete_scripts,
@@ -30,7 +33,7 @@ from powertrain.cli._root import Interrupted, WrongUse
 from powertrain.cli._served import Beside, metrics_port_option, served
 from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import refuse_missing_file
-from powertrain.wording import counted
+from powertrain.wording import counted, visible
 
 if TYPE_CHECKING:
     from powertrain.profiling import Session
@@ -63,7 +66,7 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 @click.option(
     "--hard-limit",
     "hard_limit_w",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     help="Begin with the slowest modes, and skip modes likely to draw more power than this [W].",
 )
 @click.option(
@@ -79,14 +82,14 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 )
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     default=15,
     show_default=True,
     help="Most modes to try. Trials end sooner if one more is not worth its cost.",
 )
 @click.option(
     "--minibatches",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="Minibatches of the training, to judge what a trial is worth. Needed if SCRIPT is a WORKLOAD.",
 )
 @click.option(
@@ -182,10 +185,10 @@ class _View:
 
     def show(self, told: Told | str) -> None:
         """Write a line; nothing where nobody reads any more, since the training goes on without a reader."""
-        text = f"powertrain: {told}"
+        text = visible(f"powertrain: {told}")
         style = STYLES.get(getattr(told, "kind", ""), {})
         with suppress(OSError):
-            click.echo(text if self._plain else click.style(text, **style), file=self._stream)
+            echo(text if self._plain else click.style(text, **style), file=self._stream, styled=True)
 
 
 STYLES: dict[str, dict[str, Any]] = {

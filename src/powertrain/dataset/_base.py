@@ -60,6 +60,12 @@ class AbstractStore(Shown):
         """
         return list(dict.fromkeys(profile.mode for profile in self.profiles(device=device)))
 
+    def refuse_read_only(self) -> None:
+        """Raise `StoreError` where nothing can be added: called before a run that would measure for nothing.
+
+        A store that cannot always be written overrides this.
+        """
+
     @abstractmethod
     def delete(self, *, device: str, workload: str) -> int:
         """Forget the profiles of a workload on a device; return how many there were."""

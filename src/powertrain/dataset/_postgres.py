@@ -90,7 +90,7 @@ class PostgresStore(AbstractSqlStore):
         self._followed = 0
         self._reason, self._away_until_s = "", 0.0
         self._link = Link(self._target, create=create)
-        self._waiting = Waiting(state_folder() / "waiting" / f"{self._target.file_name}.db")
+        self._waiting = Waiting(_folder() / f"{self._target.file_name}.db")
         try:
             self._run(lambda _: None)
         except BaseException:
@@ -117,6 +117,11 @@ class PostgresStore(AbstractSqlStore):
     def read_only(self) -> bool:
         """Whether this user may only read."""
         return self._link.read_only
+
+    @override
+    def refuse_read_only(self) -> None:
+        with self._lock:
+            self._check_writable()
 
     @override
     def close(self) -> None:
@@ -289,3 +294,11 @@ class PostgresStore(AbstractSqlStore):
             # Only the owner can change the view. The rows have everything without it.
             logger.debug("the view of %s is left as it is", self.location)
         self._known |= names
+
+
+def _folder() -> Path:
+    """Return where profiles of this machine wait."""
+    try:
+        return state_folder() / "waiting"
+    except OSError as error:
+        raise StoreError(f"profiles could not wait for a server: {error.strerror}") from error

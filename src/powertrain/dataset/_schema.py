@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any, Protocol
 
@@ -107,7 +107,7 @@ class AbstractDialect(ABC):
 
 
 def _file(name: str) -> str:
-    return files("powertrain.dataset").joinpath("migrations", f"{name}.sql").read_text(encoding="utf-8")
+    return (Path(__file__).with_name("migrations") / f"{name}.sql").read_text(encoding="utf-8")
 
 
 MIGRATIONS: tuple[Migration, ...] = tuple(

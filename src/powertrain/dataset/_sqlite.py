@@ -83,6 +83,11 @@ class SqliteStore(AbstractSqlStore):
             return take(iter(lambda: cursor.fetchmany(BLOCK_ROWS), []))
 
     @override
+    def refuse_read_only(self) -> None:
+        with self._file.writing():
+            pass  # a lock on the file that is taken and released
+
+    @override
     def _change(self, sql: str, values: Sequence[str]) -> int:
         with self._file.writing() as connection:
             return connection.execute(sql, values).rowcount

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from powertrain.dataset import _schema
 from powertrain.errors import CorruptStoreError, NewerStoreError, StoreError
+from powertrain.files import open_file, real_path
 
 __all__ = ["SQLITE", "SqliteDialect", "SqliteFile"]
 
@@ -83,7 +84,7 @@ class SqliteFile:
 
     def __init__(self, path: Path | str, *, create: bool = True, timeout_s: float = 30.0) -> None:
         """Open the database at `path`; the errors are those of `SqliteStore`."""
-        self.path = Path(path).resolve()
+        self.path = real_path(Path(path))
         """The file, its links followed."""
         self._timeout_s = timeout_s
         self._lock = threading.RLock()
@@ -92,6 +93,7 @@ class SqliteFile:
         self.read_only = _is_read_only(self.path, create=create)
         """Whether file or folder refuse to be written."""
         self._connection, self._process = self._connect(), os.getpid()
+        self._identity = _identity_of(self.path)
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -110,7 +112,18 @@ class SqliteFile:
                 # SQLite forbids using a connection after a fork, and closing it too: it is only kept.
                 self._inherited.append(self._connection)
                 self._connection, self._process = self._connect(), os.getpid()
+            self._refuse_another_file()
             yield self._connection
+
+    def _refuse_another_file(self) -> None:
+        """Notice that the file was deleted or replaced: what is written then is lost."""
+        found = _identity_of(self.path)
+        if found != self._identity:
+            what = "deleted" if found is None else "replaced by another file"
+            raise StoreError(
+                f"{self.path} was {what} while it was in use, so nothing more is kept: restore the file, or "
+                "begin anew"
+            )
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
@@ -214,6 +227,15 @@ def _pragma(connection: sqlite3.Connection, name: str) -> Any:
     return value
 
 
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, whatever its name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _logs_ahead(connection: sqlite3.Connection, *, last: bool) -> bool:
     """Try to switch to write-ahead logging; return whether the file was free, which the last try asserts."""
     try:
@@ -232,6 +254,8 @@ def _is_read_only(path: Path, *, create: bool) -> bool:
         raise StoreError(f"{path} is a folder: give a file in it, such as {path / 'profiles.db'}")
     if not path.parent.is_dir():
         raise StoreError(f"there is no folder {path.parent}: make it first")
+    if path.is_symlink():  # links were followed, so this one leads to itself
+        raise StoreError(f"{path} is a link that leads in a circle: give the file itself")
     if not path.exists():
         if not create:
             raise StoreError(f"there is no database {path}: import or profile something first")
@@ -239,7 +263,7 @@ def _is_read_only(path: Path, *, create: bool) -> bool:
             raise StoreError(f"{path.parent} cannot be written: give a file in another folder")
         return False
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(len(_MAGIC))
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error

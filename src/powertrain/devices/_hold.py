@@ -22,10 +22,10 @@ from typing_extensions import override
 
 from powertrain.devices._journal import Journal
 from powertrain.devices._locks import Claim
-from powertrain.errors import DeviceError
+from powertrain.errors import DeviceError, PowerTrainError
 from powertrain.records import PowerMode
 
-__all__ = ["Held", "Holder", "Settings", "Terminated"]
+__all__ = ["Held", "Holder", "Settings", "Terminated", "restore_held"]
 
 logger = logging.getLogger(__name__)
 
@@ -292,6 +292,16 @@ class Held(AbstractContextManager[None]):
                     holder.busy, holder.mode = False, None
                     holder.note(None)
 
+    def restore_from_outside(self) -> None:
+        """Bring the saved state back while the thread that holds is stuck, and let it hold nothing more."""
+        holder, saved = self._holder, self._saved
+        if saved is None or os.getpid() != self._process:
+            return
+        holder.settings.put_back(saved)
+        self._saved = None
+        if holder.journal is not None:
+            holder.journal.forget(holder.key)
+
     def disarm(self) -> None:
         """Let go of everything in a child that was forked, without restoring: the parent goes on holding.
 
@@ -365,6 +375,16 @@ class Held(AbstractContextManager[None]):
 
 _HELD: weakref.WeakSet[Held] = weakref.WeakSet()
 """What this process holds now."""
+
+
+def restore_held() -> None:
+    """Restore all that this process holds, from a thread other than the one that holds it and is stuck."""
+    for held in list(_HELD):
+        try:
+            held.restore_from_outside()
+        except (PowerTrainError, OSError) as error:
+            # The journal stays, so that the next process restores it.
+            logger.error("this was not restored: %s", error)
 
 
 def _disarm_child() -> None:

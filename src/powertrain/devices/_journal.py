@@ -28,8 +28,15 @@ LARGEST_BYTES = 1 << 20
 
 
 def default_folder() -> Path:
-    """Return where journals are kept."""
-    return state_folder()
+    """Return where journals are kept.
+
+    Raises:
+        DeviceError: This user has no home, and somebody else has made the folder that takes its place.
+    """
+    try:
+        return state_folder()
+    except OSError as error:
+        raise DeviceError(error.strerror) from error
 
 
 @final

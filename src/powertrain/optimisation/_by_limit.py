@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from powertrain.optimisation._choose import Objective, goal_values
 from powertrain.optimisation._limits import bounds, feasible_mask
+from powertrain.quantities import LARGEST
 from powertrain.records import FloatArray, Limits, Prediction
 
 __all__ = ["Steps", "best_by_power"]
@@ -47,7 +48,7 @@ def best_by_power(
         ValueError: The risk is not between 0 and 1.
     """
     value = goal_values(prediction, objective)
-    upper_w = bounds(prediction, Limits(max_power_w=np.finfo(np.float64).max), risk=risk)["max_power_w"]
+    upper_w = bounds(prediction, Limits(max_power_w=LARGEST), risk=risk)["max_power_w"]
     kept = feasible_mask(prediction, _without_power(others), risk=risk)
     rows = np.flatnonzero(np.isfinite(value) & np.isfinite(upper_w) & kept)
     if not rows.size:

@@ -52,6 +52,10 @@ class AnnouncingStore(AbstractStore):
         return self._store.modes_of(device)
 
     @override
+    def refuse_read_only(self) -> None:
+        self._store.refuse_read_only()
+
+    @override
     def delete(self, *, device: str, workload: str) -> int:
         return self._store.delete(device=device, workload=workload)
 

@@ -102,6 +102,7 @@ class Tuning(Director):
         self._tuning_s = self._cost_s = 0.0
         self._began_s: float | None = None
         self._decided_at = 0
+        store.refuse_read_only()
         self.recall(store.profiles(device=device.name, workload=workload))
 
     def attach(self, *, minibatches: Callable[[], int], paused_s: Callable[[], float]) -> None:
