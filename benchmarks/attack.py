@@ -11,7 +11,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _harness import machine, table, today
 from _neighbours import ATTACKS, with_throwaway_users
 from kills import EmulatedTree
 

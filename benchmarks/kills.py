@@ -20,6 +20,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # processes are forked, so there must 
 import argparse
 import contextlib
 import json
+import pwd
 import random
 import shutil
 import signal
@@ -39,7 +40,9 @@ from powertrain.errors import PowerTrainError
 from powertrain.helper import main as helper_main
 from powertrain.opening import open_device
 
-NOBODY, GROUP = 65534, 64123
+NOBODY = 65534
+GROUP = pwd.getpwuid(NOBODY).pw_gid
+"""The helper lets in whom the system knows as a member."""
 SIGNALS = (*(signal.SIGKILL,) * 7, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PATIENCE_S = 20.0
 

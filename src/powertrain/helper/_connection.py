@@ -15,7 +15,7 @@ __all__ = ["Connection", "User"]
 SHARE = 0.5
 """Of the helper's time, which a user may take for changes of the device, and once more for all else."""
 MOST_CHANGING_S, MOST_ASKING_S = 5.0, 1.0
-"""What can be saved of it."""
+"""What can be saved of it, and owed."""
 LEAST_COST_S = 0.0025
 """Of a request or a connection: a user has 200 a second. Sampling at 20 Hz and signs of life take a tenth."""
 REQUEST_TIME_S = 5.0
@@ -44,7 +44,8 @@ class _Budget:
         return self.left_s(now_s) >= self._most_s
 
     def pay(self, cost_s: float) -> None:
-        self._left_s -= cost_s
+        # Bounded, for a helper that was itself stopped in the middle of a request.
+        self._left_s = max(self._left_s - cost_s, -self._most_s)
 
 
 @final
