@@ -1,8 +1,8 @@
 """Whether root may run this code: whoever can change it, or add to it, would be root.
 
-All that Python imports from is looked at, and every folder on the way there, with links followed as the kernel
-follows them. A folder that everybody may write but in which nobody can replace what is not his, such as /tmp
-(the sticky bit), may be on the way. It may not be imported from, since anybody could add a module to it.
+All that Python imports from is looked at, and every folder on the way there, with links followed as the
+kernel follows them. A folder that everybody may write but in which nobody can replace what is not his, such
+as /tmp (the sticky bit), may be on the way. It may not be imported from: anybody could add a module to it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def changeable(code: Iterable[Path]) -> Generator[str]:
     """Yield what somebody else than root may change of the code, or add to it, and why he may."""
     look = _Look()
     for path in code:
-        yield from look.at(str(path.absolute()))
+        yield from look.at(path.absolute())
 
 
 @final
@@ -42,64 +42,61 @@ class _Look:
     """A look at code, at each place once."""
 
     def __init__(self) -> None:
-        self._passed: set[str] = set()
-        self._imported: set[str] = set()
+        self._passed: set[Path] = set()
+        self._imported: set[Path] = set()
 
-    def at(self, path: str) -> Generator[str]:
+    def at(self, path: Path) -> Generator[str]:
         """Look at a file or folder that is imported from, and at the way to it."""
-        place, rest, links = "/", path.split("/")[::-1], 0
-        yield from self._pass("/")
+        place, rest, links = path, [*reversed(path.parts)], 0
         while rest:
             name = rest.pop()
-            if name in ("", ".", ".."):
-                place = os.path.dirname(place) if name == ".." else place
+            if name == "..":
+                place = place.parent  # no part of it is a link
                 continue
-            following = os.path.join(place, name)
+            following = Path("/") if name == "/" else place / name
             try:
-                state = os.lstat(following)
+                state = following.lstat()
             except OSError:
                 # Python looks for it all the same, so nobody may be able to make it.
                 why = _why_addable(place)
                 yield from [f"{following} is not there, and {why}"] if why else []
                 return
-            if stat.S_ISLNK(state.st_mode):
-                links += 1
-                if state.st_uid != 0:
-                    yield f"the link {following} belongs to {user_name(state.st_uid)}"
-                if links > MOST_LINKS:
-                    return
-                leads = os.readlink(following)
-                place = "/" if leads.startswith("/") else place
-                rest += leads.split("/")[::-1]
+            if not stat.S_ISLNK(state.st_mode):
+                place = following
+                yield from self._pass(place)
                 continue
-            place = following
-            yield from self._pass(place)
+            if state.st_uid != 0:
+                yield f"the link {following} belongs to {user_name(state.st_uid)}"
+            links += 1
+            if links > MOST_LINKS:
+                return
+            rest += reversed(following.readlink().parts)
         yield from self._import(place)
 
-    def _pass(self, place: str) -> Generator[str]:
+    def _pass(self, place: Path) -> Generator[str]:
         """Look at something on the way."""
         if place not in self._passed:
             self._passed.add(place)
             why = _why_changeable(place)
             yield from [why] if why else []
 
-    def _import(self, place: str) -> Generator[str]:
+    def _import(self, place: Path) -> Generator[str]:
         """Look at all that a file or folder holds."""
-        if place in self._imported or not os.path.isdir(place):
+        if place in self._imported or not place.is_dir():
             return
         self._imported.add(place)
         why = _why_addable(place)
         yield from [f"root imports from {place}, and {why}"] if why and not _why_changeable(place) else []
         for entry in _entries(place):
             if entry.is_symlink():
-                yield from self.at(entry.path)
+                yield from self.at(Path(entry))
                 continue
-            yield from self._pass(entry.path)
+            yield from self._pass(Path(entry))
             if entry.is_dir():
-                yield from self._import(entry.path)
+                yield from self._import(Path(entry))
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -107,22 +104,22 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _why_changeable(place: str) -> str:
+def _why_changeable(place: Path) -> str:
     """Return why somebody else than root can change what is there, empty if nobody can."""
-    state = os.lstat(place)
+    state = place.lstat()
     if state.st_uid != 0:
         return f"{place} belongs to {user_name(state.st_uid)}"
     sticky = stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX
     return "" if sticky else _who_may_write(place, state)
 
 
-def _why_addable(folder: str) -> str:
+def _why_addable(folder: Path) -> str:
     """Return why somebody else than root can add a file to a folder, empty if nobody can."""
-    state = os.lstat(folder)
+    state = folder.lstat()
     return f"{folder} belongs to {user_name(state.st_uid)}" if state.st_uid else _who_may_write(folder, state)
 
 
-def _who_may_write(place: str, state: os.stat_result) -> str:
+def _who_may_write(place: Path, state: os.stat_result) -> str:
     if state.st_mode & stat.S_IWOTH:
         return f"any user may write {place}"
     if state.st_mode & stat.S_IWGRP and state.st_gid != 0:
