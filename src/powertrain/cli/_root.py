@@ -297,16 +297,15 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _terminated_as_by_ctrl_c() -> Generator[None]:
-    """Have SIGTERM and SIGHUP end a command with a word about what is kept, and everything closed."""
-    process = os.getpid()
+    """Have SIGTERM and SIGHUP end a command with a word about what is kept, and everything closed.
+
+    In a process that is forked, such as a worker of a script, `powertrain.devices` undoes this.
+    """
 
     def terminate(number: int, frame: FrameType | None) -> None:
         from powertrain.devices import Terminated
 
         del frame
-        if os.getpid() != process:  # a worker of a script, which is to end as it does without us
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
         raise Terminated(number)
 
     # nohup has SIGHUP ignored, and that is to stay.
