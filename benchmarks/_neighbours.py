@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kills import EmulatedTree, fork, kill
@@ -259,15 +260,18 @@ def connect_loops(folder: Path, board: EmulatedTree) -> list[Row]:
     with helped(folder, board) as helper:
         loops = [as_user(attacker, lambda: loop(helper.socket)) for _ in range(4)]
         time.sleep(0.5)
-        for who, uid in (("another member", victim), ("root", 0), ("the same member", attacker)):
-            asked = as_user(
-                uid, lambda: ask_often(helper.socket, 70 if uid != attacker else 3, anew=True)
-            ).result()
-            print(who, asked, flush=True)
+        # The attacker's own programs share his time with the attack, so few of their requests take long.
+        for who, uid, times in (
+            ("another member", victim, 70),
+            ("root", 0, 70),
+            ("that member", attacker, 3),
+        ):
+            work = partial(ask_often, helper.socket, times, anew=True)
+            asked = as_user(uid, work).result()
             assert isinstance(asked, dict)
-            found = f"{asked['refused']}, slowest {asked['slowest_s']:.2f} s"
-            right = not asked["refused"] or who == "the same member"
-            rows.append(("connect and close, 4 processes", f"{who}: of 70 requests refused", found, right))
+            found = f"{asked['refused']}; slowest {asked['slowest_s']:.1f} s"
+            looked_at = f"{who}: of {times} new connections refused"
+            rows.append(("connect and close, 4 processes", looked_at, found, not asked["refused"]))
         for one in loops:
             one.kill()
         helper.end()

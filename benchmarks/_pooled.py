@@ -1,6 +1,6 @@
 """A training whose minibatches come from processes: of a pool that is forked or spawned, or of a DataLoader.
 
-    powertrain profile _pooled.py ... -- KIND DEVICE
+powertrain profile _pooled.py ... -- KIND DEVICE
 """
 
 from __future__ import annotations

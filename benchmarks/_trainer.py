@@ -3,9 +3,9 @@
     python _trainer.py TOLD [ROOT]
 
 For each line of arguments on standard input, a JSON list, it forks a process that runs `powertrain` with
-them, and prints its number; when it has ended, its exit code. A program that starts anew takes seconds to load
-PyTorch; this takes a millisecond. Each profile that was added to a database is told in the file TOLD, once it is
-said to be there. ROOT stands for / where the device `cpu` looks for its clocks.
+them, and prints its number; when it has ended, its exit code. A program that starts anew takes seconds to
+load PyTorch; this takes a millisecond. Each profile that was added to a database is told in the file TOLD,
+once it is said to be there. ROOT stands for / where the device `cpu` looks for its clocks.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import signal
 import sys
 from pathlib import Path
 
-import torch.utils.data  # noqa: F401, a worker's too
+import torch.utils.data  # noqa: F401
+from _clock_files import ClockFiles
+
 import powertrain.cli
-import powertrain.workflow  # noqa: F401
+import powertrain.workflow
 from powertrain.dataset import SqliteStore
 from powertrain.devices.cpu import CpuDevice, _kind
-from powertrain.devices._sysfs import RealSysfs
 
 
 def tell_of_each(told: Path) -> None:
@@ -41,11 +42,12 @@ def tell_of_each(told: Path) -> None:
 
 def main(told: str, root: str = "/") -> None:
     tell_of_each(Path(told))
-    _kind.CpuDevice = functools.partial(CpuDevice, sysfs=RealSysfs(Path(root)))
+    _kind.CpuDevice = functools.partial(CpuDevice, sysfs=ClockFiles(Path(root)))
     for line in sys.stdin:
         child = os.fork()
         if not child:
             os.setpgid(0, 0)
+            os.dup2(2, 1)  # what it prints is not for who reads our answers
             sys.argv = ["powertrain", *json.loads(line)]
             signal.signal(signal.SIGINT, signal.default_int_handler)
             return
