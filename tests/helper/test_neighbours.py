@@ -142,8 +142,11 @@ class TestConnections:
             with contextlib.closing(HelperClient(helper.path)) as client:
                 assert not client.status().held
 
-    def test_that_are_too_many_leave_some_for_root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        uids = iter([1001 + n // MOST_CLIENTS_OF_A_USER for n in range(MOST_CLIENTS)] + [2001, 0])
+    def test_that_are_too_many_leave_some_for_root_and_for_users_with_fewer(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        taken = [1001 + n // MOST_CLIENTS_OF_A_USER for n in range(MOST_CLIENTS)]
+        uids = iter([*taken, 0, *[2001] * MOST_CLIENTS_OF_A_USER])
 
         def peer(own: socket.socket, *, number: int) -> Peer:
             return Peer(number=number, pid=os.getpid(), uid=next(uids), gid=0)
@@ -153,10 +156,13 @@ class TestConnections:
         with served(board(), tmp_path) as helper, contextlib.ExitStack() as stack:
             for _ in range(MOST_CLIENTS):
                 stack.enter_context(raw(helper.path))
-            another, root = (stack.enter_context(raw(helper.path)) for _ in range(2))
-            assert answer(another)["again"] is True
-            root.sendall(STATUS)
-            assert answer(root)["ok"] is True
+            answers: list[dict[str, object]] = []
+            for _ in range(1 + MOST_CLIENTS_OF_A_USER):
+                own = stack.enter_context(raw(helper.path))
+                own.sendall(STATUS)
+                answers.append(answer(own))
+            assert [told["ok"] for told in answers[:7]] == [True] * 7  # root, and a fair share
+            assert answers[-1]["again"] is True
 
     def test_that_wait_in_a_full_queue_get_in_when_there_is_room(self, tmp_path: Path):
         path = tmp_path / "helper.sock"

@@ -182,10 +182,21 @@ class Server:
             return error_reply(refusal(self._group))
         if user is not None and user.connections >= MOST_CLIENTS_OF_A_USER:
             return error_reply(DeviceBusyError("too many programs of this user talk to the helper: end some"))
-        others = sum(connection.peer.uid != 0 for connection in self._connections.values())
-        if peer.uid != 0 and others >= MOST_CLIENTS:
+        if peer.uid != 0 and not self._has_room(0 if user is None else user.connections):
             return error_reply(DeviceBusyError("too many programs talk to the helper"), again=True)
         return None
+
+    def _has_room(self, connections: int) -> bool:
+        """Tell whether a user with so many connections may have one more; who has the most may lose one."""
+        others = [connection for connection in self._connections.values() if connection.peer.uid != 0]
+        if len(others) < MOST_CLIENTS:
+            return True
+        most = max(connection.user.connections for connection in others)
+        spare = [c for c in others if c.user.connections == most and not self._service.has(c.peer)]
+        if most <= connections + 1 or not spare:
+            return False
+        self._drop(min(spare, key=lambda c: c.turn), "its user has the most connections")
+        return True
 
     def _user(self, uid: int) -> User:
         """Return what is remembered of a user; of one who has had nothing lately that is nothing."""
