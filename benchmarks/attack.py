@@ -29,6 +29,7 @@ from pathlib import Path
 
 from _harness import machine, table, today, write_result
 from _neighbours import ATTACKS, Row, with_throwaway_users
+from _signalled import plain
 from kills import EmulatedTree
 
 HERE = Path(__file__).parent
@@ -41,6 +42,7 @@ COLUMNS = {
     "changed": "board changed at that moment",
     "not as before": "board not as before in the end",
     "lost": "profiles lost",
+    "second Ctrl-C": "ended by a second Ctrl-C",
     "hangs": "hangs",
     "other exit codes": "other exit codes",
 }
@@ -65,18 +67,24 @@ def attacked(names: list[str], folder: Path) -> list[Row]:
     return rows
 
 
-def signalled(
+def start_lanes(
     signals: int, lanes: list[tuple[str, str]], *, seed: int, minutes: float
-) -> tuple[dict[str, Counter[str]], list[str]]:
-    """Send so many signals; return what was seen in each lane and of each kind, and what was wrong."""
-    script, running = str(HERE / "_signalled.py"), list[tuple[str, "subprocess.Popen[str]"]]()
+) -> dict[str, subprocess.Popen[str]]:
+    """Begin to send so many signals in all."""
+    started: dict[str, subprocess.Popen[str]] = {}
     for place, (device, workers) in enumerate(lanes):
         share = str(signals // len(lanes) + (place < signals % len(lanes)))
-        command = [sys.executable, script, device, workers, share, str(seed + place), str(minutes)]
+        options = [device, workers, share, str(seed + place), str(minutes)]
+        command = [sys.executable, str(HERE / "_signalled.py"), *options]
         name = f"{TITLES[device]}, {WORKERS[workers]}"
-        running.append((name, subprocess.Popen(command, stdout=subprocess.PIPE, text=True)))
+        started[name] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return started
+
+
+def ended_lanes(lanes: dict[str, subprocess.Popen[str]]) -> tuple[dict[str, Counter[str]], list[str]]:
+    """Return what was seen in each lane and of each kind of signal, and what was wrong."""
     seen, wrong = dict[str, Counter[str]](), list[str]()
-    for name, process in running:
+    for name, process in lanes.items():
         out, _ = process.communicate()
         if process.returncode:
             raise SystemExit(f"the lane {name} ended with {process.returncode}")
@@ -95,7 +103,7 @@ def page_of_signals(seen: dict[str, Counter[str]], wrong: list[str], load: float
     rows = [[name, *(str(seen[name][column]) for column in COLUMNS)] for name in names]
     rows.append(["all", *(str(all_of_them[column]) for column in COLUMNS)])
     head = ["training or signal", *COLUMNS.values()]
-    told = f"{all_of_them['signals']:,} signals; load of the machine at the end, other work included: {load:.1f}."
+    told = f"{all_of_them['signals']:,} signals; load at the end, other work included: {load:.1f}."
     return ["## Signals and forks", "", told, "", *table(head, rows), "", *wrong]
 
 
@@ -109,22 +117,31 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1e9, help="send no more signals after this time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="write a page of this name to benchmarks/results")
+    parser.add_argument("--plain", type=int, default=20, help="trainings by Python alone, to compare hangs")
     given = parser.parse_args()
     lines, failed = [f"{machine()}; {today()}.", ""], False
     with tempfile.TemporaryDirectory(prefix="powertrain-attack-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
         why_not = with_throwaway_users(folder) if given.attacks else "none was asked for"
+        lanes = [lane for lane in LANES if given.lanes is None or "-".join(lane) in given.lanes]
+        how = {"seed": given.seed, "minutes": given.minutes}
+        running = start_lanes(given.signals, lanes, **how) if given.signals else {}
         rows = [] if why_not else attacked(given.attacks, folder)
     failed = not all(row[3] for row in rows)
     shown = [[*row[:3], "yes" if row[3] else "NO"] for row in rows]
     head = ["attack", "what was looked at", "found", "as it should be"]
     lines += ["## Neighbours", "", *(table(head, shown, words=4) if rows else [f"Skipped: {why_not}."]), ""]
-    if given.signals:
-        lanes = LANES if given.lanes is None else [lane for lane in LANES if "-".join(lane) in given.lanes]
-        seen, wrong = signalled(given.signals, lanes, seed=given.seed, minutes=given.minutes)
+    if running:
+        seen, wrong = ended_lanes(running)
         lines += page_of_signals(seen, wrong, os.getloadavg()[0])
         failed = failed or any(counts[column] for counts in seen.values() for column in WRONG)
+    if given.plain:
+        hangs = plain(given.plain, given.seed)
+        lines += [
+            "The pool's own code hangs if its forked workers end at the wrong moment. The same training, run by",
+            f"Python alone and interrupted with its group, hung in {hangs} of {given.plain} tries.",
+        ]
     print("\n".join(lines))
     if given.out:
         write_result(given.out, "Attacks", f"python {' '.join(sys.argv)}", lines)

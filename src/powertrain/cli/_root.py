@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import difflib
 import importlib
@@ -9,6 +10,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Generator
 from types import FrameType
 from typing import Any, final
@@ -58,6 +61,8 @@ COMMANDS = {
 """Module of each command, in the order of `--help`; the function there is `NAME_command`, with _ for -."""
 
 
+LONGEST_END_S = 30.0
+"""For what a script does at its end, after SIGTERM or SIGHUP."""
 NOBODY_READS = 128 + signal.SIGPIPE
 """Exit code when nobody reads standard output any more, as a shell tells it of other programs."""
 
@@ -143,12 +148,15 @@ class _LazyGroup(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         with _quiet_when_nobody_reads():  # --help is printed here
-            return super().make_context(info_name, args, parent, **extra)
+            try:
+                return super().make_context(info_name, args, parent, **extra)
+            except KeyboardInterrupt as error:  # click would exit with 1
+                raise Interrupted.by(error, "interrupted") from error
 
     @override
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _quiet_when_nobody_reads(), _warnings_on_stderr():
+            with _terminated_as_by_ctrl_c(), _quiet_when_nobody_reads(), _warnings_on_stderr():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise Interrupted.by(error, "interrupted") from error
@@ -281,18 +289,17 @@ def main() -> None:
 
     0: success, 1: failure, 2: wrong use, 130: Ctrl-C, 141: nobody reads standard output, 143: SIGTERM.
     """
-    with _terminated_as_by_ctrl_c():
+    try:
+        powertrain(prog_name="powertrain")
+    finally:
         try:
-            powertrain(prog_name="powertrain")
-        finally:
-            try:
-                sys.stdout.flush()
-                for descriptor in _AFTER_THE_END:
-                    os.dup2(descriptor, sys.stdout.fileno())
-            except BrokenPipeError:
-                # Python would complain once more when it flushes at exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(NOBODY_READS)
+            sys.stdout.flush()
+            for descriptor in _AFTER_THE_END:
+                os.dup2(descriptor, sys.stdout.fileno())
+        except BrokenPipeError:
+            # Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(NOBODY_READS)
 
 
 @contextlib.contextmanager
@@ -306,10 +313,14 @@ def _terminated_as_by_ctrl_c() -> Generator[None]:
         from powertrain.devices import Terminated
 
         del frame
+        # Not a Thread: starting one takes locks, which this may have been called in the middle of.
+        _thread.start_new_thread(_end_at_last, (number,))
         raise Terminated(number)
 
-    # nohup has SIGHUP ignored, and that is to stay.
-    caught = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    caught: list[int] = []
+    if threading.current_thread() is threading.main_thread():  # signals are that thread's
+        # nohup has SIGHUP ignored, and that is to stay.
+        caught += [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
     for number in caught:
         signal.signal(number, terminate)
     try:
@@ -317,3 +328,12 @@ def _terminated_as_by_ctrl_c() -> Generator[None]:
     finally:
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _end_at_last(number: int) -> None:
+    """End a script that goes on long after the signal; the device is restored and profiles are kept by then."""
+    # By itself it would have ended at once. A pool that waits for workers that were killed waits for ever.
+    time.sleep(LONGEST_END_S)
+    name = signal.Signals(number).name
+    os.write(2, f"error: {name} came {LONGEST_END_S:g} s ago, and the script has not ended\n".encode())
+    os._exit(128 + number)
