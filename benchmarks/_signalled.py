@@ -34,7 +34,9 @@ from powertrain.devices.cpu import CpuDevice
 HERE = Path(__file__).parent
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 PATIENCE_S = 45.0
-"""For a training to end after a signal: `powertrain` lets a script go on for 30 s, and the machine is busy."""
+"""For a training to end after a signal: `powertrain` lets a script go on for 30 s, on a busy machine."""
+LOADED_S = 300.0
+"""For PyTorch to be loaded."""
 
 
 class Cpu:
@@ -77,9 +79,10 @@ class Lane:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log.open("a"),
-            text=True,
-            bufsize=1,
         )
+        self.said = b""
+        if not self.line(LOADED_S):
+            raise SystemExit(f"the trainer does not start: {self.log.read_text()}")
         self.seen: dict[str, Counter[str]] = {}
         self.wrong: list[str] = []
         first = self.board.open()
@@ -90,8 +93,13 @@ class Lane:
     def line(self, patience_s: float) -> str:
         """Return what the trainer says next, empty if it says nothing in time."""
         assert self.trainer.stdout is not None
-        ready = select.select([self.trainer.stdout], [], [], patience_s)[0]
-        return self.trainer.stdout.readline().strip() if ready else ""
+        until_s = time.monotonic() + patience_s
+        while b"\n" not in self.said and (left_s := until_s - time.monotonic()) > 0:
+            if select.select([self.trainer.stdout], [], [], left_s)[0]:
+                self.said += os.read(self.trainer.stdout.fileno(), 4096)
+        line, end, rest = self.said.partition(b"\n")
+        self.said = rest if end else self.said
+        return line.decode() if end else ""
 
     def once(self, turn: int) -> None:
         """Start a training, send it a signal, and look at what is left."""
@@ -100,7 +108,8 @@ class Lane:
         spec = self.board.spec
         options = ["--device", spec, "--db", str(self.database), "--modes", "6", "--precision", "50"]
         command = ["profile", str(HERE / "_pooled.py"), *options, "--", self.workers, spec]
-        self.trainer.stdin.write(json.dumps(command) + "\n")
+        self.trainer.stdin.write(json.dumps(command).encode() + b"\n")
+        self.trainer.stdin.flush()
         pid = int(self.line(PATIENCE_S))
         number = self.chance.choice(SIGNALS)
         group = self.chance.random() < 0.3
@@ -182,9 +191,9 @@ def plain(tries: int, seed: int) -> int:
 
 
 def main(device: str, workers: str, signals: str, seed: str, minutes: str = "1e9") -> None:
-    until_s = time.monotonic() + 60 * float(minutes)
     with tempfile.TemporaryDirectory(prefix="powertrain-signals-", ignore_cleanup_errors=True) as name:
         lane = Lane(device, workers, int(seed), Path(name))
+        until_s = time.monotonic() + 60 * float(minutes)
         for turn in range(int(signals)):
             if time.monotonic() > until_s:
                 break

@@ -10,6 +10,7 @@ once it is said to be there. ROOT stands for / where the device `cpu` looks for 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -40,9 +41,15 @@ def tell_of_each(told: Path) -> None:
     SqliteStore.add = add_and_tell
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main(told: str, root: str = "/") -> None:
     tell_of_each(Path(told))
     _kind.CpuDevice = functools.partial(CpuDevice, sysfs=ClockFiles(Path(root)))
+    say("ready")
     for line in sys.stdin:
         child = os.fork()
         if not child:
@@ -51,11 +58,10 @@ def main(told: str, root: str = "/") -> None:
             sys.argv = ["powertrain", *json.loads(line)]
             signal.signal(signal.SIGINT, signal.default_int_handler)
             return
-        sys.stdout.write(f"{child}\n")
-        sys.stdout.flush()
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        sys.stdout.write(f"{code}\n")
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):
+            os.setpgid(child, child)  # whoever is first: a signal to the group comes at any moment
+        say(str(child))
+        say(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
     sys.exit()
 
 

@@ -104,7 +104,7 @@ def page_of_signals(seen: dict[str, Counter[str]], wrong: list[str], load: float
     rows.append(["all", *(str(all_of_them[column]) for column in COLUMNS)])
     head = ["training or signal", *COLUMNS.values()]
     told = f"{all_of_them['signals']:,} signals; load at the end, other work included: {load:.1f}."
-    return ["## Signals and forks", "", told, "", *table(head, rows), "", *wrong]
+    return ["## Signals and forks", "", told, "", *table(head, rows), "", *wrong, ""]
 
 
 def main() -> int:
@@ -139,8 +139,8 @@ def main() -> int:
     if given.plain:
         hangs = plain(given.plain, given.seed)
         lines += [
-            "The pool's own code hangs if its forked workers end at the wrong moment. The same training, run by",
-            f"Python alone and interrupted with its group, hung in {hangs} of {given.plain} tries.",
+            "A pool of Python's can hang if its forked workers end at the wrong moment. The same training, run",
+            f"by Python alone and interrupted with its group, hung in {hangs} of {given.plain} tries.",
         ]
     print("\n".join(lines))
     if given.out:

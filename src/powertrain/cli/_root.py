@@ -331,7 +331,7 @@ def _terminated_as_by_ctrl_c() -> Generator[None]:
 
 
 def _end_at_last(number: int) -> None:
-    """End a script that goes on long after the signal; the device is restored and profiles are kept by then."""
+    """End a script that goes on long after the signal; the device is restored by then, and profiles kept."""
     # By itself it would have ended at once. A pool that waits for workers that were killed waits for ever.
     time.sleep(LONGEST_END_S)
     name = signal.Signals(number).name
