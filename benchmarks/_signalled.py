@@ -25,7 +25,7 @@ from collections import Counter
 from pathlib import Path
 
 from _clock_files import ClockFiles
-from kills import EmulatedTree
+from kills import EmulatedTree, difference
 
 from powertrain.dataset import open_store
 from powertrain.devices import AbstractLiveDevice, Journal
@@ -35,6 +35,8 @@ HERE = Path(__file__).parent
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 PATIENCE_S = 45.0
 """For a training to end after a signal: `powertrain` lets a script go on for 30 s, on a busy machine."""
+SETTLED_S = 5.0
+"""For an emulated board to be seen as it is, on a busy machine."""
 LOADED_S = 300.0
 """For PyTorch to be loaded."""
 
@@ -88,6 +90,7 @@ class Lane:
         first = self.board.open()
         with first.hold(first.space[0]):
             pass
+        time.sleep(SETTLED_S)  # whoever keeps the files of an emulated board writes down what it is in later
         self.before = self.board.state()
 
     def line(self, patience_s: float) -> str:
@@ -149,9 +152,13 @@ class Lane:
         counts["changed"] += self.board.state() != self.before
         if killed:
             self.board.open().restore()
+        until_s = time.monotonic() + SETTLED_S
+        while self.board.state() != self.before and time.monotonic() < until_s:
+            time.sleep(0.05)
         left = Journal().devices()
         if (after := self.board.state()) != self.before or left:
-            self.note(turn, kind, f"{self.before} became {after}; journal {left}", counts, "not as before")
+            what = f"{difference(self.before, after)}; journal {left}"
+            self.note(turn, kind, what, counts, "not as before")
         told = len(self.told.read_text().splitlines()) if self.told.exists() else 0
         kept = 0
         if self.database.exists():

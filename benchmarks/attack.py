@@ -139,8 +139,8 @@ def main() -> int:
     if given.plain:
         hangs = plain(given.plain, given.seed)
         lines += [
-            "A pool of Python's can hang if its forked workers end at the wrong moment. The same training, run",
-            f"by Python alone and interrupted with its group, hung in {hangs} of {given.plain} tries.",
+            "A pool of Python's can hang if its forked workers end at the wrong moment. The same training,",
+            f"run by Python alone and interrupted with its group, hung in {hangs} of {given.plain} tries.",
         ]
     print("\n".join(lines))
     if given.out:

@@ -282,7 +282,7 @@ def run(board_name: str, *, helper: bool, kills: int, seed: int) -> tuple[list[l
             for place, one in enumerate((True, changed, after != before)):
                 counts[place] += one
             if after != before:
-                wrong.append(f"kill {turn} ({who}): {_difference(before, after)}")
+                wrong.append(f"kill {turn} ({who}): {difference(before, after)}")
                 break  # what follows would be compared with a board that is not as it was
     finally:
         ways.close()
@@ -294,7 +294,7 @@ def run(board_name: str, *, helper: bool, kills: int, seed: int) -> tuple[list[l
     return rows, wrong
 
 
-def _difference(before: object, after: object) -> str:
+def difference(before: object, after: object) -> str:
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return f"{before} became {after}"
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
