@@ -12,7 +12,9 @@ from click.testing import CliRunner
 from powertrain.cli import powertrain
 from powertrain.dataset import write_csv
 from powertrain.opening import open_device
+from powertrain.planning import paper_grid
 from powertrain.records import Profile
+from powertrain.study import Settings
 
 BOARD = open_device("sim:orin-agx")
 WORKLOADS = ("resnet18", "mobilenet_v3", "lstm")
@@ -100,6 +102,19 @@ def predictor_file(database: Path, reference_file: Path, done: Run) -> Path:
     path = database.with_name("lstm.ptm")
     done("transfer", "--db", database, "--workload", "lstm", "--reference", reference_file, "--out", path)
     return path
+
+
+SMALL_STUDY = ("reproduce", "--quick", "--seeds", 1, "--only", "minibatches", "--jobs", 1)
+
+
+@pytest.fixture(scope="session")
+def finished_study(done: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study that is finished."""
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:  # its reference is profiled in a quarter of the modes
+        patch.setattr(Settings, "grid", lambda _, space: paper_grid(space).thinned(cpu_mhz=6, gpu_mhz=4))
+        done(*SMALL_STUDY, "--out", folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,45 +1,40 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+from tests.cli.conftest import SMALL_STUDY
 from tests.waiting import PATIENCE_S, until
 
 from powertrain.cli import _reproduce
 from powertrain.study import PARTS
 
-SMALL = ("reproduce", "--quick", "--seeds", 1, "--only", "minibatches", "--jobs", 1)
+pytestmark = pytest.mark.timeout(300)  # the first of them computes a study
 
 
-@pytest.fixture(scope="module")
-def folder(done, tmp_path_factory):
-    path = tmp_path_factory.mktemp("reproduce")
-    done(*SMALL, "--out", path)
-    return path
-
-
-def test_it_says_first_that_the_boards_are_simulated_and_goes_on_where_it_was(done, folder):
-    before = (folder / "cases.jsonl").stat().st_mtime_ns
-    shown = done(*SMALL, "--out", folder).out
+def test_it_says_first_that_the_boards_are_simulated_and_goes_on_where_it_was(done, finished_study):
+    before = (finished_study / "cases.jsonl").stat().st_mtime_ns
+    shown = done(*SMALL_STUDY, "--out", finished_study).out
 
     assert "simulated" in shown.splitlines()[0]
     assert "gp with 15: time no worse than paper with 50" in shown
-    assert (folder / "report.html").exists()
-    assert (folder / "cases.jsonl").stat().st_mtime_ns == before
+    assert (finished_study / "report.html").exists()
+    assert (finished_study / "cases.jsonl").stat().st_mtime_ns == before
 
 
-def test_its_json_holds_the_tables(done, folder):
-    summary = done(*SMALL, "--out", folder, "--json").json
+def test_its_json_holds_the_tables(done, finished_study):
+    summary = done(*SMALL_STUDY, "--out", finished_study, "--json").json
 
     assert summary["simulated"] is True
     assert summary["tables"]["c-minibatches"]["rows"]
 
 
-def test_a_folder_of_other_settings_is_one_line(run, folder):
-    ran = run("reproduce", "--quick", "--seeds", 3, "--out", folder)
+def test_a_folder_of_other_settings_is_one_line(run, finished_study):
+    ran = run("reproduce", "--quick", "--seeds", 3, "--out", finished_study)
 
     assert ran.code == 1
     assert "--restart" in ran.error_line
@@ -61,13 +56,18 @@ def test_the_parts_are_those_of_the_study():
     assert _reproduce.PARTS == PARTS
 
 
-def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process_behind(tmp_path):
-    options = ("--quick", "--jobs", "2", "--out", str(tmp_path))
-    command = [sys.executable, "-m", "powertrain", "reproduce", *options]
+def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process_behind(finished_study, tmp_path):
+    cases, study = tmp_path / "study/cases.jsonl", shutil.copytree(finished_study, tmp_path / "study")
+    reference = cases.read_text().splitlines(keepends=True)[:1]
+    cases.write_text(reference[0])
+    options = map(str, (*SMALL_STUDY, "--jobs", 2, "--out", study))
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, "-m", "powertrain", *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     ) as child:
-        until((tmp_path / "references").exists, every_s=0.1)
+        until(lambda: len(cases.read_text().splitlines()) > 1)  # a case of several
         os.killpg(child.pid, signal.SIGINT)
         _, said = child.communicate(timeout=PATIENCE_S)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from tests.devices.jetson.boards import board_of, device_on
+from tests.devices.jetson.boards import SOME_BOARDS, board_of, device_on
 
 from powertrain.devices import Journal, VirtualClock
 from powertrain.devices.cpu import CpuDevice
@@ -19,7 +19,6 @@ from powertrain.testing import (
     faults_of_library,
     try_fault,
 )
-from powertrain.virtual.emulated import EMULATED
 
 SAMPLE = 60
 """Of the faults of each back-end that are tried here; of each board a few."""
@@ -96,7 +95,7 @@ def test_no_fault_gets_outside_the_tree_of_errors(make, tmp_path):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", EMULATED)
+@pytest.mark.parametrize("name", SOME_BOARDS)
 def test_no_fault_of_a_board_gets_outside_the_tree_and_no_knob_is_offered_that_cannot_be_held(name, tmp_path):
     def make(folder, fault=None):
         return Board(folder, fault, name=name)

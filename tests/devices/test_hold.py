@@ -169,6 +169,31 @@ def test_handlers_of_others_are_called_and_come_back(holder, register):
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_devices_may_be_let_go_of_in_any_order_and_the_handlers_are_those_before(tmp_path, journal, first):
+    before = signal.getsignal(signal.SIGTERM)
+    held = []
+    for name in ("one", "another"):
+        register = Register(tmp_path / name, journal)
+        held.append(Holder(register, name=name, spec=name, journal=journal).hold(FAST))
+        held[-1].__enter__()
+    for one in (held[first], held[1 - first]):
+        assert signal.getsignal(signal.SIGTERM) != before
+        one.__exit__(None, None, None)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_handlers_are_those_before_where_no_lock_can_be_let_go_of(holder, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def note(_mode: object) -> None:
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"), holder.hold(FAST):
+        monkeypatch.setattr(holder, "note", note)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_it_can_be_held_on_another_thread(holder, register):
     seen: list[float] = []
 

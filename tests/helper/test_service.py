@@ -79,6 +79,7 @@ def test_while_one_holds_another_is_told_who():
         "since_s": 0,
         "mode": one(device),
     }
+    assert ask(service, ALICE, "release")["ok"]
 
 
 def test_who_has_it_reserved_keeps_it_between_modes():
@@ -91,6 +92,7 @@ def test_who_has_it_reserved_keeps_it_between_modes():
     assert ask(service, BOB, "hold", mode=one(device))["error"] == "DeviceBusyError"
     assert ask(service, ALICE, "free")["ok"]
     assert ask(service, BOB, "hold", mode=one(device))["ok"]
+    assert ask(service, BOB, "release")["ok"]
 
 
 def test_freeing_gives_back_as_well():
@@ -109,6 +111,7 @@ def test_a_second_mode_is_not_held_over_the_first():
     ask(service, ALICE, "hold", mode=one(device))
     assert "release it first" in ask(service, ALICE, "hold", mode=one(device, 8))["message"]
     assert dict(device.mode) == one(device)
+    assert ask(service, ALICE, "release")["ok"]
 
 
 def nearly(mode: Mapping[str, float]) -> list[tuple[dict[str, float], str]]:

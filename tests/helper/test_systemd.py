@@ -14,6 +14,7 @@ import pytest
 
 HERE = Path(__file__).parent
 BOOTED = HERE.parents[1] / "benchmarks/booted.sh"
+pytestmark = pytest.mark.timeout(300)  # all of it happens in the fixture
 NEEDED = ("systemctl", "unshare", "useradd", "groupadd", "runuser", "setpriv")
 
 

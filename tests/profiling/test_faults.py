@@ -199,7 +199,7 @@ def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(tmp_path):
     assert open_device(f"sim:orin-nano?state={board}").mode == open_device("sim:orin-nano").mode
 
 
-KILLS = 100
+KILLS = 30  # benchmarks/kills.py does a thousand
 # Each signal, and the exit codes that it may leave; SIGTERM is caught while the board is held.
 DEADLY = {
     signal.SIGINT: {STOPPED},
@@ -250,7 +250,7 @@ def has_ended(pid: int) -> bool:
 
 
 @pytest.mark.timeout(240)
-def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_is_lost(tmp_path, forking):
+def test_killed_at_random_moments_the_board_comes_back_and_no_profile_is_lost(tmp_path, forking):
     before = open_device(spec_of(tmp_path)).mode
     chance = random.Random(5)
     kept, most, given_back, finished = 0, 0, 0, 0
@@ -283,6 +283,6 @@ def test_killed_at_a_hundred_random_moments_the_board_comes_back_and_no_profile_
             with open_store(tmp_path / "p.db"):
                 kept = 0
     assert finished < KILLS / 2
-    assert given_back > 5
-    assert most > 20
+    assert given_back > 3
+    assert most > 6
     assert Journal().devices() == []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 import powertrain
 from powertrain.errors import DataError
+from powertrain.planning import paper_grid
 from powertrain.study import PARTS, Settings, StudyResult, run_study, study_tables, write_study
 
 TINY = Settings.quick(seeds=2, workloads=("resnet18", "lstm"), counts=(10,), few=8, many=12, minibatches=(8,))
@@ -25,10 +27,21 @@ SMALLEST = Settings.quick(
 )
 
 
+pytestmark = pytest.mark.timeout(300)  # the first of them computes a study
+
+
+@pytest.fixture(autouse=True, scope="module")
+def coarser() -> Generator[None]:
+    """Profile references in a quarter of the modes that a first look takes, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Settings, "grid", lambda _, space: paper_grid(space).thinned(cpu_mhz=6, gpu_mhz=4))
+        yield
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyResult]:
     folder = tmp_path_factory.mktemp("study")
-    return folder, run_study(folder, TINY, jobs=2)
+    return folder, run_study(folder, TINY, jobs=1)
 
 
 def test_every_part_has_rows_for_every_method_count_and_seed(finished):
@@ -77,7 +90,7 @@ def test_rows_do_not_depend_on_how_often_it_was_stopped_nor_on_the_number_of_pro
         (tmp_path / name).symlink_to(folder / name)
     # Half of the cases, and a line that a dying process left unfinished.
     (tmp_path / "cases.jsonl").write_text("".join(lines[: len(lines) // 2]) + lines[-1][:100])
-    again = run_study(tmp_path, TINY, jobs=1)
+    again = run_study(tmp_path, TINY, jobs=2)  # the references are there
     assert repr(again.errors) == repr(result.errors)
     assert repr(again.choices) == repr(result.choices)
 

@@ -227,6 +227,7 @@ class Held(AbstractContextManager[None]):
         self._saved: Mapping[str, Any] | None = None
         self._lock = ExitStack()
         self._handlers: dict[int, Any] = {}
+        self._released = False
         self._working, self._process = True, os.getpid()
         self._pending: int | None = None
 
@@ -284,11 +285,12 @@ class Held(AbstractContextManager[None]):
                 if holder.journal is not None:
                     holder.journal.forget(holder.key)
         finally:
-            if saved is not None:
-                holder.busy, holder.mode = False, None
-                holder.note(None)
-            self._lock.close()
-            self._release_signals()
+            with ExitStack() as last:  # whatever fails, the others are done, and Ctrl-C is what it was
+                last.callback(self._release_signals)
+                last.callback(self._lock.close)
+                if saved is not None:
+                    holder.busy, holder.mode = False, None
+                    holder.note(None)
 
     def disarm(self) -> None:
         """Let go of everything in a child that was forked, without restoring: the parent goes on holding.
@@ -313,9 +315,13 @@ class Held(AbstractContextManager[None]):
                 signal.signal(number, self._on_signal)
 
     def _release_signals(self) -> None:
+        self._released = True
         for number, before in self._handlers.items():
             # Somebody may have installed a handler of his own meanwhile, which stays.
             if signal.getsignal(number) == self._on_signal:
+                # Who held another device and let go of it first could not take his handler away.
+                while isinstance(owner := getattr(before, "__self__", None), Held) and owner._released:
+                    before = owner._handlers[number]
                 signal.signal(number, before)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -25,7 +25,7 @@ from powertrain.testing._damage import PredictorFileDamage
 
 __all__ = ["PredictorSuite", "example_table"]
 
-DAMAGED_FILES = 400
+DAMAGED_FILES = 100
 
 
 def example_table(n: int = 16, *, seed: int = 0, gpu_share: float = 0.7) -> ProfileTable:

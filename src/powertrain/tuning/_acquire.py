@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from powertrain.quantities import POWER, TIME, Quantity, find
-from powertrain.records import FloatArray, ModeTable, Prediction
+from powertrain.records import FloatArray, ModeTable, PowerMode, Prediction
 from powertrain.tuning._bounds import Bounds
 from powertrain.tuning._goal import Budget, Goal
 from powertrain.tuning._trials import Trials
@@ -24,10 +25,23 @@ COST_POWER = 0.3
 """How much a trial's cost counts in choosing it: 1 is improvement per second, 0 is improvement alone."""
 NOTHING = 1e-30
 """Stands for no gain at all, where its logarithm is taken."""
+LEAST_NOISE, MOST_NOISE = 0.002, 0.006
+"""Of a measurement [log], where it is asked whether a second one would keep a limit."""
 SAFETY = 1.5
 """Factor on error bars where a hard limit is at stake."""
 CAUTION = 0.5
 """How much more each trial that broke a limit, after the last that kept them, makes the chance count."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """A second measurement of a mode, and what it is worth."""
+
+    mode: PowerMode
+    gain: float
+    cost_s: float
+    weight: float
 
 
 @final
@@ -79,6 +93,39 @@ class Acquisition:
         # Where nothing is safe, the mode that draws the least is the next step up.
         highest = np.max([self._highest(prediction, modes) for prediction in predictions], axis=0)
         return np.where(highest <= np.log(self._goal.hard_limit_w), weight, -1.0 - np.maximum(highest, 0.0))
+
+    def again(self, predicted: Callable[[ModeTable], Sequence[Prediction]]) -> Again | None:
+        """Return the mode that is most worth measuring again; None where none is.
+
+        A mode that came out just above a limit may be the best one: noise put it there. After one more
+        measurement the mean of both decides.
+        """
+        table = self._trials.table
+        if table is None or self._best is None:
+            return None
+        chance = np.ones(len(table))
+        for quantity, limit in self._goal.limits.by_quantity().items():
+            chance = chance * self._trials.chance_of_keeping(quantity, limit, self._noise_of(quantity))
+        value, best, log = self._trials.value(self._objective), self._best, self._objective.is_log
+        better = np.log(best) - np.log(value) if log else best - value
+        over = ~self._trials.keeps() & (better > 0)
+        gain = np.where(over, better, 0.0) * chance
+        row = int(np.argmax(gain))
+        if not gain[row] > 0:
+            return None
+        modes = table.modes.take([row])
+        cost_s = float(self.cost_s(predicted(modes))[0])
+        weight = float(gain[row]) / cost_s**COST_POWER
+        return Again(mode=modes[0], gain=float(gain[row]), cost_s=cost_s, weight=weight)
+
+    def _noise_of(self, quantity: Quantity) -> float:
+        """Return the standard deviation of one measurement of a quantity [log], as the predictions see it."""
+        noise = self._noise or {}
+        parts = quantity.powers or {quantity.name: 1}
+        each = [
+            power * min(max(noise.get(name, 0.0), LEAST_NOISE), MOST_NOISE) for name, power in parts.items()
+        ]
+        return float(np.hypot.reduce(each)) if each else 0.0
 
     def _shares(self, views: int) -> FloatArray:
         """Return how much each view counts: the one that learned from references more, the more there are."""

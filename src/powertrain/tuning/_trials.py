@@ -8,6 +8,7 @@ from typing import final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from powertrain import quantities
 from powertrain.quantities import Quantity
@@ -65,6 +66,17 @@ class Trials:
         """Mark the modes whose confidence intervals keep every limit, or that keep it measured twice."""
         z = NormalDist().inv_cdf(1 - self._goal.risk)
         return self._keep(max(z, 0.0)) | (self.keeps() & (self._table().repeats > 1))
+
+    def chance_of_keeping(self, quantity: Quantity, limit: float, noise: float) -> FloatArray:
+        """Return how likely each mode's mean keeps a limit after one more measurement, `(n,)`.
+
+        `noise` is the standard deviation of a measurement, on the scale of the quantity's errors.
+        """
+        value, repeats = self.value(quantity), self._table().repeats
+        over = np.log(value) - np.log(limit) if quantity.is_log else value - limit
+        # The next measurement scatters about the true mean, which itself is known by the repeats so far.
+        sd = max(noise, 1e-9) * np.sqrt(1 + 1 / repeats)
+        return ndtr(-over * (repeats + 1) / sd)
 
     def _keep(self, z: float) -> BoolArray:
         mask = np.ones(self.distinct, dtype=np.bool_)

@@ -208,9 +208,11 @@ class Tuner(ModeSource):
         if best is None:
             return mode
         one = ModeTable.of([mode], self.knobs)
-        predictions = predicted(one)
-        gain = float(acquisition.gain(one, predictions)[0])
-        if self._is_worth(gain, float(acquisition.cost_s(predictions)[0])):
+        told = predicted(one)
+        gain, cost_s = float(acquisition.gain(one, told)[0]), float(acquisition.cost_s(told)[0])
+        if (again := acquisition.again(predicted)) is not None and again.weight > float(weigh(one)[0]):
+            mode, gain, cost_s = again.mode, again.gain, again.cost_s
+        if self._is_worth(gain, cost_s):
             return mode
         what = find(self.goal.objective).title
         return self._unconfirmed() or self._end(f"one more trial would gain {100 * gain:.2g} % of the {what}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from powertrain.virtual.emulated import EMULATED, EmulatedSysfs, Faults
 __all__ = [
     "ALLOWED",
     "CPU",
+    "SOME_BOARDS",
     "Between",
     "Changed",
     "Killed",
@@ -29,11 +31,20 @@ __all__ = [
     "gpu_folder",
     "memory_files",
     "middle",
+    "some_boards",
 ]
 
 CPU = "/sys/devices/system/cpu"
 EMC = "/sys/kernel/debug/bpmp/debug/clk/emc"
 every_board = pytest.mark.parametrize("name", EMULATED)
+
+KINDS = (
+    *("orin-agx@jp5", "orin-nx-16gb@jp6", "orin-nano-super@jp7", "xavier-agx@jp4", "xavier-nx@jp5"),
+    *("tx2@jp4", "nano@jp4", "thor@jp7"),
+)
+"""A board for each chip and each JetPack on it: others have the same files, and other clocks and cores."""
+SOME_BOARDS = tuple(EMULATED) if os.environ.get("POWERTRAIN_TESTS") == "thorough" else KINDS
+some_boards = pytest.mark.parametrize("name", SOME_BOARDS)
 
 ALLOWED = re.compile(
     r"""

@@ -11,6 +11,7 @@ import pytest
 from tests.devices.jetson.boards import (
     ALLOWED,
     CPU,
+    SOME_BOARDS,
     Between,
     Killed,
     board_of,
@@ -18,6 +19,7 @@ from tests.devices.jetson.boards import (
     every_board,
     memory_files,
     middle,
+    some_boards,
 )
 from typing_extensions import override
 
@@ -135,7 +137,7 @@ def modes_that_change_everything(device: JetsonDevice) -> list[PowerMode]:
     ]
 
 
-@every_board
+@some_boards
 def test_whichever_write_is_refused_the_board_is_afterwards_as_before(name, tmp_path):
     board = board_of(name)
     between = Between(board)
@@ -156,7 +158,7 @@ def test_whichever_write_is_refused_the_board_is_afterwards_as_before(name, tmp_
             assert number > 10
 
 
-@every_board
+@some_boards
 def test_killed_after_any_write_another_process_gives_the_board_back(name, tmp_path):
     board = board_of(name)
     with untidy(board):
@@ -240,9 +242,9 @@ def test_a_training_is_measured_with_the_rails_of_the_board(name, tmp_path):
 
 
 class TestSuite(LiveDeviceSuite):
-    """The suite of live devices, on every board."""
+    """The suite of live devices, on every kind of board."""
 
-    @pytest.fixture(autouse=True, params=EMULATED)
+    @pytest.fixture(autouse=True, params=SOME_BOARDS)
     def _take_board(self, request: pytest.FixtureRequest, tmp_path: Path) -> None:
         self.name, self.folder = request.param, tmp_path
 

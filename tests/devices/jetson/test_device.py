@@ -236,7 +236,7 @@ GARBAGE = st.one_of(
 @given(st.dictionaries(st.sampled_from(PATHS), GARBAGE, min_size=1, max_size=5))
 @settings(
     deadline=None,
-    max_examples=150,
+    max_examples=50,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_whatever_files_say_there_is_a_device_or_one_line_and_no_other_file_is_written(tmp_path, texts):
