@@ -30,6 +30,8 @@ MEMBERS = {f"pt-member{n}": 64201 + n for n in range(5)}
 FORMER, STRANGERS = 64250, range(64301, 64341)
 """A user who is known and in no group, and users whom the system does not know."""
 PATIENCE_S = 120.0
+SETTLED_S = 3.0
+"""For an emulated board to be seen as it is, on a busy machine."""
 LEASE_S = 30.0
 PIPELINED_BYTES = 58 * 1024
 IN_NAMESPACE = "POWERTRAIN_ATTACK_IN_NAMESPACE"
@@ -129,6 +131,7 @@ class Helper:
         self.mode = self.root.describe().space[77]
         self.root.hold(self.mode)
         self.root.release()
+        time.sleep(SETTLED_S)
         self.before = board.state()
 
     def until_it_answers(self) -> HelperClient:
@@ -241,6 +244,7 @@ def pipelining(folder: Path, board: EmulatedTree) -> list[Row]:
         flooding = send(helper)
         time.sleep(2.0)
         took_s, code = helper.end()
+        time.sleep(SETTLED_S)
         right = code == 0 and took_s < 5 and board.state() == helper.before
         rows.append((what, "SIGTERM to the helper: ended after", f"{took_s:.1f} s, exit code {code}", right))
         flooding.kill()

@@ -11,6 +11,7 @@ once it is said to be there. ROOT stands for / where the device `cpu` looks for 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import functools
 import json
 import os
@@ -54,6 +55,7 @@ def main(told: str, root: str = "/") -> None:
         child = os.fork()
         if not child:
             os.setpgid(0, 0)
+            faulthandler.register(signal.SIGUSR1)
             os.dup2(2, 1)  # what it prints is not for who reads our answers
             sys.argv = ["powertrain", *json.loads(line)]
             signal.signal(signal.SIGINT, signal.default_int_handler)
