@@ -12,7 +12,7 @@ import pytest
 tomllib = pytest.importorskip("tomllib", reason="from Python 3.11")
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"mlflow-skinny": "mlflow"}
+MODULES = {"mlflow-skinny": "mlflow", "prometheus-client": "prometheus_client"}
 
 
 def group() -> list[str]:

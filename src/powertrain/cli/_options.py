@@ -7,7 +7,7 @@ of them takes those that belong together as one record (`gathered`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import wraps
 from pathlib import Path
@@ -364,6 +364,19 @@ def _values_of(quantity: Quantity) -> click.FloatRange:
 
 def limit_options(function: Decorated) -> Decorated:
     """Add the limits, the objective and the risk of a choice."""
+    return _with_goal(function, tuple(QUANTITIES), help="What to minimise. edp is energy times time.")
+
+
+def tuning_goal_options(function: Decorated) -> Decorated:
+    """Add the limits, the objective and the risk of a tuning, which can look for the whole front."""
+    help = (
+        "What to minimise. edp is energy times time. front looks for the whole front of time and power, and "
+        "trains in its fastest mode."
+    )
+    return _with_goal(function, (*QUANTITIES, "front"), help=help)
+
+
+def _with_goal(function: Decorated, objectives: Sequence[str], *, help: str) -> Decorated:
     options = (
         *(
             click.option(
@@ -376,10 +389,10 @@ def limit_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--objective",
-            type=click.Choice(tuple(QUANTITIES)),
+            type=click.Choice(objectives),
             default="time",
             show_default=True,
-            help="What to minimise. edp is energy times time.",
+            help=help,
         ),
         click.option(
             "--risk",

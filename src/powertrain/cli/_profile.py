@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from powertrain.cli._options import (
 )
 from powertrain.cli._printing import print_json, print_sentence, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
+from powertrain.cli._served import metrics_port_option, served
 from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
 from powertrain.wording import counted, duration
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from powertrain.profiling import RunOptions
     from powertrain.progress import Progress
     from powertrain.records import ModeTable
-    from powertrain.workflow import Profiled
+    from powertrain.workflow import Flagged, Profiled
 
 __all__ = ["profile_command"]
 
@@ -64,6 +65,7 @@ class _Measuring:
     order: Any
     again: bool
     retry_flagged: bool
+    metrics_port: int | None
 
     def options(self, seed: int, progress: Progress | None) -> RunOptions:
         """Return how the run goes."""
@@ -158,6 +160,7 @@ class _Measuring:
 )
 @click.option("--again", is_flag=True, help="Measure modes again that are already in the database.")
 @click.option("--retry-flagged", is_flag=True, help="Measure modes again whose profiles are all flagged.")
+@metrics_port_option
 @json_option
 @gathered("training", Training)
 @gathered("drawn", _Drawn)
@@ -203,13 +206,14 @@ def profile_command(
         stdout_on_stderr() if as_json else nullcontext(),
         store_of(database) as store,
         progress_bar(every_s=30) as progress,
+        served(measuring.metrics_port, device, command="profile", shared=True) as beside,
     ):
         options, place = measuring.options(seed, progress), store.location
         for run in wanted_runs:
             table = wanted_modes.of(run.job)
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
             with _telling_what_is_kept(store):
-                runs.append(_one(device, run, modes, store, options))
+                runs.append(_one(beside.device, run, modes, beside.announcing(store), options))
         flagged = {
             done.workload: workflow.flagged_modes(store.profiles(device=device.name, workload=done.workload))
             for done in runs
@@ -217,6 +221,12 @@ def profile_command(
     if as_json:
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs, "flagged": flagged})
         return
+    _print(runs, device, place, flagged)
+
+
+def _print(
+    runs: Sequence[Profiled], device: AbstractDevice, place: str, flagged: Mapping[str, Flagged]
+) -> None:
     for done in runs:
         print_sentence(_line(done, device, place))
     if (table := flag_table(flagged)) is not None:

@@ -77,9 +77,10 @@ def _sources(context: click.Context, parameter: click.Parameter, value: tuple[st
     multiple=True,
     default=("tuner",),
     show_default=True,
-    help="Method to race. May be repeated. One of tuner, random, coordinate, sweep, gmd, als, optuna-tpe, "
-    "optuna-gp, optuna-nsga2, botorch-ei, botorch-nehvi. Or a predictor's choice after N profiles (gp-15, "
-    "paper-50), also with a measurement of it (gp-15-confirmed).",
+    help="Method to race. May be repeated. One of tuner, tuner-front, random, coordinate, sweep, gmd, "
+    "als, optuna-tpe, optuna-gp, optuna-nsga2, botorch-ei, botorch-nehvi, kernel-tuner-ils, "
+    "kernel-tuner-ga, kernel-tuner-annealing, kernel-tuner-bayes. Or a predictor's choice after N profiles "
+    "(gp-15, paper-50), also with a measurement of it (gp-15-confirmed).",
 )
 @click.option(
     "--trials",

@@ -37,6 +37,7 @@ COMMANDS = {
     "devices": "_devices",
     "modes": "_devices",
     "status": "_status",
+    "metrics": "_metrics",
     "show": "_show",
     "profile": "_profile",
     "apply": "_hold",

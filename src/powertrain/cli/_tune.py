@@ -20,13 +20,14 @@ from powertrain.cli._options import (
     existing_file,
     gathered,
     json_option,
-    limit_options,
     new_file,
     precision_option,
     seed_option,
+    tuning_goal_options,
 )
 from powertrain.cli._printing import print_json, refuse_unwritable, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
+from powertrain.cli._served import Beside, metrics_port_option, served
 from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import refuse_missing_file
 from powertrain.wording import counted
@@ -58,7 +59,7 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 @click.argument("workloads", metavar="SCRIPT", nargs=-1, shell_complete=complete_scripts)
 @click.option("-m", "module", metavar="MODULE", help="Train a module of a package, as python -m does.")
 @device_spec_option(name="spec", default="auto")
-@limit_options
+@tuning_goal_options
 @click.option(
     "--hard-limit",
     "hard_limit_w",
@@ -109,6 +110,7 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 @click.option(
     "--args", "script_args", default="", help="Arguments for a script, in one string. Or give them after --."
 )
+@metrics_port_option
 @json_option
 @gathered("training", Training)
 def tune_command(
@@ -119,6 +121,7 @@ def tune_command(
     minibatches: int | None,
     precision: float,
     plot_path: Path | None,
+    metrics_port: int | None,
     as_json: bool,
     **goal: Any,
 ) -> None:
@@ -149,20 +152,23 @@ def tune_command(
     if workflow.rank_here().follows:
         follow([trained])
         return
-    with store_of(database) as store:
+    device = spec if metrics_port is None else workflow.open_device(spec)
+    with (
+        store_of(database) as store,
+        served(metrics_port, device, command="tune", shared=True) as beside,
+    ):
         options = workflow.TuneOptions.of(
             {
                 **goal,
-                "device": spec,
+                "device": beside.device,
                 "name": training.name,
                 "references": references,
                 "store": store,
                 "minibatches": minibatches,
                 "procedure": replace(Procedure(), precision=precision / 100),
-                "say": _View().show,
             }
         )
-        run = _Run(trained, options, plot_path, as_json=as_json)
+        run = _Run(trained, options, plot_path, beside, as_json=as_json)
         run.train(place=store.location if database is not None else None)
 
 
@@ -197,9 +203,16 @@ class _Run:
     """One run of the command."""
 
     def __init__(
-        self, trained: Trained, options: TuneOptions, plot_path: Path | None, *, as_json: bool
+        self,
+        trained: Trained,
+        options: TuneOptions,
+        plot_path: Path | None,
+        beside: Beside[Any],
+        *,
+        as_json: bool,
     ) -> None:
-        self._trained, self._options, self._as_json = trained, options, as_json
+        self._trained, self._beside, self._as_json = trained, beside, as_json
+        self._options = replace(options, say=self._say, look=beside.looked)
         self._plot_path = plot_path
         self._tuning: Tuning | None = None
         self._view = _View()
@@ -230,6 +243,7 @@ class _Run:
         trained = self._trained
         if trained.program is not None:
             with workflow.tune_script(trained.program, self._options) as (self._tuning, session):
+                self._beside.follow(self._tuning)
                 trained.program.run()
                 self._remark(session, trained.program.name)
             return
@@ -239,7 +253,11 @@ class _Run:
         job = open_own(trained.job, name_of_profiles=trained.name) if is_own else trained.job
         run = workflow.tune_job(job, self._options, minibatches=self._options.minibatches, data=trained.data)
         for self._tuning in run:
-            pass
+            self._beside.follow(self._tuning)
+
+    def _say(self, told: Told) -> None:
+        self._view.show(told)
+        self._beside.told()
 
     def _remark(self, session: Session, name: str) -> None:
         if session.reports == 0:

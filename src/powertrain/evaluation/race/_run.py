@@ -30,7 +30,7 @@ from powertrain.records import PowerMode
 
 __all__ = ["Race", "RaceInterruptedError", "race"]
 
-VERSION = 1
+VERSION = 2
 """Of the file of finished cases: a change of what a row holds raises it."""
 Case = tuple[str, int, int]
 """Method, number of the lap, seed."""
@@ -164,7 +164,7 @@ def _search(rival: Rival, lap: Lap, method: str, limit_w: float, trials: int, se
     truth, track = lap.track.truth, lap.track
     best_ms = float(truth.time_ms[truth.power_w <= limit_w].min())
     visits: dict[int, int] = {}
-    cost_s, named, ended = 0.0, None, False
+    cost_s, named, ended, share_pct = 0.0, None, False, 0.0
     for trial in range(1, trials + 1):
         mode = None if ended else rival.ask()
         ended = mode is None
@@ -175,6 +175,7 @@ def _search(rival: Rival, lap: Lap, method: str, limit_w: float, trials: int, se
             cost_s += profile.duration_s
             rival.tell(profile)
             named = rival.named()
+            share_pct = track.hypervolume_pct([*visits])
         scores = _scored(track, named, limit_w, best_ms)
         yield RaceRow(
             method=method,
@@ -185,6 +186,7 @@ def _search(rival: Rival, lap: Lap, method: str, limit_w: float, trials: int, se
             limit_w=limit_w,
             trials=trial,
             cost_s=cost_s,
+            hypervolume_pct=share_pct,
             **scores,
         )
 
