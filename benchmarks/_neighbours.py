@@ -276,6 +276,7 @@ def connect_loops(folder: Path, board: EmulatedTree) -> list[Row]:
             found = f"{asked['refused']}; slowest {asked['slowest_s']:.1f} s"
             looked_at = f"{who}: of {times} new connections refused"
             rows.append(("connect and close, 4 processes", looked_at, found, not asked["refused"]))
+        assert not any(os.waitpid(one.pid, os.WNOHANG)[0] for one in loops), "an attacker gave up"
         for one in loops:
             one.kill()
         helper.end()

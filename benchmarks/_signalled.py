@@ -134,7 +134,8 @@ class Lane:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)  # it writes down where it is
             time.sleep(1.0)
-            self.note(turn, kind, f"it did not end: {self.log.read_text()[-1500:]}", counts, "hangs")
+            sys.stderr.write(self.log.read_text()[-1500:])
+            self.note(turn, kind, "it did not end", counts, "hangs")
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             code = self.line(PATIENCE_S)
