@@ -142,9 +142,7 @@ class Lane:
         elif int(code) == 0:
             counts["ended before"] += 1
         elif abs(int(code)) not in (number, 128 + number):  # a shell shows both as the latter
-            self.note(
-                turn, kind, f"exit code {code}: {self.log.read_text()[-600:]}", counts, "other exit codes"
-            )
+            self.note(turn, kind, f"exit code {code}", counts, "other exit codes")
         self.look(turn, kind, counts, killed=number == signal.SIGKILL or hang)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)  # workers whose parent was killed may wait for work for ever
