@@ -12,6 +12,7 @@ import pytest
 ATTACK = Path(__file__).parents[2] / "benchmarks/attack.py"
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(find_spec("torch") is None, reason="the trainings are forked from a process with PyTorch")
 def test_trainings_that_fork_and_get_signals_leave_everything_as_it_was():
     options = ("--attacks", "--signals", "2", "--lanes", "cpu-fork", "--plain", "0")
