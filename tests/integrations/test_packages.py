@@ -12,7 +12,11 @@ import pytest
 tomllib = pytest.importorskip("tomllib", reason="from Python 3.11")
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"mlflow-skinny": "mlflow", "prometheus-client": "prometheus_client"}
+MODULES = {
+    "axe-playwright-python": "axe_playwright_python",
+    "mlflow-skinny": "mlflow",
+    "prometheus-client": "prometheus_client",
+}
 
 
 def group() -> list[str]:

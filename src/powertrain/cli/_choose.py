@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from powertrain.cli._options import (
     seed_option,
     text_input,
 )
-from powertrain.cli._predict import modes_of_file, ranged
+from powertrain.cli._predict import PLOT_HELP, modes_of_file, ranged
 from powertrain.cli._printing import print_json, print_sentence, print_table, refuse_unwritable
 from powertrain.quantities import by_column
 
@@ -75,6 +74,7 @@ class _Shown:
     short="Choose the best mode under limits.",
     examples=(
         "choose mobilenet.ptm --device sim:orin-agx --max-power 30",
+        "choose mobilenet.ptm --device sim:orin-agx --max-power 30 --plot choice.html",
         "choose --db profiles.db --workload mobilenet_v3 --max-power 30",
         "choose mobilenet.ptm --device sim:orin-agx --objective energy --max-time 120",
     ),
@@ -102,7 +102,7 @@ class _Shown:
     type=click.IntRange(min=1),
     help="Minibatches of an epoch, to show its time and energy.",
 )
-@click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
+@click.option("--plot", "plot_path", type=new_file, help=PLOT_HELP)
 @json_option
 @gathered("where", _Where)
 @gathered("learning", _Learning)
@@ -155,7 +155,15 @@ def _show(
     epoch = epoch_totals(choice, minibatches=minibatches) if minibatches else None
     if shown.plot_path is not None:
         title = f"{found.workload} on {found.device}"
-        draw_predicted_front(found.prediction, found.modes, shown.plot_path, title=title, choice=choice)
+        draw_predicted_front(
+            found.prediction,
+            found.modes,
+            shown.plot_path,
+            title=title,
+            choice=choice,
+            device_name=found.device,
+            device=device,
+        )
     apply_line = _apply_line(choice, device)
     if shown.as_json:
         about = {"method": found.method, "device": found.device, "workload": found.workload}
@@ -225,8 +233,10 @@ def _settable(device: AbstractDevice | None) -> AbstractDevice | None:
 
 def _apply_line(choice: Choice, device: AbstractDevice | None) -> str:
     """Return the command that runs another one in the mode that was chosen."""
-    where = "" if device is None else f" --device {shlex.quote(device.spec)}"
-    return f'powertrain apply "{choice.mode}"{where} -- COMMAND'
+    from powertrain.report import apply_words
+
+    before, after = apply_words("" if device is None else device.spec)
+    return f"{before}{choice.mode}{after}"
 
 
 def _table(found: Candidates, choice: Choice, epoch: EpochTotals | None) -> Table:

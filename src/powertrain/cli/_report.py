@@ -13,6 +13,7 @@ from powertrain.cli._options import (
     complete_workloads,
     database_option,
     device_name_option,
+    existing_file,
     json_option,
     text_output,
 )
@@ -37,7 +38,10 @@ __all__ = ["demo_command", "report_command"]
 @command(
     "report",
     short="Write a page that shows a database.",
-    examples=("report --db profiles.db --out report.html",),
+    examples=(
+        "report --db profiles.db --out report.html",
+        "report --db profiles.db --predictor lstm.ptm --out report.html",
+    ),
 )
 @database_option()
 @click.option(
@@ -48,17 +52,38 @@ __all__ = ["demo_command", "report_command"]
 )
 @device_name_option(f"Only this device. {NAME_HELP}")
 @click.option("--workload", shell_complete=complete_workloads, help="Only this workload.")
+@click.option(
+    "--predictor",
+    "predictor_paths",
+    type=existing_file,
+    multiple=True,
+    help="Show all modes of a workload as this predictor of it predicts them, its profiles among them. "
+    "May be repeated.",
+)
 @json_option
-def report_command(database: str, out: Path, device: str | None, workload: str | None, as_json: bool) -> None:
-    """Write an HTML page that shows what a database holds: counts, ranges, fronts."""
+def report_command(
+    database: str,
+    out: Path,
+    device: str | None,
+    workload: str | None,
+    predictor_paths: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Write an HTML page that shows what a database holds: counts, ranges, fronts.
+
+    On the page, point at a mode to see its knobs. Drag the power limit to see the fastest mode under it, what
+    that costs, and the command that applies it. The page is one file and loads nothing.
+    """
     from powertrain.dataset import open_store
+    from powertrain.models import load_predictor
     from powertrain.report import render_html
     from powertrain.workflow import device_in, store_page, summarise_store
 
     refuse_unwritable(out)
+    predictors = [load_predictor(path) for path in predictor_paths]
     with open_store(database, create=False) as store:
         summary = summarise_store(store, device=device_in(store, device), workload=workload)
-    write_text(out, render_html(store_page(summary)))
+    write_text(out, render_html(store_page(summary, predictors)))
     if as_json:
         counts = [{"device": t.device, "workload": t.workload, "modes": len(t)} for t in summary.tables]
         print_json(
@@ -108,7 +133,7 @@ def demo_command(out: Path, as_json: bool) -> None:
 
 
 def _demo_json(demo: Demo, page: Path) -> dict[str, Any]:
-    hidden = ("prediction", "profiled")
+    hidden = ("prediction", "profiled", "measured")
     return {
         "simulated": True,
         "device": demo.device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from powertrain.optimisation._by_limit import Steps, best_by_power
 from powertrain.optimisation._choose import COSTS, OBJECTIVES, Cost, Objective, choose, front_of
 from powertrain.optimisation._epoch import EpochTotals, epoch_totals, epoch_totals_at
 from powertrain.optimisation._hypervolume import hypervolume, hypervolume_gain
@@ -15,6 +16,8 @@ __all__ = [
     "Cost",
     "EpochTotals",
     "Objective",
+    "Steps",
+    "best_by_power",
     "choose",
     "epoch_totals",
     "epoch_totals_at",

@@ -161,7 +161,10 @@ def to_markdown(table: Table) -> str:
 
 
 def to_html(table: Table) -> str:
-    """Write the table as a `<table>` element, everything escaped, numbers in cells of class `number`."""
+    """Write the table as a `<table>` element, everything escaped, numbers in cells of class `number`.
+
+    Each cell knows its heading, because a narrow screen shows each row as a block.
+    """
     kinds = [' class="number"' if right else "" for right in table.numeric]
     head = "".join(
         f'<th scope="col"{kind}>{escape_html(text)}</th>'
@@ -169,7 +172,10 @@ def to_html(table: Table) -> str:
     )
     body = "\n".join(
         "<tr>"
-        + "".join(f"<td{kind}>{escape_html(text)}</td>" for kind, text in zip(kinds, row, strict=True))
+        + "".join(
+            f'<td{kind} data-label="{escape_html(heading)}">{escape_html(text)}</td>'
+            for kind, heading, text in zip(kinds, table.headings, row, strict=True)
+        )
         + "</tr>"
         for row in table.cells()
     )
