@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import difflib
 import importlib
@@ -9,6 +10,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Generator
 from types import FrameType
 from typing import Any, final
@@ -60,6 +63,8 @@ COMMANDS = {
 """Module of each command, in the order of `--help`; the function there is `NAME_command`, with _ for -."""
 
 
+LONGEST_END_S = 30.0
+"""For what a script does at its end, after SIGTERM or SIGHUP."""
 NOBODY_READS = 128 + signal.SIGPIPE
 """Exit code when nobody reads standard output any more, as a shell tells it of other programs."""
 
@@ -147,6 +152,8 @@ class _LazyGroup(click.Group):
         try:
             with _quiet_when_nobody_reads():  # --help is printed here
                 return super().make_context(info_name, args, parent, **extra)
+        except KeyboardInterrupt as error:  # click would exit with 1
+            raise Interrupted.by(error, "interrupted") from error
         except OSError as error:
             drop_stdout()
             named = f"{error.filename or 'standard output'}: {error.strerror}"
@@ -155,7 +162,7 @@ class _LazyGroup(click.Group):
     @override
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _quiet_when_nobody_reads(), _warnings_on_stderr():
+            with _terminated_as_by_ctrl_c(), _quiet_when_nobody_reads(), _warnings_on_stderr():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise Interrupted.by(error, "interrupted") from error
@@ -289,11 +296,10 @@ def main() -> None:
     0: success, 1: failure, 2: wrong use, 130: Ctrl-C, 141: nobody reads standard output, 143: SIGTERM.
     """
     _open_what_is_closed()
-    with _terminated_as_by_ctrl_c():
-        try:
-            powertrain(prog_name="powertrain")
-        finally:
-            _finish_stdout()
+    try:
+        powertrain(prog_name="powertrain")
+    finally:
+        _finish_stdout()
 
 
 def _open_what_is_closed() -> None:
@@ -330,20 +336,23 @@ def _finish_stdout() -> None:
 
 @contextlib.contextmanager
 def _terminated_as_by_ctrl_c() -> Generator[None]:
-    """Have SIGTERM and SIGHUP end a command with a word about what is kept, and everything closed."""
-    process = os.getpid()
+    """Have SIGTERM and SIGHUP end a command with a word about what is kept, and everything closed.
+
+    In a process that is forked, such as a worker of a script, `powertrain.devices` undoes this.
+    """
 
     def terminate(number: int, frame: FrameType | None) -> None:
         from powertrain.devices import Terminated
 
         del frame
-        if os.getpid() != process:  # a worker of a script, which is to end as it does without us
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        # Not a Thread: starting one takes locks, which this may have been called in the middle of.
+        _thread.start_new_thread(_end_at_last, (number,))
         raise Terminated(number)
 
-    # nohup has SIGHUP ignored, and that is to stay.
-    caught = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    caught: list[int] = []
+    if threading.current_thread() is threading.main_thread():  # signals are that thread's
+        # nohup has SIGHUP ignored, and that is to stay.
+        caught += [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
     for number in caught:
         signal.signal(number, terminate)
     try:
@@ -351,3 +360,12 @@ def _terminated_as_by_ctrl_c() -> Generator[None]:
     finally:
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _end_at_last(number: int) -> None:
+    """End a script that goes on long after the signal; the device is restored by then, and profiles kept."""
+    # By itself it would have ended at once. A pool that waits for workers that were killed waits for ever.
+    time.sleep(LONGEST_END_S)
+    name = signal.Signals(number).name
+    os.write(2, f"error: {name} came {LONGEST_END_S:g} s ago, and the script has not ended\n".encode())
+    os._exit(128 + number)

@@ -404,8 +404,7 @@ _MASKS: list[set[signal.Signals]] = []
 
 def _block() -> None:
     # A signal that reaches a fork before its interpreter is ready is lost where Python has a handler for it.
-    blocked = SIGNALS if _HELD else ()
-    _MASKS.append(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))  # pyright: ignore[reportArgumentType]
+    _MASKS.append(signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS))  # pyright: ignore[reportArgumentType]
 
 
 def _unblock() -> None:
@@ -413,8 +412,22 @@ def _unblock() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, _MASKS.pop())
 
 
+def _end_by_signals_as_usual() -> None:
+    """Have a child end by a signal as it would without us, also where the command line has a handler.
+
+    A handler of Python's runs when the interpreter next looks. A worker that is just going to sleep does not
+    look any more, and whoever terminates it and waits for its end would wait for ever.
+    """
+    own = __name__.partition(".")[0]
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        if callable(handler) and str(handler.__module__).partition(".")[0] == own:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
 def _begin_child() -> None:
     _disarm_child()
+    _end_by_signals_as_usual()
     _unblock()
 
 
