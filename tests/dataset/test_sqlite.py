@@ -21,6 +21,10 @@ from powertrain.records import PowerMode, Profile
 from powertrain.testing import example_profiles
 
 DATA = Path(__file__).parents[1] / "data"
+# Loaded before a test becomes a user who may not read all of Python.
+BOARD = pt.open_device("sim:orin-nano")
+PLAN = pt.plan(BOARD, 2)
+PROFILE = pt.profile
 PLAIN = Profile(
     device="Orin", workload="w", mode=PowerMode(cpu_mhz=1.5, gpu_mhz=2.0), time_ms=4.0, power_w=8.0
 )
@@ -343,9 +347,9 @@ def test_a_run_on_a_database_that_cannot_be_written_measures_nothing(unprivilege
     path = unprivileged_folder / "p.db"
     open_store(path).close()
     path.chmod(0o444)
-    board, told = pt.open_device("sim:orin-nano"), []
+    told = []
     with open_store(path) as store, pytest.raises(StoreError, match="can only be read here"):
-        pt.profile(board, "lstm", pt.plan(board, 2), store, progress=lambda *what: told.append(what))
+        PROFILE(BOARD, "lstm", PLAN, store, progress=lambda *what: told.append(what))
     assert not told
 
 
