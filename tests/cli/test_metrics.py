@@ -108,7 +108,7 @@ def test_without_the_extra_it_is_named(run, monkeypatch):
     [
         (("--unit", "--dashboard"), "give one of them"),
         (("--unit", "--port", 0), "give --port"),
-        (("--group", "powertrain"), "give --unit"),
+        (("--user", "powertrain-metrics"), "give --unit"),
         (("--unit", "--db", __file__), "leave --db out"),
         (("--device", "replay:none.csv"), "none.csv"),
     ],
@@ -130,7 +130,9 @@ def test_the_unit_serves_a_device_without_rights(done):
     assert {"DynamicUser=yes", "CapabilityBoundingSet=", "IPAddressDeny=any"} <= set(unit.splitlines())
     assert "{" not in unit
     assert "\nGroup=" not in unit
-    assert "\nGroup=powertrain\n" in done("metrics", "--unit", "--group", "powertrain").out
+    other = done("metrics", "--unit", "--user", "powertrain-metrics").out
+    assert "\nUser=powertrain-metrics\n" in other
+    assert "DynamicUser" not in other
     assert "IPAddressDeny" not in done("metrics", "--host", "0.0.0.0", "--unit").out
 
 

@@ -119,7 +119,9 @@ def metrics() -> str:
 def serve() -> None:
     """Serve metrics by the unit that the command prints."""
     unit = Path("/etc/systemd/system/powertrain-metrics.service")
-    unit.write_text(powertrain("metrics", "--device", SPEC, "--unit", "--group", "powertrain").stdout)
+    user = "powertrain-metrics"
+    subprocess.run(["useradd", "--system", "--no-create-home", "--groups", "powertrain", user], check=True)
+    unit.write_text(powertrain("metrics", "--device", SPEC, "--unit", "--user", user).stdout)
     verified = run("systemd-analyze", "verify", str(unit))
     seen["what systemd says of the metrics' unit"] = verified.stdout + verified.stderr
     run("systemctl", "daemon-reload")

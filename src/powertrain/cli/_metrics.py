@@ -46,9 +46,11 @@ __all__ = ["metrics_command"]
 )
 @click.option("--unit", is_flag=True, help="Print a systemd unit that serves it without root, and end.")
 @click.option(
-    "--group",
-    help="Group of that service. Give powertrain if only powertrain-helper can read the sensors. As a member "
-    "of it, the service could hold modes too.",
+    "--user",
+    metavar="NAME",
+    help="User of that service, which must exist. Without it, the service has one that exists while it runs. "
+    "Give a member of the group powertrain if only powertrain-helper can read the sensors. As a member, the "
+    "service could hold modes too.",
 )
 @click.option("--dashboard", is_flag=True, help="Print a Grafana dashboard, and end.")
 @json_option
@@ -58,7 +60,7 @@ def metrics_command(
     port: int,
     host: str,
     unit: bool,
-    group: str | None,
+    user: str | None,
     dashboard: bool,
     as_json: bool,
 ) -> None:
@@ -73,13 +75,13 @@ def metrics_command(
     """
     if sum((unit, dashboard, as_json)) > 1:
         raise WrongUse("--unit, --dashboard and --json were given: give one of them")
-    if group is not None and not unit:
-        raise WrongUse("--group is for the service: give --unit, too")
+    if user is not None and not unit:
+        raise WrongUse("--user is for the service: give --unit, too")
     if dashboard:
         _print_dashboard()
         return
     if unit:
-        _print_unit(spec, database, port, host, group)
+        _print_unit(spec, database, port, host, user)
         return
     from powertrain.dataset import open_store
     from powertrain.telemetry import Telemetry
@@ -113,7 +115,7 @@ def _print_dashboard() -> None:
     echo_data(dashboard())
 
 
-def _print_unit(spec: str, database: str | None, port: int, host: str, group: str | None) -> None:
+def _print_unit(spec: str, database: str | None, port: int, host: str, user: str | None) -> None:
     from powertrain.integrations.metrics import service_unit
 
     if database is not None:
@@ -122,4 +124,4 @@ def _print_unit(spec: str, database: str | None, port: int, host: str, group: st
         )
     if port == 0:
         raise WrongUse("a service has a port of its own: give --port")
-    echo_data(service_unit(spec, host=host, port=port, group=group))
+    echo_data(service_unit(spec, host=host, port=port, user=user))

@@ -19,7 +19,7 @@ def dashboard() -> str:
 
 
 def service_unit(
-    device: str, *, host: str, port: int, group: str | None = None, python: Path | None = None
+    device: str, *, host: str, port: int, user: str | None = None, python: Path | None = None
 ) -> str:
     """Return a unit of systemd that serves the metrics of a device as a user without any rights.
 
@@ -27,8 +27,8 @@ def service_unit(
         device: The spec of the device.
         host: The address to listen at.
         port: The port to listen on.
-        group: The group of the service, such as that of powertrain-helper, which lets its members read
-            sensors and hold modes; a group of its own if None.
+        user: Who serves, such as a member of the group of powertrain-helper, which lets its members read
+            sensors and hold modes; if None, a user that exists only meanwhile.
         python: What runs it; the interpreter of this process if None.
     """
     run_by = Path(sys.executable) if python is None else python
@@ -38,8 +38,8 @@ def service_unit(
         "device": _word(device),
         "host": _word(host),
         "port": str(port),
-        # The helper goes by the first group of who asks, and by the system's database, which lacks this user.
-        "group": f"Group={group}\n" if group else "",
+        # The helper asks the system's database who is a member, which does not know a dynamic user.
+        "user": f"User={_word(user)}\nRemoveIPC=yes" if user else "DynamicUser=yes",
         # The code itself must be seen, wherever it is.
         "home": "read-only" if any(p.is_relative_to(home) for p in code for home in HOMES) else "yes",
         "addresses": "IPAddressAllow=localhost\nIPAddressDeny=any" if _is_loopback(host) else "",
