@@ -1,14 +1,17 @@
 """Let every read, write and call of every back-end fail in turn, in every way that its interface can.
 
-    python benchmarks/faults.py [--share 1.0] [--seed 0] [--only cpu nvml orin-agx@jp6 ...]
+    python benchmarks/faults.py [--share 1.0] [--seed 0] [--only cpu nvml orin-agx@jp6 ...] [--minutes M]
+        [--keep COUNTS.json]
 
 A device stands on a made-up processor, a made-up GPU's library or an emulated board. It is opened once to see
 what it reads, writes and calls. Then, for each of these and each kind of fault (errors of the kernel or of
 the library, a call that never comes back and is given up, nothing, garbage, values of a wrong type; from the
 start, and once it is open), it is opened anew, asked everything, and each knob is held at both ends.
 
-Ends with 1 if an exception outside PowerTrain's tree of errors came up, or if a knob of a board was offered
-that could not be held. `--share` takes a part of the faults at random: the whole takes hours.
+Ends with 1 if an exception outside PowerTrain's tree of errors came up, or if a knob of a board or a
+processor was offered that could not be held. `--share` takes a part of the faults at random: the whole takes
+hours. All back-ends take turns, each through its faults in one random order, so a run that `--minutes` stops
+has tried as many of each. With `--keep`, the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
+import json
 import logging
 import random
 import shutil
 import sys
 import tempfile
-from collections import Counter
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,9 +58,10 @@ be."""
 
 MEANING = """\
 Outside the tree: an exception that is none of PowerTrain's errors. Not opened: the board does not say what it
-is, or the library is lost; one line tells it. Offered, not held: what the kernel or the driver refuses only
-when it is set, which a processor and a GPU do not tell before. The error names the file or the function, and
-the option `without=KNOB` leaves the knob out. A board is tried out once after each boot.
+is, or the library is lost; one line tells it. Offered, not held: a clock or a limit that a GPU's driver
+refuses only when it is set or reset. Resetting it to try would undo what somebody else has set. The error
+names the function, and the option `without=KNOB` leaves the knob out. Boards and processors are tried once
+after each boot.
 """
 
 
@@ -107,26 +112,53 @@ def all_faults(between: Between) -> list[Fault]:
     return list(faults_of_files(between) if isinstance(between, FaultySysfs) else faults_of_library(between))
 
 
-def tried(kind: str, *, share: float, seed: int) -> Counter[str]:
-    """Try the faults of one back-end; count what became of them."""
+NAMES = ("all", "tried", "outside", "closed", "refused")
+"""What is counted of each back-end, in the order of the columns."""
+TURN = 100
+"""Faults of one back-end that are tried before the next has its turn."""
+
+
+def ordered(kind: str, *, share: float, seed: int) -> tuple[list[Fault], int]:
+    """Return the faults of one back-end that are to be tried in their order, and how many there are."""
     between, outcome = trial(kind, None)
     assert outcome.opened, outcome
     assert not outcome.outside, outcome
     faults = all_faults(between)
-    chosen = random.Random(f"{seed} {kind}").sample(faults, max(round(share * len(faults)), 1))
-    counts: Counter[str] = Counter(all=len(faults))
-    for fault in chosen:
-        _, outcome = trial(kind, fault)
-        counts["tried"] += 1
-        counts["closed"] += not outcome.opened
-        if outcome.outside:
-            counts["outside"] += 1
-            print(f"{kind}: {fault}: outside the tree: {outcome.outside}", file=sys.stderr)
-        if outcome.refused and not fault.late:
-            counts["refused"] += 1
-            if kind not in ("cpu", "nvml"):
-                print(f"{kind}: {fault}: offered and not held: {outcome.refused}", file=sys.stderr)
-    return counts
+    return random.Random(f"{seed} {kind}").sample(faults, max(round(share * len(faults)), 1)), len(faults)
+
+
+def count(kind: str, fault: Fault, counts: dict[str, int]) -> None:
+    """Try a fault of a back-end, and add what became of it."""
+    _, outcome = trial(kind, fault)
+    counts["tried"] += 1
+    counts["closed"] += not outcome.opened
+    if outcome.outside:
+        counts["outside"] += 1
+        print(f"{kind}: {fault}: outside the tree: {outcome.outside}", file=sys.stderr, flush=True)
+    if outcome.refused and not fault.late:
+        counts["refused"] += 1
+        print(f"{kind}: {fault}: offered and not held: {outcome.refused}", file=sys.stderr, flush=True)
+
+
+def tried(
+    kinds: list[str], *, share: float, seed: int, minutes: float, keep: Path | None
+) -> dict[str, dict[str, int]]:
+    """Try the faults of all back-ends in turn; return what was counted of each."""
+    end_s = time.monotonic() + 60 * minutes
+    told = json.loads(keep.read_text()) if keep is not None and keep.exists() else {}
+    left: dict[str, list[Fault]] = {}
+    for kind in kinds:
+        faults, there_are = ordered(kind, share=share, seed=seed)
+        counts = told.setdefault(kind, dict.fromkeys(NAMES, 0) | {"all": there_are})
+        left[kind] = faults[counts["tried"] :]
+    while any(left.values()) and time.monotonic() < end_s:
+        for kind in (kind for kind in kinds if left[kind] and time.monotonic() < end_s):
+            for fault in left[kind][:TURN]:
+                count(kind, fault, told[kind])
+            del left[kind][:TURN]
+            if keep is not None:
+                keep.write_text(json.dumps(told))
+    return {kind: told[kind] for kind in kinds}
 
 
 def lines_of(rows: list[tuple[object, ...]]) -> list[str]:
@@ -147,21 +179,18 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=["cpu", "nvml", *EMULATED])
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)  # what is restored in vain is told in each of thousands of trials
-    rows: list[tuple[object, ...]] = []
-    total: Counter[str] = Counter()
-    for kind in options.only:
-        counts = tried(kind, share=options.share, seed=options.seed)
-        total += counts
-        names = ("all", "tried", "outside", "closed", "refused")
-        rows.append((kind, *(counts[name] for name in names)))
-        print(*rows[-1], flush=True)
-    names = ("all", "tried", "outside", "closed", "refused")
-    rows.append(("all", *(total[name] for name in names)))
+    told = tried(
+        options.only, share=options.share, seed=options.seed, minutes=options.minutes, keep=options.keep
+    )
+    total = {name: sum(counts[name] for counts in told.values()) for name in NAMES}
+    rows = [(kind, *(counts[name] for name in NAMES)) for kind, counts in {**told, "all": total}.items()]
     command = f"python benchmarks/faults.py --share {options.share:g} --seed {options.seed}"
     write_result("faults.md", "Faults injected one at a time", command, lines_of(rows))
-    refused = sum(int(str(row[-1])) for row in rows if row[0] not in ("cpu", "nvml", "all"))
+    refused = total["refused"] - told.get("nvml", {"refused": 0})["refused"]
     return int(bool(total["outside"] or refused))
 
 

@@ -20,6 +20,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # processes are forked, so there must 
 import argparse
 import contextlib
 import json
+import pwd
 import random
 import shutil
 import signal
@@ -39,7 +40,9 @@ from powertrain.errors import PowerTrainError
 from powertrain.helper import main as helper_main
 from powertrain.opening import open_device
 
-NOBODY, GROUP = 65534, 64123
+NOBODY = 65534
+GROUP = pwd.getpwuid(NOBODY).pw_gid
+"""The helper lets in whom the system knows as a member."""
 SIGNALS = (*(signal.SIGKILL,) * 7, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PATIENCE_S = 20.0
 
@@ -279,7 +282,7 @@ def run(board_name: str, *, helper: bool, kills: int, seed: int) -> tuple[list[l
             for place, one in enumerate((True, changed, after != before)):
                 counts[place] += one
             if after != before:
-                wrong.append(f"kill {turn} ({who}): {_difference(before, after)}")
+                wrong.append(f"kill {turn} ({who}): {difference(before, after)}")
                 break  # what follows would be compared with a board that is not as it was
     finally:
         ways.close()
@@ -291,7 +294,7 @@ def run(board_name: str, *, helper: bool, kills: int, seed: int) -> tuple[list[l
     return rows, wrong
 
 
-def _difference(before: object, after: object) -> str:
+def difference(before: object, after: object) -> str:
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return f"{before} became {after}"
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]

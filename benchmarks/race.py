@@ -36,8 +36,15 @@ from powertrain.workflow import draw_race
 
 STATIC = ("gp-15", "gp-15-confirmed", "gp-50", "gp-50-confirmed", "paper-50", "paper-50-confirmed")
 FAST = ("tuner", "random", "coordinate", "sweep", "gmd", "als", *STATIC)
-PEERS = {"optuna": ("optuna-tpe", "optuna-nsga2")}
-SLOW = {"optuna": ("optuna-gp",), "botorch": ("botorch-ei", "botorch-nehvi")}
+PEERS = {
+    "optuna": ("optuna-tpe", "optuna-nsga2"),
+    "kernel_tuner": ("kernel-tuner-ils", "kernel-tuner-ga", "kernel-tuner-annealing"),
+}
+SLOW = {
+    "optuna": ("optuna-gp",),
+    "botorch": ("botorch-ei", "botorch-nehvi"),
+    "kernel_tuner": ("kernel-tuner-bayes",),
+}
 TRIALS, SLOW_TRIALS = 51, 15
 AT = (6, 8, 12, 15, 51)
 DRAWN = ("tuner", "random", "coordinate", "gmd", "als", "optuna-tpe")

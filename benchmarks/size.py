@@ -23,11 +23,13 @@ from _harness import machine, today, write_result
 
 from powertrain.dataset import write_csv
 from powertrain.opening import open_device
-from powertrain.records import Coded, ManyProfiles
+from powertrain.records import Coded, ManyProfiles, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.workflow import fit, modes_csv
 
 MODES_EACH = 4_368
+LARGE = "emulated:thor@jp7?batch_size=8,16,32&loader_workers=0,2,4"
+"""A device with more modes than are predicted one by one."""
 
 
 @dataclass
@@ -89,6 +91,23 @@ def file_of_modes(path: Path, rows: int) -> None:
     path.write_text(modes_csv(space.table()))
 
 
+def predictor_of_grid(folder: Path) -> str:
+    """Fit 50 profiles from a formula, in modes of the large grid; return the file of the predictor."""
+    board = open_device(LARGE)
+    modes = board.space.table(np.linspace(0, board.space.size - 1, 50).astype(int))
+    cpu_mhz, gpu_mhz, batch_size = (modes.column(k) for k in ("cpu_mhz", "gpu_mhz", "batch_size"))
+    profiles = ProfileTable(
+        device=board.name,
+        workload="a formula",
+        modes=modes,
+        time_ms=(5 + 40_000 / gpu_mhz + 20_000 / cpu_mhz) * batch_size / 8,
+        power_w=6 + (gpu_mhz / 300) ** 2 + (cpu_mhz / 800) ** 2,
+    )
+    path = folder / "grid.ptm"
+    fit(profiles).save(path)
+    return str(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -133,6 +152,12 @@ def measured(folder: Path, rows: int) -> list[tuple[str, Cost, str, str]]:
         (
             "choose --device, a grid",
             run("choose", small, "--device", "sim:orin-agx", "--max-power", "30"),
+            "3",
+            "300",
+        ),
+        (
+            f"choose --device, a grid of {open_device(LARGE).space.size:,}",
+            run("choose", predictor_of_grid(folder), "--device", LARGE, "--max-power", "40"),
             "3",
             "300",
         ),

@@ -139,8 +139,8 @@ def drawing(found: Sequence[Room]) -> str:
 
 
 def _band(y: float, *, height: float, shaded: bool) -> str:
-    fill = "#eef2f6" if shaded else "#f8fafb"
-    return f'<rect x="12" y="{y:g}" width="{ARCS_X - 12}" height="{height:g}" rx="4" fill="{fill}"/>'
+    kind = "shaded band" if shaded else "band"
+    return f'<rect x="12" y="{y:g}" width="{ARCS_X - 12}" height="{height:g}" rx="4" class="{kind}"/>'
 
 
 def _row(room: Room, middle: float) -> str:
@@ -166,10 +166,23 @@ def _svg(parts: Sequence[str], *, height: float) -> str:
 .name {{ font: 600 14px ui-monospace, monospace; fill: #1d2329; }}
 .purpose {{ font: 12.5px system-ui, sans-serif; fill: #4a545f; }}
 .import {{ fill: none; stroke: #0072b2; stroke-width: 1.1; opacity: 0.75; }}
+.page {{ fill: #fff; }}
+.band {{ fill: #f8fafb; }}
+.shaded {{ fill: #eef2f6; }}
+.tip {{ fill: #0072b2; }}
+@media (prefers-color-scheme: dark) {{
+.name {{ fill: #e4e8ec; }}
+.purpose {{ fill: #a0aab4; }}
+.import {{ stroke: #56b4e9; }}
+.page {{ fill: #14181c; }}
+.tip {{ fill: #56b4e9; }}
+.band {{ fill: #181d22; }}
+.shaded {{ fill: #1f262d; }}
+}}
 </style>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
-<path d="M0 0 L8 4 L0 8 z" fill="#0072b2"/></marker></defs>
-<rect width="100%" height="100%" fill="#fff"/>
+<path d="M0 0 L8 4 L0 8 z" class="tip"/></marker></defs>
+<rect width="100%" height="100%" class="page"/>
 {body}
 </svg>
 """

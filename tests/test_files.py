@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from powertrain.files import read_file, why_unwritten, write_file
+from powertrain.files import append_file, read_file, why_unwritten, write_file
 
 
 @pytest.fixture
@@ -139,12 +140,12 @@ def test_a_device_and_a_pipe_are_written_to_and_stay(tmp_path):
     assert not Path(os.devnull).is_file()
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    found: list[bytes] = []
-    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
-    reader.start()
-    write_file(pipe, "through")
-    reader.join(timeout=10)
-    assert found == [b"through"]
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(pipe, "through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
     assert pipe.is_fifo()
 
 
@@ -178,6 +179,50 @@ def test_a_file_is_read_up_to_a_size(path):
         read_file(path, most_bytes=999)
 
 
-def test_what_never_ends_is_not_read_for_ever():
+@pytest.fixture
+def odd(tmp_path):
+    """What may stand where a file is expected, by what it is called."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(tmp_path / "socket"))  # its path may have 107 characters
+    kinds = {"a folder": tmp_path, "a device": Path("/dev/zero")}
+    return {**kinds, "a named pipe": tmp_path / "pipe", "a socket": tmp_path / "socket"}
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a device", "a named pipe", "a socket"])
+def test_what_is_no_file_is_refused_at_once_with_what_it_is(odd, kind):
+    with pytest.raises(OSError, match=f"it is {kind}, not a file") as told:
+        read_file(odd[kind], most_bytes=100)
+    assert told.value.filename == str(odd[kind])
+
+
+def test_a_pipe_without_a_name_is_read():
+    ours, theirs = os.pipe()
+    os.write(theirs, b"from a command")
+    os.close(theirs)
+    try:
+        assert read_file(Path(f"/dev/fd/{ours}"), most_bytes=100) == b"from a command"
+    finally:
+        os.close(ours)
+
+
+def test_a_file_that_says_it_is_too_large_is_not_read(tmp_path):
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
     with pytest.raises(ValueError, match="larger than 5,000,000 bytes"):
-        read_file(Path("/dev/zero"), most_bytes=5_000_000)
+        read_file(tmp_path / "sparse", most_bytes=5_000_000)
+
+
+def test_a_pipe_that_nobody_reads_and_a_loop_of_links_are_not_written_to(odd, tmp_path):
+    with pytest.raises(OSError, match="nobody reads it"):
+        write_file(odd["a named pipe"], b"x")
+    with pytest.raises(OSError, match="symbolic links"):
+        write_file(tmp_path / "loop", b"x")
+    assert (tmp_path / "loop").is_symlink()
+
+
+def test_a_line_that_finds_no_room_names_the_file():
+    with pytest.raises(OSError, match="No space left") as told:
+        append_file(Path("/dev/full"), "x")
+    assert told.value.filename == "/dev/full"

@@ -52,6 +52,7 @@ def test_the_exports_of_the_floor_of_devices_are_these():
         "Why",
         "is_simulated",
         "live",
+        "restore_held",
     ]
 
 

@@ -177,3 +177,14 @@ def test_drawings_go_where_they_are_asked_to(board, profiles, predictor):
         pt.plot.agreement(truth, prediction, ax=axes[:1])
     with pytest.raises(TypeError, match="does not know its modes"):
         pt.plot.front(prediction)
+
+
+def test_a_page_of_a_front_marks_the_profiles_and_names_the_device(board, profiles, predictor):
+    modes = board.modes()
+    choice = pt.choose(predictor, modes, max_power_w=9)
+    text = pt.plot.page(predictor.predict(modes), modes, choice=choice, measured=profiles, device=board)
+
+    assert "<strong>Simulated.</strong>" in text
+    assert f"--device {board.spec} -- COMMAND" in text
+    assert f"The {len(profiles)} profiles, as measured" in text
+    assert '"basis":"measured"' in pt.plot.page(profiles)

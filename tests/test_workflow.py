@@ -11,6 +11,7 @@ from powertrain.errors import CsvError, DataError, MissingKnobError, NoFeasibleM
 from powertrain.models import predictor_class
 from powertrain.report import render_html, to_text
 from powertrain.workflow import (
+    StoreSummary,
     demo_fronts,
     demo_page,
     demo_tables,
@@ -173,21 +174,36 @@ def test_a_report_leaves_flagged_profiles_out_and_counts_them():
 
 
 def test_a_report_draws_what_was_measured_and_calls_it_so():
-    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
     profiles = [
         dataclasses.replace(PROFILE, mode=pt.PowerMode(gpu_mhz=100 * i), time_ms=10 / i, power_w=5 + i)
         for i in range(1, 6)
     ]
     page = render_html(store_page(summarise_store(MemoryStore(profiles))))
 
-    assert "measured front" in page
-    assert "predicted" not in page
+    assert '"basis":"measured"' in page
+    assert "as predicted" not in page
+
+
+def test_a_report_shows_all_modes_as_a_predictor_predicts_them(board, predictor):
+    profiles = board.measure(predictor.workload, pt.plan(board, 15))
+    summary = StoreSummary(name="a.db", tables=(profiles,), profiles=15, flagged=0)
+    (section,) = store_page(summary, [predictor]).sections
+    (view,) = section.fronts
+
+    assert (view.basis, len(view.modes), view.device) == ("predicted", 18096, board.spec)
+    assert view.marks.measured is not None
+    assert len(view.marks.measured) == 15
+    elsewhere = dataclasses.replace(summary, tables=(dataclasses.replace(profiles, workload="bert"),))
+    with pytest.raises(UnknownNameError, match=r"the page shows bert on .*: leave that predictor out"):
+        store_page(elsewhere, [predictor])
 
 
 def test_names_in_a_report_are_escaped():
     profile = dataclasses.replace(PROFILE, workload="<script>alert(1)</script>")
 
-    assert "<script" not in render_html(store_page(summarise_store(MemoryStore([profile]))))
+    page = render_html(store_page(summarise_store(MemoryStore([profile]))))
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +242,7 @@ def test_the_page_of_the_demonstration_says_that_the_board_is_simulated(demo):
 
 def test_the_figure_and_the_table_of_the_demonstration_show_the_same_stock_modes(demo):
     (plot,) = demo_fronts(demo)
-    drawn = {name: (point.time_ms[0], point.power_w[0]) for name, point in plot.named.items()}
+    drawn = {name: (point.time_ms[0], point.power_w[0]) for name, point in plot.marks.named.items()}
 
     assert drawn == {outcome.name: (outcome.time_ms, outcome.power_w) for outcome in demo.stock}
     for name in ("MODE_15W", "MODE_30W"):  # parts of the GPU are off: it is slower than its clocks alone

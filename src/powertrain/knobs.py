@@ -16,7 +16,7 @@ class KnownKnob:
 
     meaning: str
     """What it sets, with the unit."""
-    least: float = math.ulp(0.0)
+    least: float = 1e-30
     """The smallest value that it can have; a clock or a number of cores is above zero."""
     most: float = math.inf
     software: bool = False

@@ -1,7 +1,7 @@
 """Drawings for notebooks and papers: `pt.plot.front(...)` and the like.
 
 Each function draws on axes of yours, or makes a figure, and returns the axes. They need matplotlib (the extra
-`report`).
+`report`). `page` makes an interactive page instead, without matplotlib.
 
 ```python
 import powertrain as pt
@@ -21,21 +21,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from powertrain.devices import AbstractDevice, is_simulated
 from powertrain.records import Choice, ModeTable, Prediction, ProfileTable
 from powertrain.report import (
+    Goal,
+    Marks,
     agreement_plot,
     draw_agreement,
     draw_front,
     draw_learning,
     front_plot,
+    front_view,
     learning_plot,
+    render_html,
 )
-from powertrain.workflow import Front
+from powertrain.workflow import Front, front_page, spec_to_apply
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["agreement", "front", "learning"]
+__all__ = ["agreement", "front", "learning", "page"]
 
 
 def front(
@@ -61,20 +66,66 @@ def front(
         TypeError: A prediction came without its modes.
         MissingExtraError: matplotlib is not installed.
     """
-    basis = "predicted"
-    if isinstance(found, Front):
-        modes, prediction = found.modes, found.prediction
-    elif isinstance(found, ProfileTable):
-        basis, modes, prediction = "measured", found.modes, Prediction.measured(found)
-    else:
-        prediction = found
-    if modes is None:
-        raise TypeError("a prediction does not know its modes: give them as the second argument")
-    basis = "measured" if prediction.is_measured else basis
+    prediction, modes = _predicted(found, modes)
+    basis = "measured" if prediction.is_measured else "predicted"
     figure = draw_front(
         front_plot(prediction, modes, title=title, choice=choice, truth=truth, basis=basis), ax
     )
     return figure.axes[0] if ax is None else ax
+
+
+def page(
+    found: Front | Prediction | ProfileTable,
+    modes: ModeTable | None = None,
+    *,
+    choice: Choice | None = None,
+    measured: ProfileTable | None = None,
+    device: AbstractDevice | None = None,
+    title: str = "",
+) -> str:
+    """Return an interactive page in HTML: its power limit can be dragged, and each mode shows its knobs.
+
+    The page is one file that loads nothing. Its limit starts at that of the choice. It needs no matplotlib.
+
+    Args:
+        found: A prediction, with its `modes`; a `Front`; or profiles, as they were measured.
+        modes: `(n, n_knobs)` modes of a prediction.
+        choice: Gives the objective, the limits and the risk; without it the fastest mode is chosen.
+        measured: The profiles behind a prediction, which are marked.
+        device: Stands in the command that applies the mode chosen.
+        title: Stands above.
+
+    Raises:
+        TypeError: A prediction came without its modes.
+        DataError: No mode has both a time and a power.
+    """
+    prediction, modes = _predicted(found, modes)
+    view = front_view(
+        prediction,
+        modes,
+        title=title or "Time and power",
+        goal=None if choice is None else Goal.of(choice),
+        marks=Marks(measured=measured),
+        device=spec_to_apply(device),
+    )
+    return render_html(front_page(view, simulated=device is not None and is_simulated(device.name)))
+
+
+def _predicted(
+    found: Front | Prediction | ProfileTable, modes: ModeTable | None
+) -> tuple[Prediction, ModeTable]:
+    """Return predictions and their modes, whatever they are in.
+
+    Raises:
+        TypeError: A prediction came without its modes.
+    """
+    if isinstance(found, Front):
+        return found.prediction, found.modes
+    if isinstance(found, ProfileTable):
+        return Prediction.measured(found), found.modes
+    if modes is None:
+        raise TypeError("a prediction does not know its modes: give them as the second argument")
+    return found, modes
 
 
 def agreement(

@@ -18,7 +18,23 @@ from typing import Any, Literal, final
 from powertrain import units
 from powertrain.errors import UnknownNameError
 
-__all__ = ["POWER", "QUANTITIES", "TIME", "Quantity", "by_column", "derived", "find", "limited", "measured"]
+__all__ = [
+    "LARGEST",
+    "POWER",
+    "QUANTITIES",
+    "SMALLEST",
+    "TIME",
+    "Quantity",
+    "by_column",
+    "derived",
+    "find",
+    "limited",
+    "measured",
+]
+
+SMALLEST, LARGEST = 1e-30, 1e30
+"""No number beyond these is a measurement, a limit or a setting, in whatever unit; squares and products of
+those within them stay far from where arithmetic ends."""
 
 
 @final
@@ -110,7 +126,7 @@ class Quantity:
     def described(self) -> str:
         """What a value of it must be, for messages."""
         if (self.low, self.reaches_low, self.high) == (0, False, math.inf):
-            return "a positive number"
+            return f"a positive number from {SMALLEST:g} to {LARGEST:g}"
         above = f"{'of at least' if self.reaches_low else 'above'} {self.low:g} {self.unit}"
         if self.high == math.inf:
             return f"a number {above}"
@@ -133,8 +149,10 @@ class Quantity:
         An array gives an array of answers.
         """
         above = value >= self.low if self.reaches_low else value > self.low
+        if self.low == 0 and not self.reaches_low:
+            above = above & (value >= SMALLEST)
         below = value <= self.high if self.reaches_high else value < self.high
-        return above & below & (value < math.inf)
+        return above & below & (value <= LARGEST)
 
 
 TIME = Quantity(

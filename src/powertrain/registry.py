@@ -4,7 +4,7 @@ A package adds one by an entry point in its own `pyproject.toml`:
 
 ```toml
 [project.entry-points."powertrain.stores"]
-postgresql = "my_package.stores:open_postgresql"
+mariadb = "my_package.stores:open_mariadb"
 ```
 
 Nothing is imported before it is asked for by its name, and installed packages are searched only for a name

@@ -1,11 +1,20 @@
-"""Small words of messages: how many of a thing, and how long something took."""
+"""Small words of messages: how many of a thing, how long something took, and names that may be shown."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "duration", "plural"]
+import re
+
+__all__ = ["counted", "duration", "plural", "visible"]
 
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 MINUTE_S, HOUR_S = 60.0, 3600.0
+
+_CONTROLS = re.compile(
+    # All that moves a cursor, colours or starts a command of a terminal (C0 and C1 without tab and line
+    # feed), that turns the direction of writing or cannot be seen, and halves of characters.
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def plural(noun: str) -> str:
@@ -52,3 +61,25 @@ def duration(time_s: float) -> str:
 
 def _two_digits(number: float) -> str:
     return f"{number:.2g}" if number < 10 else f"{number:,.0f}"
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which control characters are spelled out, as `\x1b`, so that a terminal obeys none.
+
+    Names of workloads, devices, knobs and flags come from files, which may hold anything. Tabs and line feeds
+    stay: they are the form of what is printed.
+
+    ```pycon
+    >>> print(visible("net\x1b[31m"))
+    net\x1b[31m
+
+    ```
+    """
+    return _CONTROLS.sub(lambda found: _escaped(ord(found[0])), text)
+
+
+def _escaped(number: int) -> str:
+    # As in JSON and Python, so that what is shown can be looked for.
+    if number > 0xFFFF:
+        return f"\\U{number:08x}"
+    return f"\\u{number:04x}" if number > 0xFF else f"\\x{number:02x}"

@@ -129,6 +129,30 @@ def test_a_run_that_is_terminated_says_so_and_exits_with_the_signals_code(board,
     assert open_device(board).mode == open_device("sim:orin-nano").mode
 
 
+def test_a_script_that_does_not_end_after_sigterm_is_ended(board, tmp_path):
+    script = tmp_path / "train.py"
+    text = """
+import time, powertrain as pt
+try:
+    print("here", flush=True)
+    for _ in pt.measured(range(10**9)):
+        time.sleep(0.001)
+finally:
+    time.sleep(100)  # as a pool does whose workers were killed
+"""
+    script.write_text(text)
+    soon = "import powertrain.cli._root as root; root.LONGEST_END_S = 0.2; root.main()"
+    options = ("profile", str(script), "--device", board, "--db", str(tmp_path / "p.db"))
+    command = [sys.executable, "-c", soon, *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "here\n"
+        child.send_signal(signal.SIGTERM)
+        _, said = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == 128 + signal.SIGTERM
+    assert "SIGTERM came 0.2 s ago, and the script has not ended" in said
+
+
 def test_several_workloads_are_profiled_in_one_run(done, tmp_path):
     options = ("--device", "sim:orin-nano", "--db", tmp_path / "p.db", "--modes", 3)
     runs = done("profile", "lstm", "bert", *options, "--json").json["runs"]

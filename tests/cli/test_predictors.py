@@ -283,6 +283,9 @@ def test_in_a_space_too_large_to_list_a_mode_is_searched_for(done, run, tmp_path
     ran = done("choose", tmp_path / "w.ptm", "--device", device, "--json")
     refused = run("front", tmp_path / "w.ptm", "--device", device)
 
+    stored = ("--db", tmp_path / "p.db", "--workload", "w", "--method", "linear")
+    straight = done("choose", *stored, "--device", device, "--json").json
+    assert straight["choice"]["mode"] == ran.json["choice"]["mode"]
     assert ran.json["choice"]["mode"]["batch_size"] == 1
     assert "too many to predict them all" in ran.err
     assert "too large to list" in refused.error_line

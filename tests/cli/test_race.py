@@ -57,7 +57,7 @@ def test_a_file_without_power_is_refused_by_what_it_lacks(run, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (("--method", "tunr"), "unknown racing method 'tunr': did you mean 'tuner'?"),
+        (("--method", "tunr"), "unknown racing method 'tunr': did you mean 'tuner' or 'tuner-front'?"),
         (("--limits", "many"), "neither LOW:HIGH:STEP"),
         (("--device", "Jetson TX9"), "unknown device 'Jetson TX9'"),
         (("--target", "bert"), "'bert'"),

@@ -107,6 +107,14 @@ class TestAScript:
             "train.py ended after 3 minibatches, before anything was measured: nothing was decided"
         )
 
+    def test_is_tuned_for_time_alone_without_a_power_sensor(self, done, script):
+        told = done(
+            "tune", script("steps(4000)"), *CPU, "--objective", "time", "--max-time", 1000, "--json"
+        ).json
+        kept = [trial for trial in told["trials"] if trial["keeps"]]
+        assert told["decision"]["mode"] == min(kept, key=lambda trial: trial["time_ms"])["mode"]
+        assert told["goal"]["limits"] == {"max_time_ms": 1000.0}
+
     def test_is_a_module_of_a_package_as_well(self, done, tmp_path, monkeypatch):
         (tmp_path / "tuned_package").mkdir()
         (tmp_path / "tuned_package/__init__.py").write_text("")
@@ -137,6 +145,30 @@ class TestAWorkload:
         assert told["exit_code"] == 0
         assert told["apply"].startswith("powertrain apply ")
         assert set(told["saving"]) == {"time_pct", "power_w", "energy_pct", "so_far_s"}
+
+    def test_can_be_tuned_for_the_energy_of_a_minibatch_under_a_limit_on_its_time(self, done):
+        goal = ("--objective", "energy", "--max-time", 120)
+        ran = done("tune", "lstm", *NANO[:2], *goal, *NANO[4:], "--minibatches", 3000)
+        said = lines(ran)
+        assert "least energy of a minibatch, time <= 120 ms" in said[0]
+        assert all(
+            " ms " in line and " W " in line and " J" in line for line in said if line.startswith("trial")
+        )
+        told = done("tune", "lstm", *NANO[:2], *goal, *NANO[4:], "--minibatches", 3000, "--json").json
+        kept = [trial for trial in told["trials"] if trial["keeps"]]
+        assert told["decision"]["mode"] == min(kept, key=lambda t: t["time_ms"] * t["power_w"])["mode"]
+        assert told["decision"]["values"]["time_ms"] <= 120
+
+    def test_can_have_its_whole_front_measured(self, done):
+        ran = done("tune", "lstm", *NANO[:2], "--objective", "front", *NANO[4:], "--minibatches", 3000)
+        said = lines(ran)
+        assert "the front of time and power, at most 5 trials" in said[0]
+        head = next(i for i, line in enumerate(said) if line.startswith("the measured front"))
+        count = int(said[head].split()[-2])
+        rows = said[head + 1 : head + 1 + count]
+        assert [float(row.split()[0]) for row in rows] == sorted(float(row.split()[0]) for row in rows)
+        assert all("cpu_cores=" in row for row in rows)
+        assert said[head + 1 + count].startswith("fastest mode cpu_cores=")
 
     def test_can_be_drawn(self, done, tmp_path):
         pytest.importorskip("matplotlib", reason="drawing needs the extra 'report'")

@@ -62,6 +62,11 @@ NOTHING = {
         ("{csv}", "--target", "all", "--method", "nothing"),
     ],
     "selftest": [("--device", "nowhere")],
+    "metrics": [
+        ("--device", "nowhere", "--port", "0"),
+        ("--device", "sim:orin-nano", "--port", "0", "--db", "{folder}/none.db"),
+        ("--device", "sim:orin-nano", "--port", "0", "--db", "foo://x"),
+    ],
     "export-nvpmodel": [
         ("nothing=3", *("--conf", "{conf}", "--like", "MAXN")),
         ("cpu_cores=6", *("--conf", "{conf}", "--like", "nothing")),

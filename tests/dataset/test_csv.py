@@ -329,7 +329,7 @@ def test_the_line_of_an_error_counts_line_breaks_within_quotes(path):
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(CsvError, match=r"cannot read .*none.csv: No such file"):
         read_csv(tmp_path / "none.csv")
-    with pytest.raises(CsvError, match="Is a directory"):
+    with pytest.raises(CsvError, match="it is a folder, not a file"):
         read_csv(tmp_path)
 
 

@@ -13,12 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import powertrain as pt
 from powertrain.dataset import SqliteStore, _schema, open_store, read_csv
+from powertrain.dataset._sqlite_file import SQLITE
 from powertrain.errors import CorruptStoreError, DataError, NewerStoreError, StoreError
 from powertrain.records import PowerMode, Profile
 from powertrain.testing import example_profiles
 
 DATA = Path(__file__).parents[1] / "data"
+# Loaded before a test becomes a user who may not read all of Python.
+BOARD = pt.open_device("sim:orin-nano")
+PLAN = pt.plan(BOARD, 2)
+PROFILE = pt.profile
 PLAIN = Profile(
     device="Orin", workload="w", mode=PowerMode(cpu_mhz=1.5, gpu_mhz=2.0), time_ms=4.0, power_w=8.0
 )
@@ -254,7 +260,7 @@ def a_header_and_rubbish(path: Path) -> None:
         (other_database, CorruptStoreError, "is not a PowerTrain database"),
         (other_application, CorruptStoreError, "is not a PowerTrain database"),
         (without_tables, CorruptStoreError, "is damaged .no such table"),
-        (newer_database, NewerStoreError, "has schema 99, later than 3 here: upgrade PowerTrain"),
+        (newer_database, NewerStoreError, "has schema 99, later than 4 here: upgrade PowerTrain"),
     ],
 )
 def test_a_file_that_is_not_usable_is_refused_in_one_line_and_left_alone(tmp_path, make, kind, words):
@@ -337,6 +343,29 @@ def test_a_database_that_cannot_be_written_can_be_read(unprivileged_folder, lock
                 change()
 
 
+def test_a_run_on_a_database_that_cannot_be_written_measures_nothing(unprivileged_folder):
+    path = unprivileged_folder / "p.db"
+    open_store(path).close()
+    path.chmod(0o444)
+    told = []
+    with open_store(path) as store, pytest.raises(StoreError, match="can only be read here"):
+        PROFILE(BOARD, "lstm", PLAN, store, progress=lambda *what: told.append(what))
+    assert not told
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced by another file"])
+def test_a_database_that_goes_away_in_a_run_is_noticed(tmp_path, how):
+    path = tmp_path / "p.db"
+    with open_store(path) as store:
+        store.add([PLAIN])
+        path.unlink()
+        if how != "deleted":
+            path.touch()
+        with pytest.raises(StoreError, match=rf"p.db was {how} while it was in use") as error:
+            store.add([PLAIN])
+        assert only_one_line(error)
+
+
 def test_a_read_only_folder_takes_no_new_database(unprivileged_folder):
     unprivileged_folder.chmod(0o555)
     with pytest.raises(StoreError, match="cannot be written: give a file in another folder"):
@@ -377,21 +406,23 @@ def test_a_database_of_every_released_schema_still_opens(tmp_path, version):
 
 
 def test_migrations_run_once_each_and_a_failing_one_leaves_the_schema_before_it(tmp_path):
-    def add_column(connection: sqlite3.Connection) -> None:
-        connection.execute("ALTER TABLE profile ADD COLUMN comment TEXT")
+    def add_column() -> str:
+        return "ALTER TABLE profile ADD COLUMN comment TEXT;\n"
 
-    def fail(connection: sqlite3.Connection) -> None:
-        connection.execute("DROP TABLE profile")
-        raise KeyboardInterrupt
+    def fail() -> str:
+        return "DROP VIEW profiles;\nDROP TABLE profile;\nNONSENSE;\n"
 
     path = tmp_path / "p.db"
     with open_store(path) as store:
         store.add([PLAIN])
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        with pytest.raises(KeyboardInterrupt):
-            _schema.migrate(connection, (*_schema.MIGRATIONS, add_column, fail))
-        assert _schema.version_of(connection) == len(_schema.MIGRATIONS) + 1
-        assert _schema.migrate(connection, (*_schema.MIGRATIONS, add_column)) == len(_schema.MIGRATIONS) + 1
+        with pytest.raises(sqlite3.OperationalError, match="NONSENSE"):
+            _schema.migrate(SQLITE, connection, (*_schema.MIGRATIONS, add_column, fail))
+        assert SQLITE.version(connection) == len(_schema.MIGRATIONS) + 1
+        assert (
+            _schema.migrate(SQLITE, connection, (*_schema.MIGRATIONS, add_column))
+            == len(_schema.MIGRATIONS) + 1
+        )
         assert connection.execute("SELECT time_ms, comment FROM profile").fetchall() == [(4.0, None)]
 
 
@@ -399,6 +430,6 @@ def test_an_old_database_that_cannot_be_written_asks_for_a_copy(unprivileged_fol
     path = unprivileged_folder / "p.db"
     open_store(path).close()
     path.chmod(0o444)
-    monkeypatch.setattr(_schema, "MIGRATIONS", (*_schema.MIGRATIONS, lambda _: None))
-    with pytest.raises(StoreError, match="needs an upgrade to schema 4 and cannot be written: open a copy"):
+    monkeypatch.setattr(_schema, "MIGRATIONS", (*_schema.MIGRATIONS, lambda: ""))
+    with pytest.raises(StoreError, match="needs an upgrade to schema 5 and cannot be written: open a copy"):
         open_store(path)

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 from tests.plugins import install
 
-from powertrain.dataset import AbstractStore, MemoryStore, SqliteStore, open_store, store_file
-from powertrain.errors import PowerTrainError, StoreError, UnknownNameError
+from powertrain.dataset import (
+    AbstractStore,
+    MemoryStore,
+    SqliteStore,
+    open_store,
+    store_file,
+    without_password,
+)
+from powertrain.errors import MissingExtraError, PowerTrainError, StoreError, UnknownNameError
 from powertrain.testing import StoreSuite, example_profiles
 
 
@@ -87,6 +94,29 @@ def test_an_unknown_scheme_is_refused_with_those_that_exist_and_without_the_pass
     assert "secret" not in str(refusal.value)
 
 
+def test_a_database_on_a_server_names_the_extra_that_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'powertrain\[postgresql\]'"):
+        open_store("postgresql://host/db")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me:secret@host:5432/db", "postgresql://me@host:5432/db"),
+        ("run --db postgres://me:se@cr:et@host/db --again", "run --db postgres://me@host/db --again"),
+        (
+            "postgresql://host/db?sslmode=require&password=secret",
+            "postgresql://host/db?sslmode=require&password=",
+        ),
+        ("--db=postgresql://:secret@host", "--db=postgresql://@host"),
+        ("profiles.db and http://host:80/a", "profiles.db and http://host:80/a"),
+    ],
+)
+def test_a_text_is_shown_without_the_passwords_of_its_urls(text, shown):
+    assert without_password(text) == shown
+
+
 def test_a_file_whose_name_looks_like_a_scheme_is_opened_if_it_exists(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownNameError, match=r"\./run:1\.db for a file of that name"):
@@ -116,7 +146,7 @@ def test_a_package_adds_a_store_by_an_entry_point(tmp_path, monkeypatch, capsys)
     with open_store("other://host/db", create=False):
         pass
     assert capsys.readouterr().out == "other://host/db False\n"
-    with pytest.raises(UnknownNameError, match="one of sqlite:, memory:, other:"):
+    with pytest.raises(UnknownNameError, match="one of sqlite:, memory:, postgresql:, postgres:, other:"):
         open_store("nosql://host")
 
 

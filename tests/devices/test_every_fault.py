@@ -10,7 +10,9 @@ from tests.devices.jetson.boards import SOME_BOARDS, board_of, device_on
 from powertrain.devices import Journal, VirtualClock
 from powertrain.devices.cpu import CpuDevice
 from powertrain.devices.nvml import NvmlDevice
+from powertrain.records import PowerMode
 from powertrain.testing import (
+    Fault,
     FaultyLibrary,
     FaultySysfs,
     MadeUpNvml,
@@ -92,6 +94,29 @@ def tried(make, folder, *, sample: int, seed: str):
 def test_no_fault_gets_outside_the_tree_of_errors(make, tmp_path):
     for fault, _, outcome in tried(make, tmp_path, sample=SAMPLE, seed="faults"):
         assert not outcome.outside, fault
+        # A driver's library tells of some refusals only when it is asked to set something.
+        assert make is Gpu or fault.late or not outcome.refused, fault
+
+
+@pytest.mark.parametrize("how", ["EIO", "EINVAL", "EBUSY", "hang"])
+def test_a_clock_that_refuses_every_value_is_not_offered_and_says_why(how, tmp_path):
+    path = "/sys/devices/system/cpu/cpufreq/policy2/scaling_max_freq"
+    stand_in = Processor(tmp_path, Fault(where=path, how=how, writing=True))
+    before = stand_in.below.state()
+    device = stand_in.open()
+    assert device.space.names == ("cpu_cores",)
+    assert any(path in note and "read and not set" in note for note in device.notes())
+    assert stand_in.below.state() == before
+    with device.hold(PowerMode(cpu_cores=1)):
+        pass
+
+
+def test_the_clocks_are_tried_once_after_a_boot(tmp_path):
+    first, second = Processor(tmp_path), Processor(tmp_path)
+    first.open()
+    second.open()
+    assert first.between.writes
+    assert not second.between.writes
 
 
 @pytest.mark.timeout(300)

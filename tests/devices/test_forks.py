@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import nullcontext
 
 import pytest
 from tests.devices.cpu.test_cpu import ends, policy
 from tests.devices.files import MemorySysfs
 
+from powertrain.cli._root import _terminated_as_by_ctrl_c
 from powertrain.devices import Journal
 from powertrain.devices.cpu import CpuDevice
 from powertrain.errors import DeviceBusyError
@@ -112,3 +114,27 @@ def test_the_clock_is_as_before_after_a_training_whose_pool_is_forked_and_termin
             os.waitpid(child, 0)
         assert ends(sysfs, "/sys/devices/system/cpu/cpufreq/policy0") == (1200000, 1200000)
     assert ends(sysfs, "/sys/devices/system/cpu/cpufreq/policy0") == (1200000, 2400000)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_worker_under_the_command_line_ends_by_signals_as_it_does_without(device, held):
+    # With a handler of Python's, one that is terminated when it goes to sleep does not end.
+    def look() -> None:
+        as_usual = [signal.getsignal(n) == signal.SIG_DFL for n in (signal.SIGTERM, signal.SIGHUP)]
+        os._exit(0 if all(as_usual) else 1)
+
+    with _terminated_as_by_ctrl_c(), device.hold(MODE) if held else nullcontext():
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        assert in_child(look) == 0
+
+
+def test_a_worker_keeps_the_handlers_of_the_program_that_forks_it(device):
+    def own(number, frame) -> None:
+        pass
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with device.hold(MODE):
+            assert in_child(lambda: os._exit(0 if signal.getsignal(signal.SIGTERM) == own else 1)) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,20 @@ def journal(tmp_path) -> Journal:
 
 def keep(journal: Journal, key: str = "jetson", saved=STATE) -> None:
     journal.keep(key, spec=f"{key}?batch_size=8", device="a board", saved=saved)
+
+
+def test_a_user_without_a_home_keeps_journals_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a KeyError, as for a number without an entry
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    user, number = os.geteuid(), 4242
+    monkeypatch.setattr("os.geteuid", lambda: number)
+    with pytest.raises(DeviceError, match="set XDG_STATE_HOME"):
+        Journal()  # the folder that was made is not that user's
+    number = user
+    if user:  # root's are kept where root's always are
+        assert Journal().folder == tmp_path / f"powertrain-{user}"
 
 
 def test_what_was_kept_is_found_with_all_that_restoring_needs(journal):
@@ -269,4 +284,29 @@ def test_several_may_share_a_device_and_a_process_is_not_kept_from_what_it_holds
 def test_a_folder_that_cannot_be_written_matters_only_where_something_is_restored(tmp_path):
     (tmp_path / "file").write_text("")
     with Journal(tmp_path / "file/journal").locks.locked("cpu", needed=False):
+        pass
+
+
+def test_a_lock_file_is_its_owners_alone_since_whoever_opens_it_can_lock_it(tmp_path):
+    folder = tmp_path / "state/powertrain"
+    with Journal(folder).locks.locked("board"):
+        (file,) = folder.glob("*.lock")
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, file)] == [0o700, 0o600]
+    file.chmod(0o644)  # as an older version made it
+    with Journal(folder).locks.locked("board"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(journal):
+    (journal.folder / "precious").write_text("precious")
+    (journal.folder / "board.lock").symlink_to("precious")
+    with pytest.raises(DeviceError, match="cannot keep a journal"), journal.locks.locked("board"):
+        pass
+    assert (journal.folder / "precious").read_text() == "precious"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be kept from a device by a folder of another's")
+def test_root_keeps_no_journal_in_a_folder_of_another_user(journal):
+    os.chown(journal.folder, 1234, -1)
+    with pytest.raises(DeviceError, match="it belongs to user 1234"), journal.locks.locked("board"):
         pass

@@ -132,11 +132,20 @@ class TestTheRows:
             assert row.feasible == bool((power_w <= row.limit_w).any())
             assert row.excess_pct == pytest.approx(max(0.0, 100 * (power_w.min() / row.limit_w - 1)))
 
+    def test_say_how_much_of_the_true_front_was_measured_so_far(self, found, tracks):
+        for method in METHODS:
+            shares = [row.hypervolume_pct for row in found.rows if row.method == method and row.seed == 0][:5]
+            assert shares == sorted(shares)
+            assert 0 < shares[-1] <= 100
+        everything = range(len(tracks["lstm"].truth))
+        assert tracks["lstm"].hypervolume_pct(everything) == pytest.approx(100)
+        assert tracks["lstm"].hypervolume_pct([]) == 0
+
     def test_have_the_keys_of_the_document_and_no_number_where_nothing_is_named(self, found):
         document = json.loads(json.dumps(found.as_json()))
         assert set(document["rows"][0]) == {
             "method", "device", "target", "references", "seed", "limit_w", "trials", "cost_s",
-            "regret_pct", "feasible", "excess_pct",
+            "regret_pct", "feasible", "excess_pct", "hypervolume_pct",
         }  # fmt: skip
         nothing = [row for row in found.rows if math.isnan(row.regret_pct)]
         assert [row["regret_pct"] for row in document["rows"]].count(None) == len(nothing)

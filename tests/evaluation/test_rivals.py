@@ -16,7 +16,11 @@ from powertrain.models import predictor_class
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # of torch, as BoTorch loads it
 TRACK = track_of_table(work("target", SPACE.table(), shares=(0.5, 0.2, 0.4)))
 TRUTH = TRACK.truth
-OPTIONAL = {"optuna": ("optuna-tpe", "optuna-gp", "optuna-nsga2"), "botorch": ("botorch-ei", "botorch-nehvi")}
+OPTIONAL = {
+    "optuna": ("optuna-tpe", "optuna-gp", "optuna-nsga2"),
+    "botorch": ("botorch-ei", "botorch-nehvi"),
+    "kernel_tuner": ("kernel-tuner-ils", "kernel-tuner-ga", "kernel-tuner-annealing", "kernel-tuner-bayes"),
+}
 STATIC = ("gp-6", "gp-5-confirmed", "nearest-5", "paper-5-confirmed")
 NEEDS = {name: package for package, names in OPTIONAL.items() for name in names}
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 BOARD = Path("/srv/board")
 SPEC = f"emulated:{BOARD}"
@@ -107,6 +108,37 @@ def use() -> None:
     seen["log"] = [[line["what"], line["outcome"]] for line in map(json.loads, log)]
 
 
+def metrics() -> str:
+    try:
+        with urlopen("http://127.0.0.1:10700/metrics", timeout=10) as answer:
+            return answer.read().decode()
+    except OSError:
+        return ""
+
+
+def serve() -> None:
+    """Serve metrics by the unit that the command prints."""
+    unit = Path("/etc/systemd/system/powertrain-metrics.service")
+    user = "powertrain-metrics"
+    subprocess.run(["useradd", "--system", "--no-create-home", "--groups", "powertrain", user], check=True)
+    unit.write_text(powertrain("metrics", "--device", SPEC, "--unit", "--user", user).stdout)
+    verified = run("systemd-analyze", "verify", str(unit))
+    seen["what systemd says of the metrics' unit"] = verified.stdout + verified.stderr
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", unit.name)
+    until(metrics, 60.0)
+    seen["metrics"] = metrics()
+    pid = run("systemctl", "show", "-P", "MainPID", unit.name).stdout.strip()
+    rights = Path(f"/proc/{pid}/status").read_text().splitlines()
+    seen["who serves metrics"] = [line.split()[1] for line in rights if line.startswith(("Uid:", "CapEff:"))]
+    exposure = run("systemd-analyze", "security", unit.name).stdout.strip().splitlines()[-1]
+    seen["exposure of the metrics"] = float(exposure.partition(":")[2].split()[0])
+    run("systemctl", "stop", unit.name)
+    seen["how serving ended"] = run("systemctl", "show", "-P", "Result", unit.name).stdout.strip()
+    seen["log of the metrics"] = run("journalctl", "-u", unit.name, "--no-pager", "-n", "20").stdout
+    unit.unlink()
+
+
 def remove() -> None:
     removed = powertrain("setup-helper", "--uninstall", "--json")
     seen["uninstall"] = removed.stderr or json.loads(removed.stdout)["problems"]
@@ -123,7 +155,7 @@ def main() -> None:
     assert keeper.stdout is not None
     keeper.stdout.readline()
     try:
-        for part in (set_up, use, remove):
+        for part in (set_up, use, serve, remove):
             part()
     finally:
         unit = "powertrain-helper.service"

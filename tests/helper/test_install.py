@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -256,15 +258,49 @@ class TestCodeThatOthersCouldChange:
             set_up_helper(machine.now)
         assert machine.files() == {}
 
-    def test_is_not_run_if_it_is_theirs(self, machine: Machine, code: Path):
-        os.chown(code / "lib/module.py", 1234, -1)
-        with pytest.raises(DevicePermissionError, match=r"module\.py can be changed by others"):
+    @pytest.mark.parametrize(
+        ("spoil", "why"),
+        [
+            ("chown 1234 lib/module.py", "lib/module.py belongs to 1234"),
+            ("chmod 1777 lib", "root imports from {}/lib, and any user may write {}/lib"),
+            ("mkdir lib/part && chmod 1777 lib/part", "any user may write {}/lib/part"),
+            ("chgrp 1234 lib/module.py && chmod 664 lib/module.py", "the group 1234 may write"),
+            ("mv lib away/lib && ln -s away/lib lib", "{}/away belongs to 1234"),
+            ("mv lib/module.py away && ln -s ../away/module.py lib/module.py", "{}/away belongs to 1234"),
+            ("ln -s ../away/later.py lib/later.py", "{}/away belongs to 1234"),
+            (
+                "ln -s module.py lib/link.py && chown -h 1234 lib/link.py",
+                "link {}/lib/link.py belongs to 1234",
+            ),
+            ("mv lib shared && ln -s shared/lib lib && chmod 777 shared", "any user may write {}/shared"),
+            ("rm -r lib && chmod 1777 .", "{}/lib is not there, and any user may write {}"),
+        ],
+    )
+    def test_is_not_run_and_what_others_can_do_to_it_is_told(
+        self, machine: Machine, code: Path, spoil: str, why: str
+    ):
+        spoilt = f"mkdir away shared && chown 1234 away && {spoil}"
+        subprocess.run(["sh", "-c", spoilt], cwd=code, check=True)
+        with pytest.raises(DevicePermissionError, match=re.escape(why.replace("{}", str(code)))):
             set_up_helper(machine.now)
+
+    @pytest.mark.parametrize(
+        "harmless",
+        [
+            "chmod 1777 .",
+            "mkdir shared && chmod 1777 shared && mv lib shared && ln -s shared/lib lib",
+            "ln -s . lib/again && ln -s loop lib/loop",
+            "chmod 664 lib/module.py",
+        ],
+    )
+    def test_is_run_where_others_can_change_nothing_of_it(self, machine: Machine, code: Path, harmless: str):
+        subprocess.run(["sh", "-c", harmless], cwd=code, check=True)
+        assert set_up_helper(machine.now)[1] == []
 
     def test_is_told_of_by_a_dry_run(self, machine: Machine, code: Path):
         (code / "lib").chmod(0o777)
         (problem,) = set_up_helper(machine.now, dry_run=True)[1]
-        assert "can be changed by others" in problem
+        assert f"others can change (any user may write {code}/lib)" in problem
 
 
 def test_a_path_with_blanks_and_percents_stays_one_word_of_the_unit(tmp_path: Path):

@@ -19,13 +19,9 @@ from tests.waiting import PATIENCE_S, until
 from powertrain.devices.remote import HelperClient
 from powertrain.devices.remote._protocol import LARGEST_REQUEST
 from powertrain.errors import DeviceBusyError, DeviceError, DevicePermissionError, MissingKnobError
+from powertrain.helper._connection import QUIET_TIME_S, REQUEST_TIME_S
 from powertrain.helper._listen import inherited, listening
-from powertrain.helper._server import (
-    MOST_CLIENTS_OF_A_USER,
-    QUIET_TIME_S,
-    REQUEST_TIME_S,
-    Server,
-)
+from powertrain.helper._server import MOST_CLIENTS_OF_A_USER, Server
 from powertrain.helper._service import DEFAULT_LEASE_S
 from powertrain.records import PowerMode
 
@@ -226,7 +222,7 @@ class TestTheSocket:
             raw(helper.path) as quiet,
         ):
             slow.sendall(b'{"v": 1')
-            until(lambda: any(c.received for c in list(helper.server._connections.values())))
+            until(lambda: any(c._received for c in list(helper.server._connections.values())))
             time.pass_s(REQUEST_TIME_S + 1)
             assert is_closed(slow)
             time.pass_s(QUIET_TIME_S)

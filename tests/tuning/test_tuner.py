@@ -95,12 +95,29 @@ class TestTheModeThatIsNamed:
             run(tuner)
             assert tuner.decision().values["time_ms"] <= 1.06 * best_ms
 
-    def test_can_be_the_one_of_least_energy(self):
-        tuner = Tuner(SPACE, Goal(objective="energy"), budget=PATIENT)
+    @pytest.mark.parametrize(
+        ("objective", "limit"),
+        [
+            ("energy", {}),
+            ("energy", {"max_time_ms": 200.0}),
+            ("power", {"max_time_ms": 200.0}),
+            ("power", {"max_energy_j": 1.6}),
+            ("edp", {"max_power_w": 9.0}),
+            ("time", {"max_energy_j": 1.6}),
+        ],
+    )
+    def test_can_be_the_one_of_least_energy_or_power_under_any_limit(self, objective, limit):
+        goal = Goal(objective=objective, limits=Limits(**limit))
+        tuner = Tuner(SPACE, goal, budget=Budget(most_trials=9))
         run(tuner)
-        energy = TRUTH.time_ms * TRUTH.power_w
-        found = tuner.decision().values
-        assert found["time_ms"] * found["power_w"] <= 1.05 * energy.min()
+        exponents = {"time": (1, 0), "power": (0, 1), "energy": (1, 1), "edp": (2, 1)}
+        table = {name: TRUTH.time_ms**a * TRUTH.power_w**b for name, (a, b) in exponents.items()}
+        kept = np.ones(len(SPACE), dtype=bool)
+        for name, column in (("time", "max_time_ms"), ("power", "max_power_w"), ("energy", "max_energy_j")):
+            kept &= table[name] / (1000 if name == "energy" else 1) <= limit.get(column, np.inf)
+        row = list(SPACE).index(tuner.decision().mode)
+        assert kept[row]
+        assert table[objective][row] <= 1.05 * table[objective][kept].min()
 
     def test_is_none_where_no_mode_keeps_the_limit_and_the_nearest_is_told(self):
         tuner = Tuner(SPACE, Goal(limits=Limits(max_power_w=1.0)), budget=Budget(most_trials=5))

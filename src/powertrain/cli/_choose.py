@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._flags import flags_left_out
 from powertrain.cli._options import (
     DEVICE_HELP,
+    Count,
     command,
     complete_workloads,
     database_option,
@@ -26,7 +28,7 @@ from powertrain.cli._options import (
     seed_option,
     text_input,
 )
-from powertrain.cli._predict import modes_of_file, ranged
+from powertrain.cli._predict import PLOT_HELP, modes_of_file, ranged
 from powertrain.cli._printing import print_json, print_sentence, print_table, refuse_unwritable
 from powertrain.quantities import by_column
 
@@ -75,6 +77,7 @@ class _Shown:
     short="Choose the best mode under limits.",
     examples=(
         "choose mobilenet.ptm --device sim:orin-agx --max-power 30",
+        "choose mobilenet.ptm --device sim:orin-agx --max-power 30 --plot choice.html",
         "choose --db profiles.db --workload mobilenet_v3 --max-power 30",
         "choose mobilenet.ptm --device sim:orin-agx --objective energy --max-time 120",
     ),
@@ -99,10 +102,10 @@ class _Shown:
 @limit_options
 @click.option(
     "--epoch-minibatches",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="Minibatches of an epoch, to show its time and energy.",
 )
-@click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
+@click.option("--plot", "plot_path", type=new_file, help=PLOT_HELP)
 @json_option
 @gathered("where", _Where)
 @gathered("learning", _Learning)
@@ -132,12 +135,12 @@ def choose_command(
     if shown.plot_path is not None:
         refuse_unwritable(shown.plot_path)
     asked = {name: limit for name, limit in limits.items() if limit is not None}
+    # A space too large to predict is searched by what is asked of the mode.
+    goal = {"objective": objective, "limits": Limits(**asked), "risk": risk}
     if predictor_path is not None and database is None and workload is None:
-        # A space too large to predict is searched by what is asked of the mode.
-        goal = {"objective": objective, "limits": Limits(**asked), "risk": risk}
         found, device, flagged = *_of_predictor(predictor_path, where, goal), None
     elif predictor_path is None and database is not None and workload is not None:
-        found, device, flagged = _of_store(database, workload, where, learning)
+        found, device, flagged = _of_store(database, workload, where, learning, goal)
     else:
         raise click.UsageError("give either PREDICTOR.ptm, or --db and --workload")
     choice = choose(found.prediction, found.modes, objective=objective, risk=risk, **asked)
@@ -155,7 +158,15 @@ def _show(
     epoch = epoch_totals(choice, minibatches=minibatches) if minibatches else None
     if shown.plot_path is not None:
         title = f"{found.workload} on {found.device}"
-        draw_predicted_front(found.prediction, found.modes, shown.plot_path, title=title, choice=choice)
+        draw_predicted_front(
+            found.prediction,
+            found.modes,
+            shown.plot_path,
+            title=title,
+            choice=choice,
+            device_name=found.device,
+            device=device,
+        )
     apply_line = _apply_line(choice, device)
     if shown.as_json:
         about = {"method": found.method, "device": found.device, "workload": found.workload}
@@ -168,7 +179,7 @@ def _show(
     left_out = "" if flagged is None else flags_left_out(flagged)
     for sentence in filter(None, (found.basis, left_out, choice.why)):
         print_sentence(sentence)
-    click.echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
+    echo(f"{'Apply it' if device is not None else 'Apply it there'}: {apply_line}")
 
 
 def _of_predictor(
@@ -199,7 +210,7 @@ def _of_predictor(
 
 
 def _of_store(
-    database: str, workload: str, where: _Where, learning: _Learning
+    database: str, workload: str, where: _Where, learning: _Learning, goal: Mapping[str, Any]
 ) -> tuple[Candidates, AbstractDevice | None, Flagged]:
     """Predict from the profiles of a database, or take them at their word.
 
@@ -207,7 +218,7 @@ def _of_store(
     """
     from powertrain.dataset import open_store
     from powertrain.models import load_predictor
-    from powertrain.workflow import candidates, stored_workload
+    from powertrain.workflow import candidates, modes_to_choose_from, stored_workload
 
     lent = [load_predictor(path) for path in learning.references]
     with open_store(database, create=False) as store:
@@ -215,6 +226,9 @@ def _of_store(
     modes = stored.modes
     if where.modes_path is not None:
         modes = modes_of_file(where.modes_path, stored.profiles.modes.knobs)
+    if modes is None:
+        assert stored.device is not None
+        modes = partial(modes_to_choose_from, stored.device, **goal)
     found = candidates(stored.profiles, modes, references=lent, method=learning.method, seed=learning.seed)
     return found, _settable(stored.device), stored.flagged
 
@@ -225,8 +239,10 @@ def _settable(device: AbstractDevice | None) -> AbstractDevice | None:
 
 def _apply_line(choice: Choice, device: AbstractDevice | None) -> str:
     """Return the command that runs another one in the mode that was chosen."""
-    where = "" if device is None else f" --device {shlex.quote(device.spec)}"
-    return f'powertrain apply "{choice.mode}"{where} -- COMMAND'
+    from powertrain.report import apply_words
+
+    before, after = apply_words("" if device is None else device.spec)
+    return f"{before}{choice.mode}{after}"
 
 
 def _table(found: Candidates, choice: Choice, epoch: EpochTotals | None) -> Table:

@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from powertrain.wording import visible
+
 __all__ = ["devices", "modes", "scripts", "workloads"]
 
 MOST = 50
@@ -80,7 +82,8 @@ def _counts(ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 
 def _starting(found: Iterable[str], incomplete: str) -> list[str]:
-    return [text for text in found if text.startswith(incomplete)][:MOST]
+    # What the shell would print and nobody could type is not offered.
+    return [text for text in found if text.startswith(incomplete) and visible(text) == text][:MOST]
 
 
 @contextlib.contextmanager

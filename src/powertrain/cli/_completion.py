@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import command
 
 __all__ = ["completion_command"]
@@ -30,4 +31,4 @@ def completion_command(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"this version of click completes no {shell}")
-    click.echo(kind(powertrain, {}, "powertrain", "_POWERTRAIN_COMPLETE").source())
+    echo(kind(powertrain, {}, "powertrain", "_POWERTRAIN_COMPLETE").source())

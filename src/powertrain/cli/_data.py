@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, final
 import click
 from typing_extensions import override
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     NAME_HELP,
+    Amount,
     command,
     complete_workloads,
     database_option,
@@ -94,7 +96,7 @@ class _Mapping(click.ParamType[tuple[str, str]]):
 @click.option(
     "--log-interval",
     "interval_ms",
-    type=click.FloatRange(min=1),
+    type=Amount(min=1),
     default=1000.0,
     show_default=True,
     help="Time between two lines of a log that does not say it [ms].",
@@ -146,7 +148,7 @@ def import_command(
         place = store.location
     for report in reports.values():
         for warning in report.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            echo(f"warning: {warning}", err=True)
     if as_json:
         print_json([_imported_json(path, report) for path, report in reports.items()])
         return
@@ -156,7 +158,7 @@ def import_command(
         if report.skipped:
             were = "was" if report.skipped == 1 else "were"
             skipped = counted(report.skipped, "profile")
-            click.echo(f"{skipped} of {path} {were} in {place} already; --again adds {_them(report.skipped)}")
+            echo(f"{skipped} of {path} {were} in {place} already; --again adds {_them(report.skipped)}")
 
 
 def _them(n: int) -> str:
@@ -205,4 +207,4 @@ def export_command(
     if as_json:
         print_json({"file": str(file), "profiles": len(profiles)})
     elif file != STDIO:
-        click.echo(f"{counted(len(profiles), 'profile')} written to {file}")
+        echo(f"{counted(len(profiles), 'profile')} written to {file}")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     SAMPLINGS,
+    Count,
     command,
     complete_devices,
     json_option,
@@ -63,7 +65,7 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
         for device in here:
             for note in device.notes():
                 print_sentence(f"- {device.spec}: {note}", indent="  ")
-        click.echo()
+        echo()
         boards = [device for device in found if device.simulated]
         print_table(_overview("Simulated boards, which are always here", boards))
         print_sentence(f"A DEVICE is given as {' or '.join(device_forms())}.")
@@ -72,7 +74,7 @@ def devices_command(specs: tuple[str, ...], as_json: bool) -> None:
         print_table(_device_table(device))
         for note in device.notes():
             print_sentence(f"- {note}", indent="  ")
-        click.echo()
+        echo()
 
 
 def _is_our_own(spec: str) -> bool:
@@ -160,7 +162,7 @@ def _knob_line(name: str, values: tuple[float, ...]) -> str:
 )
 @click.argument("device_spec", metavar="DEVICE", shell_complete=complete_devices)
 @click.option("--count", "only_count", is_flag=True, help="Print only how many modes there are.")
-@click.option("--sample", type=click.IntRange(min=1), help="Choose this many modes to profile.")
+@click.option("--sample", type=Count(min=1), help="Choose this many modes to profile.")
 @click.option(
     "--sampling",
     type=click.Choice(SAMPLINGS),
@@ -208,7 +210,7 @@ def modes_command(
     elif csv_path == STDIO:
         return
     elif only_count:
-        click.echo(str(count))
+        echo(str(count))
     elif modes is None:
         print_table(_device_table(device))
     else:

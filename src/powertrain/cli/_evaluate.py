@@ -13,6 +13,7 @@ from powertrain.cli._options import (
     NAME_HELP,
     SAMPLINGS,
     AliasedOption,
+    Count,
     MethodChoice,
     command,
     names,
@@ -83,9 +84,7 @@ __all__ = ["evaluate_command"]
     show_default=True,
     help="Numbers of profiled modes: 10,20,50.",
 )
-@click.option(
-    "--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Draws of the profiled modes."
-)
+@click.option("--seeds", type=Count(min=1), default=5, show_default=True, help="Draws of the profiled modes.")
 @click.option(
     "--method",
     "methods",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import command, json_option
 from powertrain.cli._printing import print_json
 
@@ -47,13 +48,13 @@ def setup_helper_command(uninstall: bool, dry_run: bool, device: str, group: str
         print_json({"done": not dry_run, "steps": [_described(step) for step in steps], "problems": problems})
         return
     for step in steps:
-        click.echo(f"{'would ' if dry_run else ''}{step.what}: {_how(step)}")
+        echo(f"{'would ' if dry_run else ''}{step.what}: {_how(step)}")
     for problem in problems:
-        click.echo(f"warning: {'it would be refused: ' if dry_run else ''}{problem}", err=True)
+        echo(f"warning: {'it would be refused: ' if dry_run else ''}{problem}", err=True)
     if not steps:
-        click.echo("nothing is installed")
+        echo("nothing is installed")
     elif not dry_run and not uninstall:
-        click.echo(f"members of {group} can hold modes; who was added now has to log in again")
+        echo(f"members of {group} can hold modes; who was added now has to log in again")
 
 
 def _how(step: HelperStep) -> str:

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     command,
     complete_modes,
@@ -15,6 +16,7 @@ from powertrain.cli._options import (
 )
 from powertrain.cli._printing import print_json
 from powertrain.cli._root import Failure, WrongUse, knobs_as_typed
+from powertrain.cli._served import metrics_port_option, served
 
 __all__ = ["apply_command", "restore_command"]
 
@@ -33,8 +35,11 @@ STDERR = 2
 @click.argument("mode", shell_complete=complete_modes)
 @device_spec_option(name="spec", default="auto")
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
+@metrics_port_option
 @json_option
-def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: bool) -> None:
+def apply_command(
+    mode: str, spec: str, command_line: tuple[str, ...], metrics_port: int | None, as_json: bool
+) -> None:
     """Hold MODE while COMMAND runs, then restore the device. The exit code is that of COMMAND.
 
     MODE is KNOB=VALUE with blanks or commas between knobs, as choose prints it, or the name of a stock mode.
@@ -50,8 +55,8 @@ def apply_command(mode: str, spec: str, command_line: tuple[str, ...], as_json: 
         raise WrongUse("no COMMAND to run: give it after --, as in powertrain apply MODE -- python train.py")
     device = open_device(spec)
     held = held_mode(device, mode)
-    with knobs_as_typed():
-        code = run_held(device, held, command_line, output=STDERR if as_json else None)
+    with knobs_as_typed(), served(metrics_port, device, command="apply", shared=False) as beside:
+        code = run_held(beside.device, held, command_line, output=STDERR if as_json else None)
     if as_json:
         print_json({"device": device.name, "mode": dict(held), "command": command_line, "exit_code": code})
     sys.exit(code)
@@ -74,11 +79,9 @@ def restore_command(as_json: bool) -> None:
     if as_json:
         print_json({"restored": found})
     elif not found:
-        click.echo(
-            "nothing was left behind" + " by this user; see sudo powertrain restore" * (os.geteuid() != 0)
-        )
+        echo("nothing was left behind" + " by this user; see sudo powertrain restore" * (os.geteuid() != 0))
     for one in found if not as_json else ():
         if one.done:
-            click.echo(f"{one.device}: restored as it was before process {one.pid}")
+            echo(f"{one.device}: restored as it was before process {one.pid}")
     if problems := [one for one in found if not one.done]:
         raise Failure("; ".join(f"{one.device}: {one.problem}" for one in problems))

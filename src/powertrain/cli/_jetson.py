@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from powertrain.cli._echo import echo, echo_data
 from powertrain.cli._options import (
     command,
     device_spec_option,
@@ -80,7 +81,7 @@ def selftest_command(spec: str, write: bool, report_path: Path | None, seed: int
     if as_json:
         print_json(selftest_json(result))
     elif report_path not in (None, STDIO):
-        click.echo(f"wrote {report_path}")
+        echo(f"wrote {report_path}")
     if result.failed:
         names = ", ".join(check.name for check in result.failed)
         failed = f"{len(result.failed)} of {counted(len(result.checks), 'check')}"
@@ -94,7 +95,7 @@ def _show(result: SelfTest) -> None:
         print_table(table)
     for note in result.notes:
         print_sentence(f"- {note}", indent="  ")
-    click.echo()
+    echo()
 
 
 def _agreed() -> bool:
@@ -174,16 +175,16 @@ def export_nvpmodel_command(
         print_json(written)
         return
     if out_path is None:
-        click.echo(written.text, nl=False)
+        echo_data(written.text)
     _show_steps(written, out_path)
 
 
 def _show_steps(written: Deployment, out_path: Path | None) -> None:
     """Tell what to do: beside the text if that goes to the screen or a pipe, else as the answer."""
     err = out_path is None
-    click.echo(f"mode {written.name} has the ID {written.id}; it takes all else from {written.like}", err=err)
+    echo(f"mode {written.name} has the ID {written.id}; it takes all else from {written.like}", err=err)
     for number, step in enumerate(written.steps, start=1):
-        click.echo(f"{number}. {step.replace('FILE', str(out_path or 'FILE'))}", err=err)
-    click.echo(f"back: {written.back}", err=err)
+        echo(f"{number}. {step.replace('FILE', str(out_path or 'FILE'))}", err=err)
+    echo(f"back: {written.back}", err=err)
     for warning in written.warnings:
-        click.echo(f"- {warning}", err=err)
+        echo(f"- {warning}", err=err)

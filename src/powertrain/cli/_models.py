@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     NAME_HELP,
     command,
@@ -115,8 +116,8 @@ def _fit_bundle(tables: list[ProfileTable], out: Path, *, method: str, seed: int
         )
         return
     for reason in left_out:
-        click.echo(f"left out: {reason}", err=True)
-    click.echo(f"{method}: {len(fitted)} references in {fit_s:.2f} s: {out}")
+        echo(f"left out: {reason}", err=True)
+    echo(f"{method}: {len(fitted)} references in {fit_s:.2f} s: {out}")
 
 
 @command(
@@ -199,7 +200,7 @@ def _tell(
     source = counted(len(profiles), "profile")
     if lent:
         source += f" and {counted(lent, 'reference')}"
-    click.echo(
+    echo(
         f"{predictor.method}: {' and '.join(quantities)} of {predictor.workload} on {predictor.device}, "
         f"from {source}, in {fit_s:.2f} s: {out}"
     )

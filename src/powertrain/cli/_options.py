@@ -7,7 +7,7 @@ of them takes those that belong together as one record (`gathered`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import wraps
 from pathlib import Path
@@ -18,13 +18,15 @@ from click.shell_completion import CompletionItem
 from typing_extensions import override
 
 from powertrain.methods import DESCRIBED, METHODS, PREDICTORS
-from powertrain.quantities import QUANTITIES, Quantity, limited
+from powertrain.quantities import LARGEST, QUANTITIES, SMALLEST, Quantity, limited
 
 __all__ = [
     "DEVICE_HELP",
     "NAME_HELP",
     "SAMPLINGS",
     "AliasedOption",
+    "Amount",
+    "Count",
     "MethodChoice",
     "command",
     "complete_devices",
@@ -53,6 +55,7 @@ __all__ = [
 ]
 
 ROWS_SHOWN = 20
+MOST_COUNTED = 10**15
 # Written out, because the layer that owns these names would bring numpy with it; a test compares.
 SAMPLINGS = ("spread", "random")
 
@@ -215,20 +218,52 @@ def program_arguments() -> tuple[str, ...]:
     return click.get_current_context().meta[_ARGUMENTS]
 
 
+@final
+class Amount(click.FloatRange):
+    """A number of a range that somebody may have meant: neither NaN nor infinity, nor beyond all bounds."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        if number and not SMALLEST <= abs(number) <= LARGEST:
+            self.fail(f"{value!r} is not from {SMALLEST:g} to {LARGEST:g}.", param, ctx)
+        return number
+
+
+@final
+class Count(click.IntRange):
+    """A whole number of a range that a machine can count to."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number: int = super().convert(value, param, ctx)
+        if abs(number) > MOST_COUNTED:
+            self.fail(f"{value!r} is more than {MOST_COUNTED:,}.", param, ctx)
+        return number
+
+
 def whole_numbers(text: str) -> tuple[int, ...]:
     """Read a comma-separated list of whole numbers."""
     try:
-        return tuple(int(part) for part in text.split(","))
+        found = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a list of whole numbers such as 10,20,50") from None
+    if any(abs(number) > MOST_COUNTED for number in found):
+        raise click.BadParameter(f"{text!r} holds a number of more than {MOST_COUNTED:,}")
+    return found
 
 
 def numbers(text: str) -> tuple[float, ...]:
     """Read a comma-separated list of numbers."""
     try:
-        return tuple(float(part) for part in text.split(","))
+        found = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.05,0.5") from None
+    if not all(number == 0 or SMALLEST <= abs(number) <= LARGEST for number in found):
+        raise click.BadParameter(f"{text!r} holds a number that is not from {SMALLEST:g} to {LARGEST:g}")
+    return found
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -256,7 +291,7 @@ def rows_option(text: str) -> Callable[[Decorated], Decorated]:
         "--limits",
         "limit",
         cls=AliasedOption,
-        type=click.IntRange(min=1),
+        type=Count(min=1),
         default=ROWS_SHOWN,
         show_default=True,
         help=text,
@@ -299,14 +334,14 @@ def database_option(
         type=_StoreLocation(made=made),
         metavar="FILE|URL",
         required=required,
-        help=f"{purpose}: a file, or SCHEME://... for another store.{remark}",
+        help=f"{purpose}: a file, or postgresql://USER@HOST/DATABASE for one that many share.{remark}",
     )
 
 
 def seed_option(function: Decorated) -> Decorated:
     """Add `--seed`."""
     return click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for everything random."
+        "--seed", type=Count(min=0), default=0, show_default=True, help="Seed for everything random."
     )(function)
 
 
@@ -314,7 +349,7 @@ def precision_option(function: Decorated) -> Decorated:
     """Add `--precision`, to which the means of a mode are measured."""
     return click.option(
         "--precision",
-        type=click.FloatRange(min=0, max=50, min_open=True),
+        type=Amount(min=0, max=50, min_open=True),
         default=2.0,
         show_default=True,
         help="Measure until the 95 % confidence intervals of mean time and power are this narrow [%].",
@@ -350,11 +385,11 @@ def method_option(function: Decorated) -> Decorated:
     )(function)
 
 
-def _values_of(quantity: Quantity) -> click.FloatRange:
+def _values_of(quantity: Quantity) -> Amount:
     """Return the type of an option that takes a value of a quantity."""
     # click shows the ends as they are given, and 0.0 reads worse than 0.
     low, high = (int(end) if end.is_integer() else end for end in (quantity.low, quantity.high))
-    return click.FloatRange(
+    return Amount(
         min=low,
         min_open=not quantity.reaches_low,
         max=None if high == math.inf else high,
@@ -364,6 +399,19 @@ def _values_of(quantity: Quantity) -> click.FloatRange:
 
 def limit_options(function: Decorated) -> Decorated:
     """Add the limits, the objective and the risk of a choice."""
+    return _with_goal(function, tuple(QUANTITIES), help="What to minimise. edp is energy times time.")
+
+
+def tuning_goal_options(function: Decorated) -> Decorated:
+    """Add the limits, the objective and the risk of a tuning, which can look for the whole front."""
+    help = (
+        "What to minimise. edp is energy times time. front looks for the whole front of time and power, and "
+        "trains in its fastest mode."
+    )
+    return _with_goal(function, (*QUANTITIES, "front"), help=help)
+
+
+def _with_goal(function: Decorated, objectives: Sequence[str], *, help: str) -> Decorated:
     options = (
         *(
             click.option(
@@ -376,14 +424,14 @@ def limit_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--objective",
-            type=click.Choice(tuple(QUANTITIES)),
+            type=click.Choice(objectives),
             default="time",
             show_default=True,
-            help="What to minimise. edp is energy times time.",
+            help=help,
         ),
         click.option(
             "--risk",
-            type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+            type=Amount(min=0, max=1, min_open=True, max_open=True),
             default=0.05,
             show_default=True,
             help="Accepted probability that a limit is exceeded. 0.5 uses the prediction without a margin.",

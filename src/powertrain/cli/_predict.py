@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from powertrain.report import Table
     from powertrain.workflow import PredictedMode
 
-__all__ = ["front_command", "modes_of_file", "predict_command", "ranged"]
+__all__ = ["PLOT_HELP", "front_command", "modes_of_file", "predict_command", "ranged"]
+
+PLOT_HELP = "Draw it to a .png or .svg file (needs matplotlib), or to a .html page to explore."
 
 
 @command(
@@ -113,7 +115,7 @@ def predict_command(
 )
 @rows_option("Rows shown of the table.")
 @click.option("--csv", "csv_path", type=text_output, help="Write the front to this file; - for stdout.")
-@click.option("--plot", "plot_path", type=new_file, help="Draw it to a .png or .svg file (needs matplotlib).")
+@click.option("--plot", "plot_path", type=new_file, help=PLOT_HELP)
 @json_option
 def front_command(
     predictor_path: Path,
@@ -128,7 +130,7 @@ def front_command(
     """Show the predicted Pareto front: the modes that no other beats in every cost."""
     from powertrain.models import load_predictor
     from powertrain.optimisation import front_of
-    from powertrain.workflow import draw_predicted_front, predicted_modes
+    from powertrain.workflow import draw_predicted_front, open_device, predicted_modes
 
     if len(set(costs)) < 2 or not set(costs) <= set(QUANTITIES):
         raise click.BadParameter(f"name two or more of {', '.join(QUANTITIES)}", param_hint="--costs")
@@ -144,7 +146,10 @@ def front_command(
         write_text(csv_path, _csv_of(found, predicted_modes(found, on_front)))
     if plot_path is not None:
         about = f"{predictor.workload} on {predictor.device}"
-        draw_predicted_front(prediction, modes, plot_path, title=about)
+        device = None if device_spec is None else open_device(device_spec)
+        draw_predicted_front(
+            prediction, modes, plot_path, title=about, device_name=predictor.device, device=device
+        )
     if as_json:
         rows = [_as_json(row) for row in predicted_modes(found, on_front)]
         print_json({**_about(predictor), "costs": costs, "front": rows})

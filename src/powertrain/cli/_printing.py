@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import click
 
+from powertrain.cli._echo import echo, echo_data, json_text
 from powertrain.cli._root import Failure, WrongUse, json_was_printed
-from powertrain.files import why_unwritten, write_chunks, write_file
+from powertrain.files import real_path, why_unwritten, write_chunks, write_file
 from powertrain.progress import Progress
+from powertrain.wording import visible
 
 if TYPE_CHECKING:
     from powertrain.report import Table
@@ -50,7 +52,7 @@ def print_json(value: object) -> None:
     """Print a value as JSON on stdout; records become mappings, and NaN and infinity null."""
     from powertrain.plain import to_plain
 
-    click.echo(json.dumps(to_plain(value), indent=2, allow_nan=False, ensure_ascii=False))
+    echo(json_text(json.dumps(to_plain(value), indent=2, allow_nan=False, ensure_ascii=False)))
     json_was_printed()
 
 
@@ -58,7 +60,7 @@ def json_by_line(value: Mapping[str, Any]) -> str:
     """Return JSON text with an item of each list on a line of its own: for long tables, and for `grep`."""
 
     def dumped(item: object) -> str:
-        return json.dumps(item, allow_nan=False, ensure_ascii=False)
+        return json_text(json.dumps(item, allow_nan=False, ensure_ascii=False))
 
     def block(item: object) -> str:
         if not isinstance(item, list) or not item:
@@ -75,12 +77,12 @@ def print_table(table: Table) -> None:
     width = _screen_columns()
     fitted = fit_table(table, width)
     for line in (*wrap_words(table.title, width), *fitted.head):
-        click.echo(_emphasised(line))
+        echo(_emphasised(visible(line)), styled=True)
     for line in fitted.body:
-        click.echo(line)
+        echo(line)
     if table.note:
         print_sentence(table.note)
-    click.echo()
+    echo()
 
 
 def print_sentence(text: str, *, indent: str = "") -> None:
@@ -88,7 +90,7 @@ def print_sentence(text: str, *, indent: str = "") -> None:
     from powertrain.report import wrap_words
 
     for line in wrap_words(text, _screen_columns(), indent=indent):
-        click.echo(line)
+        echo(line)
 
 
 def _screen_columns() -> int:
@@ -139,7 +141,7 @@ def progress_bar(*, every_s: float | None = None) -> Generator[Progress | None]:
         def move(done: int, total: int, what: str) -> None:
             if bar.tasks[0].total != total or done < bar.tasks[0].completed:
                 bar.reset(task, total=total)
-            bar.update(task, completed=done, total=total, description=what)
+            bar.update(task, completed=done, total=total, description=visible(what))
 
         yield move
 
@@ -163,7 +165,7 @@ class _Lines:
             return
         self._last_s = now_s
         left_min = (now_s - self._started_s) / done * (total - done) / 60
-        click.echo(f"{done:,} of {total:,}, about {left_min:.0f} min left: {what}", err=True)
+        echo(f"{done:,} of {total:,}, about {left_min:.0f} min left: {what}", err=True)
 
 
 @contextlib.contextmanager
@@ -201,8 +203,8 @@ def refuse_unwritable(path: Path) -> None:
         if sum(value == STDIO for value in given.values()) > 1 or given.get("as_json"):
             raise WrongUse("two things would go to standard output: name a file for one of them")
         return
-    named = [one.resolve() for one in (*_given_paths(given.values()), *_store_file(given.get("database")))]
-    if named.count(path.resolve()) > 1:
+    named = [real_path(one) for one in (*_given_paths(given.values()), *_store_file(given.get("database")))]
+    if named.count(real_path(path)) > 1:
         message = f"cannot write {path}: it is also an input or another output of this command; name another"
         raise WrongUse(message)
     folder = path.parent
@@ -240,7 +242,7 @@ def write_text(path: Path, text: str) -> None:
     `-` is standard output.
     """
     if path == STDIO:
-        click.echo(text, nl=not text.endswith("\n"))
+        echo_data(text if text.endswith("\n") else f"{text}\n")
         return
     try:
         write_file(path, text)
@@ -252,7 +254,7 @@ def write_blocks(path: Path, blocks: Iterable[str]) -> None:
     """Do as `write_text` with a text that comes in parts, each ending in a line."""
     if path == STDIO:
         for block in blocks:
-            click.echo(block, nl=False)
+            echo_data(block)
         return
     try:
         write_chunks(path, (block.encode() for block in blocks))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._flags import flag_table
 from powertrain.cli._options import (
     SAMPLINGS,
+    Amount,
     TakesProgram,
     command,
     complete_workloads,
@@ -26,18 +29,21 @@ from powertrain.cli._options import (
 )
 from powertrain.cli._printing import print_json, print_sentence, print_table, progress_bar, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
+from powertrain.cli._served import metrics_port_option, served
 from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import WantedModes, refuse_missing_file
+from powertrain.errors import StoreError
 from powertrain.wording import counted, duration
 
 if TYPE_CHECKING:
     from powertrain.dataset import AbstractStore
     from powertrain.devices import AbstractDevice
+    from powertrain.errors import ProgramError
     from powertrain.planning import ModeSource
     from powertrain.profiling import RunOptions
     from powertrain.progress import Progress
     from powertrain.records import ModeTable
-    from powertrain.workflow import Profiled
+    from powertrain.workflow import Flagged, Profiled
 
 __all__ = ["profile_command"]
 
@@ -60,10 +66,12 @@ class _Measuring:
     precision: float
     """In per cent."""
     limit_s: float
+    step_limit_s: float
     as_paper: bool
     order: Any
     again: bool
     retry_flagged: bool
+    metrics_port: int | None
 
     def options(self, seed: int, progress: Progress | None) -> RunOptions:
         """Return how the run goes."""
@@ -77,7 +85,16 @@ class _Measuring:
             again=self.again,
             retry_flagged=self.retry_flagged,
             progress=progress,
+            step_limit_s=self.step_limit_s,
+            given_up=_give_up,
         )
+
+
+def _give_up(error: ProgramError) -> None:
+    """End this process, whose training reacts to nothing."""
+    echo(error.trace, err=True, nl=False)
+    echo(f"error: {error}", err=True)
+    os._exit(error.exit_code)
 
 
 @command(
@@ -129,17 +146,25 @@ class _Measuring:
 @click.option(
     "--hard-limit",
     "hard_limit_w",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     help="Measure from the slowest mode up, and skip modes known to draw more power than this [W].",
 )
 @precision_option
 @click.option(
     "--mode-limit",
     "limit_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     default=300.0,
     show_default=True,
     help="Stop measuring a mode after this time, with a wider interval [s].",
+)
+@click.option(
+    "--step-limit",
+    "step_limit_s",
+    type=Amount(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="End a training whose minibatch takes longer than this, and show where it hangs [s].",
 )
 @click.option(
     "--paper",
@@ -158,6 +183,7 @@ class _Measuring:
 )
 @click.option("--again", is_flag=True, help="Measure modes again that are already in the database.")
 @click.option("--retry-flagged", is_flag=True, help="Measure modes again whose profiles are all flagged.")
+@metrics_port_option
 @json_option
 @gathered("training", Training)
 @gathered("drawn", _Drawn)
@@ -203,13 +229,14 @@ def profile_command(
         stdout_on_stderr() if as_json else nullcontext(),
         store_of(database) as store,
         progress_bar(every_s=30) as progress,
+        served(measuring.metrics_port, device, command="profile", shared=True) as beside,
     ):
         options, place = measuring.options(seed, progress), store.location
         for run in wanted_runs:
             table = wanted_modes.of(run.job)
             modes = table if hard_limit_w is None else _climb(device, table, hard_limit_w)
             with _telling_what_is_kept(store):
-                runs.append(_one(device, run, modes, store, options))
+                runs.append(_one(beside.device, run, modes, beside.announcing(store), options))
         flagged = {
             done.workload: workflow.flagged_modes(store.profiles(device=device.name, workload=done.workload))
             for done in runs
@@ -217,10 +244,16 @@ def profile_command(
     if as_json:
         print_json({"device": device.name, "simulated": device.simulated, "runs": runs, "flagged": flagged})
         return
+    _print(runs, device, place, flagged)
+
+
+def _print(
+    runs: Sequence[Profiled], device: AbstractDevice, place: str, flagged: Mapping[str, Flagged]
+) -> None:
     for done in runs:
         print_sentence(_line(done, device, place))
     if (table := flag_table(flagged)) is not None:
-        click.echo()
+        echo()
         print_table(table)
 
 
@@ -231,7 +264,13 @@ def _telling_what_is_kept(store: AbstractStore) -> Generator[None]:
         yield
     except KeyboardInterrupt as error:
         message = "interrupted before a mode was measured"
-        if store.counts():
+        try:
+            some = bool(store.counts())
+        except (
+            StoreError
+        ):  # a server that is away; how many profiles wait for it is said when the store is closed
+            some = True
+        if some:
             kept = f"what is finished is kept in {store.location}"
             message = f"interrupted; {kept}: the same command goes on from there"
         raise Interrupted.by(error, message) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import NAME_HELP, command, names, new_file, text_input, text_output
+from powertrain.cli._options import NAME_HELP, Count, command, names, new_file, text_input, text_output
 from powertrain.cli._printing import (
     STDIO,
     json_by_line,
@@ -77,13 +77,14 @@ def _sources(context: click.Context, parameter: click.Parameter, value: tuple[st
     multiple=True,
     default=("tuner",),
     show_default=True,
-    help="Method to race. May be repeated. One of tuner, random, coordinate, sweep, gmd, als, optuna-tpe, "
-    "optuna-gp, optuna-nsga2, botorch-ei, botorch-nehvi. Or a predictor's choice after N profiles (gp-15, "
-    "paper-50), also with a measurement of it (gp-15-confirmed).",
+    help="Method to race. May be repeated. One of tuner, tuner-front, random, coordinate, sweep, gmd, "
+    "als, optuna-tpe, optuna-gp, optuna-nsga2, botorch-ei, botorch-nehvi, kernel-tuner-ils, "
+    "kernel-tuner-ga, kernel-tuner-annealing, kernel-tuner-bayes. Or a predictor's choice after N profiles "
+    "(gp-15, paper-50), also with a measurement of it (gp-15-confirmed).",
 )
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     default=15,
     show_default=True,
     help="Most measurements for each method.",
@@ -95,14 +96,14 @@ def _sources(context: click.Context, parameter: click.Parameter, value: tuple[st
     show_default=True,
     help="Power limits [W]. auto takes N between the lowest power and that of the fastest mode.",
 )
-@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Runs of each case.")
+@click.option("--seeds", type=Count(min=1), default=20, show_default=True, help="Runs of each case.")
 @click.option(
     "--knobs",
     type=names,
     metavar="NAME,...",
     help="Columns that are knobs, such as gpu_mhz,mem_mhz. The default is to guess.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes. [default: as many as there are cores]")
+@click.option("--jobs", type=Count(min=1), help="Processes. [default: as many as there are cores]")
 @click.option(
     "--keep",
     "kept",

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
     NAME_HELP,
     command,
     complete_workloads,
     database_option,
     device_name_option,
+    existing_file,
     json_option,
     text_output,
 )
@@ -37,7 +39,10 @@ __all__ = ["demo_command", "report_command"]
 @command(
     "report",
     short="Write a page that shows a database.",
-    examples=("report --db profiles.db --out report.html",),
+    examples=(
+        "report --db profiles.db --out report.html",
+        "report --db profiles.db --predictor lstm.ptm --out report.html",
+    ),
 )
 @database_option()
 @click.option(
@@ -48,17 +53,38 @@ __all__ = ["demo_command", "report_command"]
 )
 @device_name_option(f"Only this device. {NAME_HELP}")
 @click.option("--workload", shell_complete=complete_workloads, help="Only this workload.")
+@click.option(
+    "--predictor",
+    "predictor_paths",
+    type=existing_file,
+    multiple=True,
+    help="Show all modes of a workload as this predictor of it predicts them, its profiles among them. "
+    "May be repeated.",
+)
 @json_option
-def report_command(database: str, out: Path, device: str | None, workload: str | None, as_json: bool) -> None:
-    """Write an HTML page that shows what a database holds: counts, ranges, fronts."""
+def report_command(
+    database: str,
+    out: Path,
+    device: str | None,
+    workload: str | None,
+    predictor_paths: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Write an HTML page that shows what a database holds: counts, ranges, fronts.
+
+    On the page, point at a mode to see its knobs. Drag the power limit to see the fastest mode under it, what
+    that costs, and the command that applies it. The page is one file and loads nothing.
+    """
     from powertrain.dataset import open_store
+    from powertrain.models import load_predictor
     from powertrain.report import render_html
     from powertrain.workflow import device_in, store_page, summarise_store
 
     refuse_unwritable(out)
+    predictors = [load_predictor(path) for path in predictor_paths]
     with open_store(database, create=False) as store:
         summary = summarise_store(store, device=device_in(store, device), workload=workload)
-    write_text(out, render_html(store_page(summary)))
+    write_text(out, render_html(store_page(summary, predictors)))
     if as_json:
         counts = [{"device": t.device, "workload": t.workload, "modes": len(t)} for t in summary.tables]
         print_json(
@@ -66,7 +92,7 @@ def report_command(database: str, out: Path, device: str | None, workload: str |
         )
     elif out != STDIO:
         profiles = counted(summary.profiles, "profile")
-        click.echo(f"{profiles} of {counted(len(summary.tables), 'workload')}: {out}")
+        echo(f"{profiles} of {counted(len(summary.tables), 'workload')}: {out}")
 
 
 @command("demo", short="Show the whole way on a simulated board.", examples=("demo", "demo --out /tmp/demo"))
@@ -90,7 +116,7 @@ def demo_command(out: Path, as_json: bool) -> None:
     make_folder(out)
 
     def say(text: str) -> None:
-        click.echo(text, err=True) if as_json else print_sentence(text)
+        echo(text, err=True) if as_json else print_sentence(text)
 
     say("The board is simulated: a Jetson AGX Orin made of formulas. No number below is a measurement.")
     with progress_bar() as progress:
@@ -100,15 +126,15 @@ def demo_command(out: Path, as_json: bool) -> None:
     if as_json:
         print_json(_demo_json(demo, page))
         return
-    click.echo()
+    echo()
     for table in demo_tables(demo):
         print_table(table)
-    click.echo(f"The page: {page}")
-    click.echo(f"Go on with: powertrain choose {demo.predictor_path} --device sim:orin-agx --max-power 25")
+    echo(f"The page: {page}")
+    echo(f"Go on with: powertrain choose {demo.predictor_path} --device sim:orin-agx --max-power 25")
 
 
 def _demo_json(demo: Demo, page: Path) -> dict[str, Any]:
-    hidden = ("prediction", "profiled")
+    hidden = ("prediction", "profiled", "measured")
     return {
         "simulated": True,
         "device": demo.device,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from powertrain.cli._options import command, json_option, names
+from powertrain.cli._echo import echo
+from powertrain.cli._options import Count, command, json_option, names
 from powertrain.cli._printing import make_folder, print_json, print_table, progress_bar
 from powertrain.cli._root import Interrupted
 
@@ -37,13 +38,13 @@ PARTS = ("workloads", "minibatches", "boards", "references")
 @click.option("--quick", is_flag=True, help="A first look in a minute: fewer seeds, workloads and boards.")
 @click.option(
     "--seeds",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="Draws of the profiled modes. [default: 10, or 2 with --quick]",
 )
 @click.option("--only", "parts", type=names, metavar="PART,...", help=f"Only these parts: {','.join(PARTS)}.")
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="Processes to compute on. [default: as many as there are cores]",
 )
 @click.option("--restart", is_flag=True, help="Discard what another study left in the folder.")
@@ -59,7 +60,7 @@ def reproduce_command(out: Path, jobs: int | None, restart: bool, as_json: bool,
 
     settings = _settings(**size)
     make_folder(out)
-    click.echo("The boards are simulated: no number below is a measurement.", err=as_json)
+    echo("The boards are simulated: no number below is a measurement.", err=as_json)
     try:
         with progress_bar() as progress:
             result = run_study(out, settings, jobs=jobs or _cores(), restart=restart, progress=progress)
@@ -73,7 +74,7 @@ def reproduce_command(out: Path, jobs: int | None, restart: bool, as_json: bool,
     for name in ("b-learning", "f-choices", "targets"):
         if name in tables:
             print_table(tables[name])
-    click.echo(f"All tables and figures: {out / 'report.html'}")
+    echo(f"All tables and figures: {out / 'report.html'}")
 
 
 def _settings(*, quick: bool, seeds: int | None, parts: tuple[str, ...] | None) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import difflib
 import importlib
@@ -9,6 +10,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Generator
 from types import FrameType
 from typing import Any, final
@@ -16,6 +19,7 @@ from typing import Any, final
 import click
 from typing_extensions import override
 
+from powertrain.cli._echo import drop_stdout, echo
 from powertrain.errors import MissingKnobError, PowerTrainError, ProgramError, UnknownNameError
 
 __all__ = [
@@ -34,6 +38,7 @@ COMMANDS = {
     "devices": "_devices",
     "modes": "_devices",
     "status": "_status",
+    "metrics": "_metrics",
     "show": "_show",
     "profile": "_profile",
     "apply": "_hold",
@@ -58,6 +63,8 @@ COMMANDS = {
 """Module of each command, in the order of `--help`; the function there is `NAME_command`, with _ for -."""
 
 
+LONGEST_END_S = 30.0
+"""For what a script does at its end, after SIGTERM or SIGHUP."""
 NOBODY_READS = 128 + signal.SIGPIPE
 """Exit code when nobody reads standard output any more, as a shell tells it of other programs."""
 
@@ -70,7 +77,7 @@ class AbstractFailure(click.ClickException):
 
     @override
     def show(self, file: Any = None) -> None:
-        click.echo(f"error: {self.message}", file=file, err=file is None)
+        echo(f"error: {self.message}", file=file, err=file is None)
 
 
 @final
@@ -142,18 +149,25 @@ class _LazyGroup(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        with _quiet_when_nobody_reads():  # --help is printed here
-            return super().make_context(info_name, args, parent, **extra)
+        try:
+            with _quiet_when_nobody_reads():  # --help is printed here
+                return super().make_context(info_name, args, parent, **extra)
+        except KeyboardInterrupt as error:  # click would exit with 1
+            raise Interrupted.by(error, "interrupted") from error
+        except OSError as error:
+            drop_stdout()
+            named = f"{error.filename or 'standard output'}: {error.strerror}"
+            raise Failure(named) from error
 
     @override
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _quiet_when_nobody_reads(), _warnings_on_stderr():
+            with _terminated_as_by_ctrl_c(), _quiet_when_nobody_reads(), _warnings_on_stderr():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise Interrupted.by(error, "interrupted") from error
         except ProgramError as error:
-            click.echo(error.trace, err=True, nl=False)
+            echo(error.trace, err=True, nl=False)
             raise Failure(str(error), exit_code=error.exit_code) from error
         except _expected() as error:
             if ctx.params.get("debug"):
@@ -214,7 +228,7 @@ class _OneLine(logging.Formatter):
 class _Stderr(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        echo(self.format(record), err=True)
 
 
 @contextlib.contextmanager
@@ -240,7 +254,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         return
     from powertrain import __version__
 
-    click.echo(f"powertrain {__version__}")
+    echo(f"powertrain {__version__}")
     ctx.exit()
 
 
@@ -281,36 +295,64 @@ def main() -> None:
 
     0: success, 1: failure, 2: wrong use, 130: Ctrl-C, 141: nobody reads standard output, 143: SIGTERM.
     """
-    with _terminated_as_by_ctrl_c():
+    _open_what_is_closed()
+    try:
+        powertrain(prog_name="powertrain")
+    finally:
+        _finish_stdout()
+
+
+def _open_what_is_closed() -> None:
+    """Let standard streams that whoever started us has closed (`>&-`) lead nowhere.
+
+    The next file to be opened would take the number of a closed one, and what is printed would go into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
-            powertrain(prog_name="powertrain")
-        finally:
-            try:
-                sys.stdout.flush()
-                for descriptor in _AFTER_THE_END:
-                    os.dup2(descriptor, sys.stdout.fileno())
-            except BrokenPipeError:
-                # Python would complain once more when it flushes at exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(NOBODY_READS)
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+def _finish_stdout() -> None:
+    """Write what is left of the output, and end in words where that fails."""
+    try:
+        sys.stdout.flush()
+        for descriptor in _AFTER_THE_END:
+            os.dup2(descriptor, sys.stdout.fileno())
+    except BrokenPipeError:
+        drop_stdout()
+        sys.exit(NOBODY_READS)
+    except OSError as error:
+        drop_stdout()
+        echo(f"error: standard output: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 @contextlib.contextmanager
 def _terminated_as_by_ctrl_c() -> Generator[None]:
-    """Have SIGTERM and SIGHUP end a command with a word about what is kept, and everything closed."""
-    process = os.getpid()
+    """Have SIGTERM and SIGHUP end a command with a word about what is kept, and everything closed.
+
+    In a process that is forked, such as a worker of a script, `powertrain.devices` undoes this.
+    """
 
     def terminate(number: int, frame: FrameType | None) -> None:
         from powertrain.devices import Terminated
 
         del frame
-        if os.getpid() != process:  # a worker of a script, which is to end as it does without us
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        # Not a Thread: starting one takes locks, which this may have been called in the middle of.
+        _thread.start_new_thread(_end_at_last, (number,))
         raise Terminated(number)
 
-    # nohup has SIGHUP ignored, and that is to stay.
-    caught = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    caught: list[int] = []
+    if threading.current_thread() is threading.main_thread():  # signals are that thread's
+        # nohup has SIGHUP ignored, and that is to stay.
+        caught += [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
     for number in caught:
         signal.signal(number, terminate)
     try:
@@ -318,3 +360,12 @@ def _terminated_as_by_ctrl_c() -> Generator[None]:
     finally:
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _end_at_last(number: int) -> None:
+    """End a script that goes on long after the signal; the device is restored by then, and profiles kept."""
+    # By itself it would have ended at once. A pool that waits for workers that were killed waits for ever.
+    time.sleep(LONGEST_END_S)
+    name = signal.Signals(number).name
+    os.write(2, f"error: {name} came {LONGEST_END_S:g} s ago, and the script has not ended\n".encode())
+    os._exit(128 + number)

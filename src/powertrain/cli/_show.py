@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._flags import flag_table
 from powertrain.cli._options import command, json_option, stored_or_stdin
 from powertrain.cli._printing import content_of, print_json, print_table
@@ -35,16 +36,18 @@ def show_command(location: str, as_json: bool) -> None:
     show what it learned from. If the method allows it, also show the error when each profile is predicted
     from the others.
     """
+    from powertrain.dataset import without_password
     from powertrain.workflow import PredictorContents, contents_of
 
     name, content = content_of(Path(location)) if location == "-" else (location, None)
     found = contents_of(str(name), content=content)
+    name = name if Path(name).exists() else without_password(str(name))
     if as_json:
         print_json({"predictor": found} if isinstance(found, PredictorContents) else {"workloads": found})
     elif isinstance(found, PredictorContents):
         print_table(_predictor_table(found))
     elif not found:
-        click.echo(f"{name} holds no profiles yet")
+        echo(f"{name} holds no profiles yet")
     else:
         print_table(_workloads_table(str(name), found))
         print_table(_knobs_table(found))

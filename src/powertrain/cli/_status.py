@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import command, complete_devices, json_option
 from powertrain.cli._printing import print_json, print_table
 from powertrain.errors import PowerTrainError
@@ -48,7 +49,7 @@ def status_command(specs: tuple[str, ...], as_json: bool) -> None:
         try:
             found.append(device_status(open_device(spec, probe=False)))
         except PowerTrainError as error:  # its file may be gone
-            click.echo(f"warning: {spec} is held, and cannot be looked at: {error}", err=True)
+            echo(f"warning: {spec} is held, and cannot be looked at: {error}", err=True)
     if as_json:
         print_json({"devices": found})
         return

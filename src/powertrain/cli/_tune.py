@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._options import (
+    Amount,
+    Count,
     TakesProgram,
     command,
     complete_scripts,
@@ -20,16 +23,17 @@ from powertrain.cli._options import (
     existing_file,
     gathered,
     json_option,
-    limit_options,
     new_file,
     precision_option,
     seed_option,
+    tuning_goal_options,
 )
 from powertrain.cli._printing import print_json, refuse_unwritable, stdout_on_stderr
 from powertrain.cli._root import Interrupted, WrongUse
+from powertrain.cli._served import Beside, metrics_port_option, served
 from powertrain.cli._trained import Trained, Training, follow, store_of
 from powertrain.cli._wanted import refuse_missing_file
-from powertrain.wording import counted
+from powertrain.wording import counted, visible
 
 if TYPE_CHECKING:
     from powertrain.profiling import Session
@@ -58,11 +62,11 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 @click.argument("workloads", metavar="SCRIPT", nargs=-1, shell_complete=complete_scripts)
 @click.option("-m", "module", metavar="MODULE", help="Train a module of a package, as python -m does.")
 @device_spec_option(name="spec", default="auto")
-@limit_options
+@tuning_goal_options
 @click.option(
     "--hard-limit",
     "hard_limit_w",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     help="Begin with the slowest modes, and skip modes likely to draw more power than this [W].",
 )
 @click.option(
@@ -78,14 +82,14 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 )
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     default=15,
     show_default=True,
     help="Most modes to try. Trials end sooner if one more is not worth its cost.",
 )
 @click.option(
     "--minibatches",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="Minibatches of the training, to judge what a trial is worth. Needed if SCRIPT is a WORKLOAD.",
 )
 @click.option(
@@ -109,6 +113,7 @@ TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was d
 @click.option(
     "--args", "script_args", default="", help="Arguments for a script, in one string. Or give them after --."
 )
+@metrics_port_option
 @json_option
 @gathered("training", Training)
 def tune_command(
@@ -119,6 +124,7 @@ def tune_command(
     minibatches: int | None,
     precision: float,
     plot_path: Path | None,
+    metrics_port: int | None,
     as_json: bool,
     **goal: Any,
 ) -> None:
@@ -149,20 +155,23 @@ def tune_command(
     if workflow.rank_here().follows:
         follow([trained])
         return
-    with store_of(database) as store:
+    device = spec if metrics_port is None else workflow.open_device(spec)
+    with (
+        store_of(database) as store,
+        served(metrics_port, device, command="tune", shared=True) as beside,
+    ):
         options = workflow.TuneOptions.of(
             {
                 **goal,
-                "device": spec,
+                "device": beside.device,
                 "name": training.name,
                 "references": references,
                 "store": store,
                 "minibatches": minibatches,
                 "procedure": replace(Procedure(), precision=precision / 100),
-                "say": _View().show,
             }
         )
-        run = _Run(trained, options, plot_path, as_json=as_json)
+        run = _Run(trained, options, plot_path, beside, as_json=as_json)
         run.train(place=store.location if database is not None else None)
 
 
@@ -176,10 +185,10 @@ class _View:
 
     def show(self, told: Told | str) -> None:
         """Write a line; nothing where nobody reads any more, since the training goes on without a reader."""
-        text = f"powertrain: {told}"
+        text = visible(f"powertrain: {told}")
         style = STYLES.get(getattr(told, "kind", ""), {})
         with suppress(OSError):
-            click.echo(text if self._plain else click.style(text, **style), file=self._stream)
+            echo(text if self._plain else click.style(text, **style), file=self._stream, styled=True)
 
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -197,9 +206,16 @@ class _Run:
     """One run of the command."""
 
     def __init__(
-        self, trained: Trained, options: TuneOptions, plot_path: Path | None, *, as_json: bool
+        self,
+        trained: Trained,
+        options: TuneOptions,
+        plot_path: Path | None,
+        beside: Beside[Any],
+        *,
+        as_json: bool,
     ) -> None:
-        self._trained, self._options, self._as_json = trained, options, as_json
+        self._trained, self._beside, self._as_json = trained, beside, as_json
+        self._options = replace(options, say=self._say, look=beside.looked)
         self._plot_path = plot_path
         self._tuning: Tuning | None = None
         self._view = _View()
@@ -230,6 +246,7 @@ class _Run:
         trained = self._trained
         if trained.program is not None:
             with workflow.tune_script(trained.program, self._options) as (self._tuning, session):
+                self._beside.follow(self._tuning)
                 trained.program.run()
                 self._remark(session, trained.program.name)
             return
@@ -239,7 +256,11 @@ class _Run:
         job = open_own(trained.job, name_of_profiles=trained.name) if is_own else trained.job
         run = workflow.tune_job(job, self._options, minibatches=self._options.minibatches, data=trained.data)
         for self._tuning in run:
-            pass
+            self._beside.follow(self._tuning)
+
+    def _say(self, told: Told) -> None:
+        self._view.show(told)
+        self._beside.told()
 
     def _remark(self, session: Session, name: str) -> None:
         if session.reports == 0:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import click
 
+from powertrain.cli._echo import echo
 from powertrain.cli._printing import STDIO, content_of
 from powertrain.errors import UnknownNameError
 
@@ -90,7 +91,7 @@ class WantedModes:
         there_are = self._device.count(workload=workload)
         if there_are < USUAL_MODES:
             all_of_them = "the one mode" if there_are == 1 else f"all {there_are:,} modes"
-            click.echo(f"measuring {all_of_them} that {self._device.name} has", err=True)
+            echo(f"measuring {all_of_them} that {self._device.name} has", err=True)
         return min(USUAL_MODES, there_are)
 
     def _is_file(self, wanted: str) -> bool:

@@ -13,6 +13,7 @@ from powertrain.dataset._read import CsvFile as CsvFile
 from powertrain.dataset._read import read_csv as read_csv
 from powertrain.dataset._read import read_profiles as read_profiles
 from powertrain.dataset._sqlite import SqliteStore as SqliteStore
+from powertrain.dataset._url import without_password as without_password
 
 __all__ = [
     "AbstractStore",
@@ -25,5 +26,6 @@ __all__ = [
     "read_csv",
     "read_profiles",
     "store_file",
+    "without_password",
     "write_csv",
 ]

@@ -30,10 +30,9 @@ class AbstractStore(Shown):
     def location(self) -> str:
         """What opens the store again, for messages: a file, or a URL without its password."""
 
-    @final
     @property
     def name(self) -> str:
-        """The last part of the location, for titles: a file's or a database's own name."""
+        """A file's or a database's own name, for titles: the last part of the location, if nothing else."""
         return self.location.rstrip("/:").rpartition("/")[2]
 
     def _view(self) -> View:
@@ -60,6 +59,12 @@ class AbstractStore(Shown):
         A store that finds them without reading all profiles overrides this.
         """
         return list(dict.fromkeys(profile.mode for profile in self.profiles(device=device)))
+
+    def refuse_read_only(self) -> None:
+        """Raise `StoreError` where nothing can be added: called before a run that would measure for nothing.
+
+        A store that cannot always be written overrides this.
+        """
 
     @abstractmethod
     def delete(self, *, device: str, workload: str) -> int:

@@ -14,7 +14,7 @@ from powertrain.columns import EXTRA_PREFIX, KNOB_PREFIX, Column, Role, is_unit,
 from powertrain.dataset._source import Place, Source
 from powertrain.errors import CsvError
 from powertrain.knobs import KNOWN_KNOBS, KnownKnob
-from powertrain.quantities import Quantity, by_column
+from powertrain.quantities import LARGEST, SMALLEST, Quantity, by_column
 from powertrain.records import Coded, FloatArray, Owner
 
 __all__ = ["Sheet"]
@@ -111,16 +111,18 @@ class Sheet:
         quantity = by_column().get(column.name)
         # What is not a quantity is a duration or an error bar, and may be zero.
         least, reached = (quantity.low, quantity.reaches_low) if quantity else (0.0, True)
-        most = min(quantity.plausible, quantity.high) if quantity else math.inf
-        too_low = values < least if reached else values <= least
+        most = min(quantity.plausible, quantity.high, LARGEST) if quantity else LARGEST
+        too_low = values < least if reached else (values <= least) | (np.abs(values) < SMALLEST)
         for at in np.flatnonzero(too_low | (values > most) | np.isinf(values))[:1].tolist():
             value = float(values[at])
             if too_low[at]:
-                kind = "zero" if value == 0 else "negative" if least <= 0 and value > -math.inf else "too low"
+                negative = least <= 0 and -math.inf < value < 0
+                kind = "zero" if value == 0 else "negative" if negative else "too low"
                 raise refused(at, f"which is {kind}: {_IF_NOT_MEASURED}")
             if math.isinf(value):
                 raise refused(at, f"which is infinite: {_IF_NOT_MEASURED}")
-            assert quantity is not None
+            if quantity is None or most == LARGEST:
+                raise refused(at, f"which is above {most:g}: {_IF_NOT_MEASURED}")
             raise refused(at, _too_much(quantity, most))
         return values
 
@@ -136,13 +138,15 @@ class Sheet:
         clock = "_mhz" in column.name
         known = KNOWN_KNOBS.get(column.name, KnownKnob(meaning="") if clock else None)
         least = known.least if known else -math.inf
-        most = _MOST_MHZ if clock else math.inf
+        most = _MOST_MHZ if clock else LARGEST
         for at, value in enumerate(values.tolist()):
             if not math.isfinite(value) and not _is_blank(cells[at]):
                 raise refused(at, "and a knob needs a finite number: correct or delete the row")
             if value < least:
                 bound = f"at least {least:g}" if least == 0 or least >= 1 else "above zero"
                 raise refused(at, f"and must be {bound}: correct or delete the row")
+            if abs(value) > LARGEST or (0 < abs(value) < SMALLEST):
+                raise refused(at, f"which no knob is set to: give 0, or {SMALLEST:g} to {LARGEST:g}")
             if value > most:
                 raise refused(at, f"more than {most:g} MHz: if it is kHz or Hz, name that unit")
         return values[text.codes] if len(text.codes) else np.empty(0)

@@ -21,6 +21,8 @@ STORES = Registry(
     built_in={
         "sqlite": "powertrain.dataset._open:open_sqlite",
         "memory": "powertrain.dataset._open:open_memory",
+        "postgresql": "powertrain.dataset._open:open_postgresql",
+        "postgres": "powertrain.dataset._open:open_postgresql",
     },
 )
 """What opens a store, by the scheme of its location; each is a `StoreOpener`."""
@@ -45,8 +47,9 @@ def open_store(location: Path | str | None = None, *, create: bool = True) -> Ab
 
     Args:
         location: A file, such as `profiles.db` (SQLite); `sqlite:///profiles.db`, which is the same, with
-            four slashes before an absolute path; `memory:` or None, for a store that ends with the process;
-            or `SCHEME://...` of a store that an installed package adds.
+            four slashes before an absolute path; `postgresql://USER@HOST:PORT/DATABASE` for a store that many
+            machines share; `memory:` or None, for a store that ends with the process; or `SCHEME://...` of a
+            store that an installed package adds.
         create: Whether a missing one is made; if not, it is a `StoreError`.
 
     Raises:
@@ -89,6 +92,16 @@ def open_memory(location: str, *, create: bool) -> AbstractStore:
     if location.rstrip("/") != "memory:":
         raise StoreError(f"{location!r} has more than memory: in it, and a store in memory has no name")
     return MemoryStore()
+
+
+def open_postgresql(location: str, *, create: bool) -> AbstractStore:
+    """Open a database on a server, which takes the extra `postgresql`."""
+    from powertrain.dataset._url import target_of
+
+    target_of(location)  # which says what is missing before anything imports it
+    from powertrain.dataset._postgres import PostgresStore
+
+    return PostgresStore(location, create=create)
 
 
 def store_file(location: Path | str) -> Path | None:

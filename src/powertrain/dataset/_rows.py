@@ -15,7 +15,7 @@ import numpy as np
 from powertrain import quantities
 from powertrain.records import Coded, FloatArray, ManyProfiles
 
-__all__ = ["Gathered", "gather", "other_columns", "rows_of"]
+__all__ = ["NUMBERS", "Gathered", "gather", "other_columns", "rows_of"]
 
 NUMBERS = ("time_ms", "power_w", "time_rel_se", "power_rel_se", "duration_s")
 """Columns of numbers that the table of the database has."""

@@ -1,36 +1,36 @@
 """The schema of the profile database: numbered migrations and the `profiles` view.
 
-A migration is never changed once released; a change is a new one at the end of `MIGRATIONS`. Each runs in one
-transaction with the number it leads to (`PRAGMA user_version`), so a database is always at a whole number.
+SQLite and PostgreSQL share one series of migrations, the files in `migrations`. In them `$serial`, `$real`
+and `$now` stand for the words of the database. A migration is never changed once released: a change is a
+new one at the end of `MIGRATIONS`. Each runs in one transaction with the number it leads to, so a database is
+always at a whole number. A new one only adds, since programs of the version before may be writing.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import final
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from string import Template
+from typing import Any, Protocol
 
 from powertrain.units import ms_from_s
 
 __all__ = [
-    "APPLICATION_ID",
     "MIGRATIONS",
-    "Identity",
+    "AbstractDialect",
+    "Connection",
+    "Cursor",
     "Migration",
-    "identify",
     "migrate",
-    "register_knobs",
-    "register_quantities",
-    "transaction",
-    "version_of",
+    "register",
+    "registered",
 ]
 
-APPLICATION_ID = 0x50545231
-"""The bytes "PTR1" at offset 68 of the file, by which `file` and PowerTrain recognise it."""
-
-Migration = Callable[[sqlite3.Connection], None]
+Migration = Callable[[], str]
+"""Returns the statements of a migration, each ended by a semicolon at the end of a line."""
 
 _AFTER_KNOBS = (
     "time_ms",
@@ -46,201 +46,148 @@ _AFTER_KNOBS = (
 )
 """Columns of the view behind those of the knobs."""
 _OWN_COLUMNS = ("id", "device", "workload", *(column.split(" AS ")[-1] for column in _AFTER_KNOBS))
+_WITH_QUANTITIES = 3
+"""The first version that has a table of quantities."""
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    """1: one row per profile, the knobs seen, and the view."""
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute("""
-        CREATE TABLE profile (
-            id INTEGER PRIMARY KEY,
-            device TEXT NOT NULL CHECK (device <> ''),
-            workload TEXT NOT NULL CHECK (workload <> ''),
-            mode TEXT NOT NULL,                  -- JSON object: knob -> value, in the mode's order
-            time_ms REAL CHECK (time_ms > 0),    -- NULL: not measured
-            power_w REAL CHECK (power_w > 0),
-            time_rel_se REAL CHECK (time_rel_se >= 0),
-            power_rel_se REAL CHECK (power_rel_se >= 0),
-            duration_s REAL CHECK (duration_s >= 0),
-            flags TEXT NOT NULL DEFAULT '[]',    -- JSON array of text
-            extra TEXT NOT NULL DEFAULT '{}',    -- JSON object: column -> text
-            added_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
-            CHECK (time_ms IS NOT NULL OR power_w IS NOT NULL)
-        )""")
-    connection.execute("CREATE INDEX profile_of_workload ON profile (workload, device)")
-    connection.execute("CREATE TABLE knob (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
-    _create_view(connection)
+class Cursor(Protocol):
+    """What a statement gives."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """Return the next row, None after the last."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows."""
+        ...
 
 
-def _allow_flagged_without_numbers(connection: sqlite3.Connection) -> None:
-    """2: a flagged profile may have neither time nor power: its mode was tried, and this is why it failed."""
-    connection.execute("DROP VIEW IF EXISTS profiles")
-    connection.execute("ALTER TABLE profile RENAME TO profile_1")
-    connection.execute("""
-        CREATE TABLE profile (
-            id INTEGER PRIMARY KEY,
-            device TEXT NOT NULL CHECK (device <> ''),
-            workload TEXT NOT NULL CHECK (workload <> ''),
-            mode TEXT NOT NULL,                  -- JSON object: knob -> value, in the mode's order
-            time_ms REAL CHECK (time_ms > 0),    -- NULL: not measured
-            power_w REAL CHECK (power_w > 0),
-            time_rel_se REAL CHECK (time_rel_se >= 0),
-            power_rel_se REAL CHECK (power_rel_se >= 0),
-            duration_s REAL CHECK (duration_s >= 0),
-            flags TEXT NOT NULL DEFAULT '[]',    -- JSON array of text
-            extra TEXT NOT NULL DEFAULT '{}',    -- JSON object: column -> text
-            added_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
-            CHECK (time_ms IS NOT NULL OR power_w IS NOT NULL OR flags <> '[]')
-        )""")
-    connection.execute("INSERT INTO profile SELECT * FROM profile_1")
-    connection.execute("DROP TABLE profile_1")
-    connection.execute("CREATE INDEX profile_of_workload ON profile (workload, device)")
-    _create_view(connection)
+class Connection(Protocol):
+    """What both databases do; `?` stands for a value."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        """Execute a statement."""
+        ...
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> object:
+        """Execute a statement once for each set of values."""
+        ...
 
 
-def _keep_other_quantities(connection: sqlite3.Connection) -> None:
-    """3: a profile may hold further quantities, and needs no time or power if it does."""
-    connection.execute("DROP VIEW IF EXISTS profiles")
-    connection.execute("DROP INDEX IF EXISTS profile_of_workload")
-    connection.execute("ALTER TABLE profile RENAME TO profile_2")
-    connection.execute("""
-        CREATE TABLE profile (
-            id INTEGER PRIMARY KEY,
-            device TEXT NOT NULL CHECK (device <> ''),
-            workload TEXT NOT NULL CHECK (workload <> ''),
-            mode TEXT NOT NULL,                  -- JSON object: knob -> value, in the mode's order
-            time_ms REAL CHECK (time_ms > 0),    -- NULL: not measured
-            power_w REAL CHECK (power_w > 0),
-            time_rel_se REAL CHECK (time_rel_se >= 0),
-            power_rel_se REAL CHECK (power_rel_se >= 0),
-            duration_s REAL CHECK (duration_s >= 0),
-            flags TEXT NOT NULL DEFAULT '[]',    -- JSON array of text
-            extra TEXT NOT NULL DEFAULT '{}',    -- JSON object: column -> text
-            added_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
-            others TEXT NOT NULL DEFAULT '{}',   -- JSON object: column of another quantity -> number
-            CHECK (time_ms IS NOT NULL OR power_w IS NOT NULL OR flags <> '[]' OR others <> '{}')
-        )""")
-    connection.execute("INSERT INTO profile SELECT *, '{}' FROM profile_2")
-    connection.execute("DROP TABLE profile_2")
-    connection.execute("CREATE INDEX profile_of_workload ON profile (workload, device)")
-    connection.execute("CREATE TABLE quantity (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
-    _create_view(connection)
+class AbstractDialect(ABC):
+    """How a database differs from the other."""
+
+    words: Mapping[str, str]
+    """What stands in migrations for `$serial`, `$real` and `$now`."""
+
+    @abstractmethod
+    def transaction(self, connection: Any) -> AbstractContextManager[None]:
+        """Hold the lock of those who change the schema; commit at the end, or roll back on any error."""
+
+    @abstractmethod
+    def version(self, connection: Any) -> int:
+        """Return the schema version, 0 for a database without any."""
+
+    @abstractmethod
+    def set_version(self, connection: Any, version: int) -> None:
+        """Set the schema version."""
+
+    @abstractmethod
+    def value(self, column: str, key: str) -> str:
+        """Return the expression for the number under a key (SQL text) of the JSON object in a column."""
+
+    @abstractmethod
+    def labels(self, names: Sequence[str]) -> list[str]:
+        """Return the names that columns of a view can have, in place of these."""
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create, _allow_flagged_without_numbers, _keep_other_quantities)
+def _file(name: str) -> str:
+    return (Path(__file__).with_name("migrations") / f"{name}.sql").read_text(encoding="utf-8")
+
+
+MIGRATIONS: tuple[Migration, ...] = tuple(
+    partial(_file, name) for name in ("1_profiles", "2_flagged", "3_quantities", "4_keys")
+)
 """Migration i leads from schema version i to i + 1."""
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What a database says of itself."""
-
-    ours: bool
-    """PowerTrain made it."""
-    blank: bool
-    """Nobody has made anything of it yet."""
-    version: int
-    """Schema version, 0 for a blank one."""
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Generator[None]:
-    """Hold the write lock; commit at the end, or roll back on any error, Ctrl-C included.
-
-    The kind `"DEFERRED"` holds no lock, but all that is read within is of one moment.
-    """
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite itself has rolled back after a full disk and the like.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def identify(connection: sqlite3.Connection) -> Identity:
-    """Return what the database is, though another process may be making it at this moment."""
-    with transaction(connection, "DEFERRED"):
-        (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        application, version = _pragma(connection, "application_id"), version_of(connection)
-    return Identity(
-        ours=application == APPLICATION_ID,
-        blank=(objects, application, version) == (0, 0, 0),
-        version=version,
-    )
-
-
-def version_of(connection: sqlite3.Connection) -> int:
-    """Return the schema version, 0 for a database without any."""
-    return _pragma(connection, "user_version")
-
-
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+def migrate(
+    dialect: AbstractDialect, connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
+) -> int:
     """Bring the database to the newest version, one transaction per step; return that version.
 
     Another process may do the same at the same time: each looks again once it holds the lock. A database
     that is newer than `migrations` is left as it is.
     """
-    while (version := version_of(connection)) < len(migrations):
-        with transaction(connection):
-            if version_of(connection) == version:
-                migrations[version](connection)
-                connection.execute(f"PRAGMA user_version = {version + 1}")
+    while (version := dialect.version(connection)) < len(migrations):
+        with dialect.transaction(connection):
+            if dialect.version(connection) == version:
+                for statement in _statements(migrations[version](), dialect):
+                    connection.execute(statement)
+                _create_view(dialect, connection, version + 1)
+                dialect.set_version(connection, version + 1)
     return version
 
 
-def register_knobs(connection: sqlite3.Connection, names: Iterable[str]) -> None:
-    """Give every new knob a column in the view; to be called inside the transaction that first uses it."""
-    _register(connection, "knob", names)
+def _statements(text: str, dialect: AbstractDialect) -> list[str]:
+    parts = Template(text).substitute(dialect.words).split(";\n")
+    return [part for part in parts if part.strip()]
 
 
-def register_quantities(connection: sqlite3.Connection, columns: Iterable[str]) -> None:
-    """Give every new quantity a column in the view, as `register_knobs` does."""
-    _register(connection, "quantity", columns)
+def register(
+    dialect: AbstractDialect, connection: Connection, *, knobs: Iterable[str], quantities: Iterable[str]
+) -> None:
+    """Give every new knob and quantity a column in the view, within a transaction that holds the lock."""
+    # All of them are looked at, whatever the first finds.
+    if any([_register(connection, "knob", knobs), _register(connection, "quantity", quantities)]):
+        _create_view(dialect, connection, len(MIGRATIONS))
 
 
-def _register(connection: sqlite3.Connection, table: str, names: Iterable[str]) -> None:
+def registered(connection: Connection) -> tuple[list[str], list[str]]:
+    """Return the knobs and the quantities that have a column in the view."""
+    return _names(connection, "knob"), _names(connection, "quantity")
+
+
+def _register(connection: Connection, table: str, names: Iterable[str]) -> bool:
     known = set(_names(connection, table))
     new = [name for name in dict.fromkeys(names) if name not in known]
     if new:
-        connection.executemany(f"INSERT INTO {table} (name) VALUES (?)", ((name,) for name in new))
-        _create_view(connection)
+        connection.executemany(f"INSERT INTO {table} (name) VALUES (?)", [(name,) for name in new])
+    return bool(new)
 
 
-def _names(connection: sqlite3.Connection, table: str) -> list[str]:
-    return [name for (name,) in connection.execute(f"SELECT name FROM {table} ORDER BY position")]
+def _names(connection: Connection, table: str) -> list[str]:
+    return [name for (name,) in connection.execute(f"SELECT name FROM {table} ORDER BY position").fetchall()]
 
 
-def _create_view(connection: sqlite3.Connection) -> None:
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    others = _names(connection, "quantity") if "quantity" in tables else []
+def _create_view(dialect: AbstractDialect, connection: Connection, version: int) -> None:
+    knobs = _names(connection, "knob")
+    others = _names(connection, "quantity") if version >= _WITH_QUANTITIES else []
+    labels = dialect.labels([*(_knob_label(name) for name in knobs), *others])
+    values = [
+        f"{dialect.value(column, _text(key))} AS {_identifier(label)}"
+        for (column, key), label in zip(
+            [*(("mode", name) for name in knobs), *(("others", name) for name in others)], labels, strict=True
+        )
+    ]
     columns = [
         *("id", "device", "workload"),
-        *map(_knob_column, _names(connection, "knob")),
+        *values[: len(knobs)],
         *_AFTER_KNOBS[:2],
-        *(_json_column("others", name, name) for name in others),
+        *values[len(knobs) :],
         *_AFTER_KNOBS[2:],
     ]
     connection.execute("DROP VIEW IF EXISTS profiles")
     connection.execute(f"CREATE VIEW profiles AS SELECT {', '.join(columns)} FROM profile")
 
 
-def _knob_column(name: str) -> str:
-    return _json_column("mode", name, f"knob:{name}" if name.lower() in _OWN_COLUMNS else name)
-
-
-def _json_column(column: str, key: str, name: str) -> str:
-    # json_each rather than json_extract, whose paths cannot name a key with a quote in it.
-    value = f"(SELECT value FROM json_each(profile.{column}) WHERE key = {_text(key)})"
-    return f"{value} AS {_identifier(name)}"
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
-    return value
+def _knob_label(name: str) -> str:
+    return f"knob:{name}" if name.lower() in _OWN_COLUMNS else name
 
 
 def _text(value: str) -> str:

@@ -15,7 +15,7 @@ from powertrain.devices._base import (
     is_simulated,
 )
 from powertrain.devices._clock import Clock, MonotonicClock, VirtualClock
-from powertrain.devices._hold import Holder, Settings, Terminated
+from powertrain.devices._hold import Holder, Settings, Terminated, restore_held
 from powertrain.devices._journal import Journal
 from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening, ServiceNeeds
 from powertrain.devices._live import live
@@ -42,4 +42,5 @@ __all__ = [
     "Why",
     "is_simulated",
     "live",
+    "restore_held",
 ]

@@ -22,10 +22,10 @@ from typing_extensions import override
 
 from powertrain.devices._journal import Journal
 from powertrain.devices._locks import Claim
-from powertrain.errors import DeviceError
+from powertrain.errors import DeviceError, PowerTrainError
 from powertrain.records import PowerMode
 
-__all__ = ["Held", "Holder", "Settings", "Terminated"]
+__all__ = ["Held", "Holder", "Settings", "Terminated", "restore_held"]
 
 logger = logging.getLogger(__name__)
 
@@ -292,6 +292,16 @@ class Held(AbstractContextManager[None]):
                     holder.busy, holder.mode = False, None
                     holder.note(None)
 
+    def restore_from_outside(self) -> None:
+        """Bring the saved state back while the thread that holds is stuck, and let it hold nothing more."""
+        holder, saved = self._holder, self._saved
+        if saved is None or os.getpid() != self._process:
+            return
+        holder.settings.put_back(saved)
+        self._saved = None
+        if holder.journal is not None:
+            holder.journal.forget(holder.key)
+
     def disarm(self) -> None:
         """Let go of everything in a child that was forked, without restoring: the parent goes on holding.
 
@@ -367,6 +377,16 @@ _HELD: weakref.WeakSet[Held] = weakref.WeakSet()
 """What this process holds now."""
 
 
+def restore_held() -> None:
+    """Restore all that this process holds, from a thread other than the one that holds it and is stuck."""
+    for held in list(_HELD):
+        try:
+            held.restore_from_outside()
+        except (PowerTrainError, OSError) as error:
+            # The journal stays, so that the next process restores it.
+            logger.error("this was not restored: %s", error)
+
+
 def _disarm_child() -> None:
     """Make a child that was just forked hold nothing, whatever its parent holds.
 
@@ -384,8 +404,7 @@ _MASKS: list[set[signal.Signals]] = []
 
 def _block() -> None:
     # A signal that reaches a fork before its interpreter is ready is lost where Python has a handler for it.
-    blocked = SIGNALS if _HELD else ()
-    _MASKS.append(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))  # pyright: ignore[reportArgumentType]
+    _MASKS.append(signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS))  # pyright: ignore[reportArgumentType]
 
 
 def _unblock() -> None:
@@ -393,8 +412,22 @@ def _unblock() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, _MASKS.pop())
 
 
+def _end_by_signals_as_usual() -> None:
+    """Have a child end by a signal as it would without us, also where the command line has a handler.
+
+    A handler of Python's runs when the interpreter next looks. A worker that is just going to sleep does not
+    look any more, and whoever terminates it and waits for its end would wait for ever.
+    """
+    own = __name__.partition(".")[0]
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        if callable(handler) and str(handler.__module__).partition(".")[0] == own:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
 def _begin_child() -> None:
     _disarm_child()
+    _end_by_signals_as_usual()
     _unblock()
 
 

@@ -17,7 +17,7 @@ from typing import Any, final
 
 from powertrain.devices._locks import LOCKS, Locks, file_name
 from powertrain.errors import DeviceError
-from powertrain.files import read_file, write_file
+from powertrain.files import read_file, state_folder, write_file
 
 __all__ = ["Entry", "Journal", "default_folder"]
 
@@ -28,18 +28,15 @@ LARGEST_BYTES = 1 << 20
 
 
 def default_folder() -> Path:
-    """Return where journals are kept: below XDG_STATE_HOME, for root /var/lib/powertrain.
+    """Return where journals are kept.
 
-    `sudo -E` passes on that variable of the user's. Root's runs and the helper must find each other's locks
-    whoever called them, so it does not count then.
+    Raises:
+        DeviceError: This user has no home, and somebody else has made the folder that takes its place.
     """
-    state = os.environ.get("XDG_STATE_HOME")
-    by_sudo = os.geteuid() == 0 and os.environ.get("SUDO_UID", "0") != "0"
-    if state and not by_sudo:
-        return Path(state) / "powertrain"
-    if os.geteuid() == 0:
-        return Path("/var/lib/powertrain")
-    return Path.home() / ".local" / "state" / "powertrain"
+    try:
+        return state_folder()
+    except OSError as error:
+        raise DeviceError(error.strerror) from error
 
 
 @final

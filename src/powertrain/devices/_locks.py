@@ -3,11 +3,15 @@
 A lock file for each device is locked (flock) by who holds it, alone or together with others. The lock ends
 with the process, however that ends. Beside it each process notes what it holds and since when. A note counts
 only while the kernel lists its process among those that have the lock.
+
+Whoever can open a lock file can lock it, even if only for reading. So its folder is made for its owner alone,
+and so is the file: else any user could keep the owner from holding the device, and from restoring it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -109,8 +113,7 @@ class Locks:
             DeviceError: The folder cannot be written.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._path(key), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            lock = self._open(key)
         except OSError as error:
             if needed:
                 raise DeviceError(
@@ -160,6 +163,19 @@ class Locks:
                 key = str(json.loads(read_file(path, most_bytes=LARGEST_NOTE_BYTES))["key"])
                 found[key] = self.holders(key)
         return tuple(lock for locks in found.values() for lock in locks)
+
+    def _open(self, key: str) -> int:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self.folder.stat()
+        if os.geteuid() == 0 != folder.st_uid:
+            raise PermissionError(errno.EPERM, f"it belongs to user {folder.st_uid}, and root runs this")
+        # A link may lead to any file of root's, which is emptied when it is locked.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        lock = os.open(self._path(key), flags, 0o600)
+        state = os.fstat(lock)
+        if state.st_uid == os.geteuid() and state.st_mode & 0o077:  # an older version made it for all to read
+            os.fchmod(lock, 0o600)
+        return lock
 
     def _lock(self, lock: int, key: str, *, alone: bool, needed: bool) -> bool:
         """Lock the file; return whether it is locked, and not held already by us or by who started us."""

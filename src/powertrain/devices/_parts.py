@@ -32,6 +32,7 @@ __all__ = [
     "lasting_parts",
     "missing_of",
     "restore_parts",
+    "restore_tried",
     "try_parts",
 ]
 
@@ -316,6 +317,19 @@ def restore_parts(parts: Sequence[Part], saved: Mapping[str, Any]) -> None:
         logger.error("this was not restored either: %s", error)
     if failed:
         raise failed[0]
+
+
+def restore_tried(parts: Sequence[Part], saved: Mapping[str, Any]) -> None:
+    """Restore parts that were only tried out: one that refuses to be set was not changed, and is no failure.
+
+    Raises:
+        DeviceError: A part failed, and shows another state than before.
+    """
+    try:
+        restore_parts(parts, saved)
+    except DeviceError:
+        if any(part.save() != saved.get(part.name) for part in parts):
+            raise
 
 
 def try_parts(parts: Iterable[Part]) -> None:

@@ -365,7 +365,7 @@ def _weak_code(machine: HelperMachine) -> str:
         return ""
     python = shutil.which("python3", path="/usr/bin:/bin") or "python3"
     return (
-        f"{weak} can be changed by others than root, and root would run it: install PowerTrain for root, "
+        f"root would run code that others can change ({weak}): install PowerTrain for root, "
         f"as in sudo {python} -m venv /opt/powertrain && sudo /opt/powertrain/bin/pip install CHECKOUT, "
         "then sudo /opt/powertrain/bin/powertrain setup-helper"
     )

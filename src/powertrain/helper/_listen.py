@@ -16,7 +16,8 @@ __all__ = ["inherited", "listening"]
 
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
-BACKLOG = 16
+BACKLOG = socket.SOMAXCONN
+"""Connections that wait to be taken, as many as systemd lets wait."""
 
 
 def inherited(environment: Mapping[str, str], *, pid: int | None = None) -> socket.socket | None:

@@ -114,9 +114,13 @@ class Service:
         except Exception as error:  # the boundary: a fault in a device must not end what restores it
             logger.exception("a request of %s failed", peer)
             answer = error_reply(DeviceError(f"the helper failed ({type(error).__name__}): see its log"))
+        self.hear(peer)
+        return answer
+
+    def hear(self, peer: Peer) -> None:
+        """Note a sign of life of a client."""
         if self._claim is not None and self._claim.peer == peer:
             self._claim.heard_s = self._now_s()
-        return answer
 
     def lose(self, peer: Peer, why: str) -> None:
         """Note that a client has gone; what it held is restored."""

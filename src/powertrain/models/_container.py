@@ -26,7 +26,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from powertrain.errors import CheckpointError
-from powertrain.files import why_unwritten, write_file
+from powertrain.files import open_file, why_unwritten, write_file
 from powertrain.models._checkpoint import Checkpoint, shortened
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "peek_method", "peek_origin", "read_checkpoint", "write_checkpoint"]
@@ -171,14 +171,13 @@ def _refuse_other_files(path: Path) -> None:
     try:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder, not a predictor file: name the file in it")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(16)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no predictor file {path}: check the name") from error
     except OSError as error:
-        raise CheckpointError(
-            f"cannot read {path}: {error.strerror or error}; check its permissions"
-        ) from error
+        mend = "; check its permissions" if isinstance(error, PermissionError) else ""
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}{mend}") from error
     if not start:
         raise CheckpointError(f"{path} is empty, not a predictor file: fit or transfer it again")
     if not start.startswith(b"PK"):

@@ -17,7 +17,7 @@ from powertrain.quantities import QUANTITIES, Quantity
 from powertrain.records import Choice, FloatArray, Limits, ModeTable, Prediction
 from powertrain.wording import counted
 
-__all__ = ["COSTS", "OBJECTIVES", "Cost", "Objective", "choose", "front_of"]
+__all__ = ["COSTS", "OBJECTIVES", "Cost", "Objective", "choose", "front_of", "goal_values"]
 
 BoolArray = npt.NDArray[np.bool_]
 Objective = Literal["time", "energy", "power", "edp"]
@@ -69,7 +69,7 @@ def choose(
         max_power_w=max_power_w, max_time_ms=max_time_ms, max_energy_j=max_energy_j, **more_limits
     )
     goal = _quantity(objective, kind="objective")
-    value = value_of(prediction, goal, asked=f"objective {objective}")
+    value = goal_values(prediction, objective)
     upper = bounds(prediction, limits, risk=risk)
     candidates = keeps(upper, limits, n_modes=len(modes)) & np.isfinite(value)
     if not candidates.any():
@@ -89,6 +89,12 @@ def choose(
         next_best=None if second is None else modes[second],
         extra={"modes": len(modes), "modes_within_limits": kept},
     )
+
+
+def goal_values(prediction: Prediction, objective: Objective) -> FloatArray:
+    """Return the `(n,)` values of an objective; errors as for `choose`."""
+    goal = _quantity(objective, kind="objective")
+    return value_of(prediction, goal, asked=f"objective {objective}")
 
 
 def _intervals(prediction: Prediction, row: int) -> dict[str, Any]:

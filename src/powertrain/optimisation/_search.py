@@ -30,8 +30,13 @@ Positions = npt.NDArray[np.int64]
 
 DRAWN = 20_000
 """Modes drawn at random: what a predictor answers for in a fraction of a second."""
-STARTS = 4
-"""How many of the best of them are starts of a search; more rarely lead elsewhere."""
+STARTS = 16
+"""How many of the best of them are starts of a search.
+
+Of 54 choices on a grid of 1,627,920 modes, 4 starts missed the best mode in 7, by 0.3 % at most; 16 in none.
+"""
+MOST_LOOKED = 100_000
+"""Modes after which no further start is taken: of many knobs each move looks at thousands."""
 MOST_MOVES = 200
 """Moves after which a search ends anyway."""
 MOST_TRIED = 64
@@ -77,6 +82,8 @@ def search_modes(
     drawn = look.best_first(np.vstack([ends, rng.integers(shape, size=(DRAWN, len(shape)))]))
     for start in drawn[:STARTS]:
         _climb(look, start, shape)
+        if sum(map(len, look.seen)) > MOST_LOOKED:
+            break
     return space.at(np.unique(np.vstack(look.seen), axis=0))
 
 

@@ -18,6 +18,7 @@ from powertrain.errors import (
 from powertrain.planning import ModeSource, as_source
 from powertrain.profiling._measure import Steps, Subject, measure
 from powertrain.profiling._options import Progress, RunOptions
+from powertrain.profiling._patience import Patience
 from powertrain.profiling._procedure import Procedure
 from powertrain.records import ModeTable, PowerMode, Profile
 from powertrain.space import SOFTWARE_KNOBS
@@ -57,6 +58,7 @@ def profile_modes(
     *,
     procedure: Procedure | None = None,
     progress: Progress | None = None,
+    patience: Patience | None = None,
 ) -> Generator[Profile, None, None]:
     """Measure a workload in one mode after the other; yield each profile as soon as it is finished.
 
@@ -70,6 +72,7 @@ def profile_modes(
         modes: `(n, n_knobs)` modes of the device, measured in their order; or what says which comes next.
         procedure: How; as much as the precision asks for, by default.
         progress: Told about every mode.
+        patience: Ends a minibatch that hangs; the usual limit if None.
 
     Raises:
         UnknownNameError, MissingKnobError, DeviceError: The device lacks the workload, a knob or a mode.
@@ -81,8 +84,13 @@ def profile_modes(
         check_software(job, source.knobs)
         options = RunOptions(procedure=procedure, progress=progress)
         run = run_modes(device, job.workload, source, prepare_job(job), options)
+        patience = patience or options.patience(job.workload)
         try:
-            yield from Driver(run, job).profiles()
+            with patience.watching():
+                for profile in Driver(run, job, goes_on=patience.goes_on).profiles():
+                    patience.rests()
+                    yield profile
+                    patience.goes_on()
         finally:
             run.close()
 
@@ -106,15 +114,27 @@ def prepare_job(job: Job) -> Prepare:
 class Driver:
     """Trains a job whenever a run asks for it."""
 
-    def __init__(self, run: Run, job: Job, *, most_minibatches: float = math.inf) -> None:
-        """Take a run and a job that is ready; the training ends after so many minibatches."""
-        self._run, self._job, self._most = run, job, most_minibatches
+    def __init__(
+        self,
+        run: Run,
+        job: Job,
+        *,
+        most_minibatches: float = math.inf,
+        goes_on: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take a run and a job that is ready; the training ends after so many minibatches.
+
+        `goes_on` is called before and after each.
+        """
+        self._run, self._job, self._most, self._goes_on = run, job, most_minibatches, goes_on
         self.minibatches = 0
         """That were trained so far."""
 
     def train(self) -> None:
         """Train a minibatch."""
+        self._goes_on()
         self._job.step()
+        self._goes_on()
         self.minibatches += 1
 
     def profiles(self) -> Generator[Profile, None, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import final
@@ -13,6 +14,7 @@ from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import MissingKnobError
 from powertrain.profiling._measure import Subject
 from powertrain.profiling._pace import Pace
+from powertrain.profiling._patience import Patience
 from powertrain.profiling._reports import AllMeasured, Loop, Session
 from powertrain.profiling._run import Prepare, Run, check_knobs
 from powertrain.records import PowerMode, Profile
@@ -39,6 +41,7 @@ class LoopSession(Session):
         knobs: Sequence[str],
         keep: Callable[[Profile], None],
         failed: Callable[[Exception], None] | None = None,
+        patience: Patience | None = None,
     ) -> None:
         """Get ready; nothing is changed before the first minibatch.
 
@@ -50,6 +53,7 @@ class LoopSession(Session):
             keep: Is given each profile as soon as it is finished.
             failed: Is told why nothing more is measured, and the training goes on; if None, it ends with
                 that error.
+            patience: Ends a minibatch that hangs; if None, nothing does.
 
         Raises:
             MissingKnobError: The knobs are not the device's, or one is the training's own.
@@ -70,6 +74,7 @@ class LoopSession(Session):
 
         self._device, self._loop, self._keep, self._failed = device, loop, keep, failed
         self._run = make_run(prepare)
+        self._patience = patience or Patience(loop.workload, math.inf)
         self._pace, self._parts, self._every = Pace(device.clock), 0, 1
         self._wanted: int | None = None
         self._started = self._paused = self._warned = self._finished = False
@@ -83,10 +88,12 @@ class LoopSession(Session):
     @override
     def pause(self) -> None:
         self._paused = True
+        self._patience.rests()
 
     @override
     def close(self) -> None:
         self._finished, self._ends_at = True, None
+        self._patience.close()
         self._run.close()
         self._loop.restore_threads()
 
@@ -105,6 +112,8 @@ class LoopSession(Session):
         if self._finished:
             self._end()
             return
+        if self._started and not self._paused:
+            self._patience.goes_on()
         if self._paused or not self._started:
             if self._wanted is None:
                 self._loop.synchronise()
@@ -122,6 +131,8 @@ class LoopSession(Session):
         self._end()
 
     def _advance(self, sent: bool | None) -> None:
+        if not self._started:
+            self._patience.open()
         self._started = True
         try:
             wanted = self._run.send(sent)
@@ -139,9 +150,12 @@ class LoopSession(Session):
             self._failed(error)
         self._last_s = self._device.clock.now_s()
         self._pace.mark()
+        if not self._finished:
+            self._patience.goes_on()
 
     def _finish(self) -> None:
         self._finished = True
+        self._patience.close()
         self._loop.restore_threads()
         if self._loop.stop:
             self._ends_at = self._loop.ends_at(self.reports, self._every)

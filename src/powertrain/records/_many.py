@@ -116,9 +116,10 @@ class ManyProfiles(Sequence[Profile]):
         self.flags = Coded.constant((), n) if flags is None else flags
         self.extras = dict(extras or {})
         for column in (*self.se.values(), self.duration_s):
-            if ((column < 0) | np.isinf(column)).any():
+            if ((column < 0) | (column > quantities.LARGEST)).any():
                 raise DataError(
-                    "a standard error or a duration is negative or infinite: give at least 0, or NaN"
+                    f"a standard error or a duration is negative or above {quantities.LARGEST:g}: give at "
+                    "least 0, or NaN"
                 )
         nothing = np.all([np.isnan(column) for column in self.values.values()] or [np.ones(n, bool)], axis=0)
         if (nothing & ~self.flagged).any():

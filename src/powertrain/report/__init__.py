@@ -6,6 +6,7 @@ Only drawing needs matplotlib (`pip install 'powertrain[report]'`); tables and p
 from __future__ import annotations
 
 from powertrain.report._fitting import FittedTable, fit_table, wrap_words
+from powertrain.report._front_view import FrontView, Goal, Marks, apply_words, front_json, front_view
 from powertrain.report._html import Fact, Illustration, ReportPage, Section, render_html
 from powertrain.report._plot_data import (
     AgreementPanel,
@@ -50,11 +51,14 @@ __all__ = [
     "Fact",
     "FittedTable",
     "FrontPlot",
+    "FrontView",
+    "Goal",
     "Illustration",
     "LearningPlot",
     "Line",
     "LinePanel",
     "LinePlot",
+    "Marks",
     "Points",
     "ReportPage",
     "RunPlot",
@@ -62,6 +66,7 @@ __all__ = [
     "Stretch",
     "Table",
     "agreement_plot",
+    "apply_words",
     "draw_agreement",
     "draw_front",
     "draw_learning",
@@ -70,7 +75,9 @@ __all__ = [
     "figure_svg",
     "fit_table",
     "format_number",
+    "front_json",
     "front_plot",
+    "front_view",
     "learning_plot",
     "log_ticks",
     "render_html",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from powertrain.report._tables import DASH, Table
+from powertrain.report._tables import DASH, Table, one_line
 
 __all__ = ["FittedTable", "fit_table", "wrap_words"]
 
@@ -34,8 +34,8 @@ class FittedTable:
 
 def fit_table(table: Table, width: int) -> FittedTable:
     """Lay a table out in lines of at most `width` columns of a screen, if its longest word allows it."""
-    cells = [tuple(" ".join(cell.split()) for cell in row) for row in table.cells()]
-    head = tuple(" ".join(heading.split()) for heading in table.headings)
+    cells = [tuple(map(one_line, row)) for row in table.cells()]
+    head = tuple(map(one_line, table.headings))
     widths = _widths([head, *cells], width - len(MARGIN) - len(GAP) * (len(head) - 1))
     if widths is None:
         return _as_blocks(head, cells, width)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -57,7 +57,7 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
     "#CC79A7",
     "#56B4E9",
 )
-INK, MUTED, CLOUD = "#222222", "#666666", "#C8CCD0"
+INK, MUTED, CLOUD, GRID = "#222222", "#666666", "#C8CCD0", "#E6E8EA"
 METHOD_STYLES = {
     "gp": (BLUE, "o"),
     "gp-alone": (SKY, "P"),
@@ -73,11 +73,12 @@ STYLE = {
     "axes.titlesize": 10,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
+    "text.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "grid.color": "#E6E8EA",
+    "grid.color": GRID,
     "grid.linewidth": 0.7,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
@@ -88,6 +89,12 @@ STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched and read aloud
     "svg.hashsalt": "powertrain",  # the same numbers give the same file
 }
+
+
+LABEL_SIZE = 8.5
+FAR_LABEL = 9 * LABEL_SIZE
+STEPS: dict[str, Any] = {"drawstyle": "steps-post"}
+"""Between two modes of a front there is none, so a front goes in steps and not in slopes."""
 
 
 def draw_agreement(plot: AgreementPlot, axes: Sequence[Axes] | None = None) -> Figure:
@@ -116,11 +123,14 @@ def draw_front(plot: FrontPlot, axes: Axes | None = None) -> Figure:
         if np.isfinite(plot.limit_w):
             label = f"limit {plot.limit_w:g} W"
             shown.append(axes.axhline(plot.limit_w, color=VERMILLION, lw=1.2, ls=(0, (5, 3)), label=label))
-        _draw_named(axes, plot)
         shown += _draw_choice(axes, plot)
+        for point in plot.named.values():
+            axes.update_datalim(np.column_stack([point.time_ms, point.power_w]))
         axes.set_xscale("log")
+        axes.autoscale_view()
         _readable_ticks(axes.xaxis)
         axes.set_ylim(bottom=0)
+        _draw_named(axes, plot)
         axes.set(xlabel="minibatch time [ms]", ylabel="power [W]")
         axes.set_title(plain(plot.title), fontsize=11, color=INK)
         # The limit may pass behind the legend, so it gets a ground of its own.
@@ -180,6 +190,33 @@ def save_figure(figure: Figure, path: Path | str) -> None:
         raise PowerTrainError(f"cannot write the plot {path}: {why_unwritten(path, error)}") from error
 
 
+DARK = {
+    "#ffffff": "#14181c",
+    INK: "#e4e8ec",
+    MUTED: "#a0aab4",
+    CLOUD: "#4b555f",
+    GRID: "#262d34",
+    BLUE: SKY,
+    VERMILLION: "#ff8a3d",
+    GREEN: "#2bd6a0",
+}
+"""Colours on white, and what they become on a dark page; the others are seen on both."""
+
+
+def _dark_styles() -> str:
+    """Return rules that a browser follows in the dark. Other programs show the figure as it was drawn."""
+    rules = [
+        f'[style*="{kind}: {light.lower()}"] {{ {kind}: {dark.lower()} !important; }}'
+        for light, dark in DARK.items()
+        for kind in ("fill", "stroke")
+    ]
+    # A crowd of points is a picture, whose colours no rule reaches.
+    rules.append(
+        ".powertrain-figure image { filter: invert(1) hue-rotate(180deg) saturate(0.55) brightness(1.4); }"
+    )
+    return "<style>@media (prefers-color-scheme: dark) { " + " ".join(rules) + " }</style>"
+
+
 def figure_svg(figure: Figure) -> str:
     """Return a figure as one `<svg>` element to stand inside a page."""
     text = _rendered(figure, "svg").decode()
@@ -233,25 +270,83 @@ def _draw_modes_and_fronts(axes: Axes, plot: FrontPlot) -> Iterator[Artist]:
     )
     if len(plot.true_front):
         true = plot.true_front
-        yield from axes.plot(true.time_ms, true.power_w, color=ORANGE, lw=3.5, alpha=0.75, label="true front")
+        yield from axes.plot(
+            true.time_ms, true.power_w, color=ORANGE, lw=3.5, alpha=0.75, label="true front", **STEPS
+        )
     label = f"{plot.basis} front"
-    yield from axes.plot(plot.front.time_ms, plot.front.power_w, color=BLUE, lw=1.5, label=label)
+    yield from axes.plot(plot.front.time_ms, plot.front.power_w, color=BLUE, lw=1.5, label=label, **STEPS)
 
 
 def _draw_named(axes: Axes, plot: FrontPlot) -> None:
-    by_time = sorted(plot.named.items(), key=lambda item: item[1].time_ms[0])
-    for i, (name, point) in enumerate(by_time):
-        axes.scatter(point.time_ms, point.power_w, s=30, marker="s", color=INK, zorder=4)
+    """Draw the modes with a name; the scales and limits of the axes are final by now."""
+    names = [plain(name, longest=24) for name in plot.named]
+    points = [(float(point.time_ms[0]), float(point.power_w[0])) for point in plot.named.values()]
+    if plot.chosen is not None:
+        points.append((plot.chosen.time_ms.value, plot.chosen.power_w.value))
+    offsets = _label_offsets(axes, names, points)
+    leader: dict[str, Any] = {"arrowstyle": "-", "color": MUTED, "lw": 0.7, "shrinkA": 0, "shrinkB": 3}
+    for name, point, offset in zip(names, points, offsets, strict=False):
+        axes.scatter(*point, s=30, marker="s", color=INK, zorder=4)
         axes.annotate(
-            plain(name, longest=24),
-            (point.time_ms[0], point.power_w[0]),
-            # Neighbours are labelled above and below in turn, as stock modes can lie close together.
-            xytext=(6, 5) if i % 2 == 0 else (6, -12),
+            name,
+            point,
+            xytext=offset,
             textcoords="offset points",
-            fontsize=8.5,
+            arrowprops=leader if max(map(abs, offset)) > FAR_LABEL else None,
+            fontsize=LABEL_SIZE,
             color=INK,
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8},
         )
+
+
+def _label_offsets(
+    axes: Axes, names: Sequence[str], points: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """Return where each label stands from its point [pt], so that it covers no label and no point.
+
+    `points` may go on after those that have a label. A label's size is estimated from its letters, as it is
+    known exactly only once the figure is drawn.
+    """
+    to_pt = 72.0 / axes.figure.dpi
+    places: list[list[float]] = (axes.transData.transform(points) * to_pt).tolist() if points else []
+    left, bottom, right, top = (float(edge) * to_pt for edge in axes.bbox.extents)
+    taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
+    offsets: list[tuple[float, float]] = []
+    for name, (x, y) in zip(names, places, strict=False):
+        width, height = 0.62 * LABEL_SIZE * len(name), 1.25 * LABEL_SIZE
+        tries = [
+            (x + dx, y + dy, x + dx + width, y + dy + height)
+            for far in np.arange(6) * height
+            for dy in (5 + far, -5 - height - far)
+            for dx in (6.0 + far, -6.0 - width - far, -width / 2)
+        ]
+        area = width * height
+        costs = [
+            sum(_overlap(box, other) for other in taken)
+            + area
+            - _overlap(box, (left, bottom, right, top))
+            # A label that is nearer to the point of another would be read as that one's.
+            + 0.2 * area * (min(_distance(box, *place) for place in places) < _distance(box, x, y))
+            for box in tries
+        ]
+        best = tries[int(np.argmin(costs))]  # the first of equals, which is the nearest
+        taken.append(best)
+        offsets.append((best[0] - x, best[1] - y))
+    return offsets
+
+
+Box = tuple[float, float, float, float]
+
+
+def _distance(box: Box, x: float, y: float) -> float:
+    return math.hypot(max(box[0] - x, 0.0, x - box[2]), max(box[1] - y, 0.0, y - box[3]))
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Return the area that two boxes (left, bottom, right, top) share."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(width, 0.0) * max(height, 0.0)
 
 
 def _draw_choice(axes: Axes, plot: FrontPlot) -> Iterator[Artist | tuple[Artist, ...]]:
@@ -374,7 +469,14 @@ def _rendered(figure: Figure, kind: str) -> bytes:
     no_metadata = {} if kind == "png" else dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with styled():
         figure.savefig(buffer, format=kind, metadata=no_metadata)
-    return buffer.getvalue()
+    return _following_dark(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
+
+
+def _following_dark(svg: bytes) -> bytes:
+    start = svg.index(b"<svg ")
+    end = svg.index(b">", start) + 1
+    opened = svg[start:end].replace(b"<svg ", b'<svg class="powertrain-figure" ', 1)
+    return svg[:start] + opened + _dark_styles().encode() + svg[end:]
 
 
 @contextmanager

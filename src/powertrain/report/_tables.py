@@ -13,7 +13,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-__all__ = ["Cell", "Column", "Table", "escape_html", "format_number", "to_html", "to_markdown", "to_text"]
+from powertrain.wording import visible
+
+__all__ = [
+    "Cell",
+    "Column",
+    "Table",
+    "escape_html",
+    "format_number",
+    "one_line",
+    "to_html",
+    "to_markdown",
+    "to_text",
+]
 
 Cell = str | float | int | None
 
@@ -123,7 +135,7 @@ def format_number(value: float, *, digits: int = 3) -> str:
 def to_text(table: Table) -> str:
     """Write the table in columns of plain text, ending in a line feed."""
     # A line feed in a name would break the columns apart.
-    grid = [tuple(map(_one_line, row)) for row in (table.headings, *table.cells())]
+    grid = [tuple(map(one_line, row)) for row in (table.headings, *table.cells())]
     widths = [max(len(row[j]) for row in grid) for j in range(len(table.columns))]
 
     def line(row: tuple[str, ...]) -> str:
@@ -134,9 +146,9 @@ def to_text(table: Table) -> str:
         return "  ".join(padded).rstrip()
 
     rule = "  ".join("-" * width for width in widths)
-    lines = [_one_line(table.title), "", line(grid[0]), rule, *map(line, grid[1:])]
+    lines = [one_line(table.title), "", line(grid[0]), rule, *map(line, grid[1:])]
     if table.note:
-        lines += ["", _one_line(table.note)]
+        lines += ["", one_line(table.note)]
     return "\n".join(lines) + "\n"
 
 
@@ -161,7 +173,10 @@ def to_markdown(table: Table) -> str:
 
 
 def to_html(table: Table) -> str:
-    """Write the table as a `<table>` element, everything escaped, numbers in cells of class `number`."""
+    """Write the table as a `<table>` element, everything escaped, numbers in cells of class `number`.
+
+    Each cell knows its heading, because a narrow screen shows each row as a block.
+    """
     kinds = [' class="number"' if right else "" for right in table.numeric]
     head = "".join(
         f'<th scope="col"{kind}>{escape_html(text)}</th>'
@@ -169,7 +184,10 @@ def to_html(table: Table) -> str:
     )
     body = "\n".join(
         "<tr>"
-        + "".join(f"<td{kind}>{escape_html(text)}</td>" for kind, text in zip(kinds, row, strict=True))
+        + "".join(
+            f'<td{kind} data-label="{escape_html(heading)}">{escape_html(text)}</td>'
+            for kind, heading, text in zip(kinds, table.headings, row, strict=True)
+        )
         + "</tr>"
         for row in table.cells()
     )
@@ -191,12 +209,13 @@ def _cell(cell: Cell, digits: int) -> str:
     return cell if isinstance(cell, str) else format_number(cell, digits=digits)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def one_line(text: str) -> str:
+    """Return a text as a cell of a screen shows it: on one line, with control characters spelled out."""
+    return visible(" ".join(text.split()))
 
 
 def _markdown(text: str) -> str:
     """Escape what would end a cell or start markup; names of workloads and devices may hold anything."""
     for sign in "\\|*`[<":
         text = text.replace(sign, "\\" + sign)
-    return _one_line(text)
+    return one_line(text)

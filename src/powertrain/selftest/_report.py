@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import os
 import re
 import socket
 from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ def _nameless(value: Any, secret: Sequence[re.Pattern[str]]) -> Any:
 
 
 def _names_here() -> list[str]:
-    names = [Path.home().name]
+    names = [Path(os.path.expanduser("~")).name]  # noqa: PTH111  # Path's own raises where there is no home
     with contextlib.suppress(OSError):
         host = socket.gethostname()
         names += [host, host.partition(".")[0]]

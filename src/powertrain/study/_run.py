@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 from powertrain.errors import DataError
-from powertrain.files import write_file
+from powertrain.files import append_file, write_file
 from powertrain.progress import Progress as Progress
 from powertrain.study._case import REFERENCE_METHODS, Rows, reference_path, run_case
 from powertrain.study._plan import Case, Settings, cases, reference_cases
@@ -66,17 +66,16 @@ def run_study(
     done = dict(_finished(folder))
     first, rest = reference_cases(study), list(cases(study))
     told = _Told(total=len(first) + len(rest), progress=progress)
-    with (folder / CASES_FILE).open("a", encoding="utf-8") as file:
-        # All references come first: the other cases read their files.
-        for stage in (first, rest):
-            missing = [case for case in stage if case.key not in done or not _fitted(case, folder)]
-            told.skipped(len(stage) - len(missing))
-            for case, rows in _computed(missing, study, folder, jobs):
-                file.write(json.dumps({"case": case.key, "rows": _without_nan(rows)}) + "\n")
-                # A run that is killed loses only the cases that were being computed.
-                file.flush()
-                done[case.key] = rows
-                told.finished(case)
+    # All references come first: the other cases read their files.
+    for stage in (first, rest):
+        missing = [case for case in stage if case.key not in done or not _fitted(case, folder)]
+        told.skipped(len(stage) - len(missing))
+        for case, rows in _computed(missing, study, folder, jobs):
+            # A run that is killed loses only the cases that were being computed.
+            line = json.dumps({"case": case.key, "rows": _without_nan(rows)}) + "\n"
+            append_file(folder / CASES_FILE, line)
+            done[case.key] = rows
+            told.finished(case)
     # Processes finish in any order; the rows come in that of the cases, so that files can be compared.
     ordered = [done[case.key] for case in (*first, *rest)]
     tables = {name: tuple(row for rows in ordered for row in rows[name]) for name in TABLES}

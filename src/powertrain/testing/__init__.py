@@ -25,6 +25,7 @@ from powertrain.testing._faults import (
     try_fault,
 )
 from powertrain.testing._made_up import MadeUpNvml, MadeUpProcessor
+from powertrain.testing._postgres import PostgresServer, postgres_server
 from powertrain.testing._predictors import PredictorSuite, example_table
 from powertrain.testing._sources import ModeSourceSuite
 from powertrain.testing._stores import StoreSuite, example_profiles
@@ -39,6 +40,7 @@ __all__ = [
     "MadeUpProcessor",
     "ModeSourceSuite",
     "Outcome",
+    "PostgresServer",
     "PredictorFileDamage",
     "PredictorSuite",
     "StoreSuite",
@@ -47,5 +49,6 @@ __all__ = [
     "example_table",
     "faults_of_files",
     "faults_of_library",
+    "postgres_server",
     "try_fault",
 ]

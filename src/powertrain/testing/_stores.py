@@ -19,6 +19,7 @@ from powertrain.errors import (
     StoreError,
     UnknownNameError,
 )
+from powertrain.quantities import LARGEST, SMALLEST
 from powertrain.records import ManyProfiles, PowerMode, Profile
 
 __all__ = ["StoreSuite", "example_profiles"]
@@ -32,7 +33,7 @@ def example_profiles() -> list[Profile]:
         plain,
         replace(plain, power_w=float("nan"), flags=("throttled", "drift; odd")),
         replace(plain, time_ms=float("nan"), time_rel_se=0.01, power_rel_se=0.0, duration_s=3.25),
-        replace(plain, time_ms=1.7976931348623157e308, power_w=5e-324),
+        replace(plain, time_ms=LARGEST, power_w=SMALLEST),
         replace(plain, extra={"note": 'a "quoted", line\r\nbroken', "Ärger": "ß 測定 🚀"}),
         replace(plain, workload="'); DROP TABLE profile; --", mode=PowerMode({'say "hi"': 1, "it's": -0.5})),
         replace(plain, device="Nano ü", mode=PowerMode(gpu_mhz=921.6)),

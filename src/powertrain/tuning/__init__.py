@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from powertrain.planning import FixedModes, ModeSource
 from powertrain.tuning._climb import Climb
-from powertrain.tuning._goal import Budget, Decision, Goal
+from powertrain.tuning._goal import FRONT, Budget, Decision, FrontMode, Goal
 from powertrain.tuning._tuner import Tuner
 from powertrain.tuning._watch import Departure, Patience, Watch
 
 __all__ = [
+    "FRONT",
     "Budget",
     "Climb",
     "Decision",
     "Departure",
     "FixedModes",
+    "FrontMode",
     "Goal",
     "ModeSource",
     "Patience",

@@ -9,14 +9,14 @@ from typing import final
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from powertrain.quantities import POWER, TIME, Quantity, find
+from powertrain.quantities import POWER, TIME, Quantity
 from powertrain.records import FloatArray, ModeTable, PowerMode, Prediction
 from powertrain.tuning._bounds import Bounds
 from powertrain.tuning._goal import Budget, Goal
 from powertrain.tuning._trials import Trials
 from powertrain.units import s_from_ms
 
-__all__ = ["Acquisition"]
+__all__ = ["COST_POWER", "Acquisition", "Again", "below", "scaled"]
 
 
 WIDEN = 1.0
@@ -63,7 +63,7 @@ class Acquisition:
         """
         self._references = references
         self._goal, self._budget, self._trials, self._noise = goal, budget, trials, noise
-        self._objective = find(goal.objective)
+        self._objective = goal.quantity
         best = trials.best()
         self._best = None if best is None else float(trials.value(self._objective)[best])
         times = None if trials.table is None else trials.table.time_ms
@@ -162,10 +162,10 @@ class Acquisition:
     def _one(self, prediction: Prediction, bounds: Bounds, caution: float) -> FloatArray:
         chance = np.ones(len(prediction))
         for quantity, limit in self._goal.limits.by_quantity().items():
-            chance = chance * _below(prediction, quantity, limit, bounds)
+            chance = chance * below(prediction, quantity, limit, bounds)
         # The best-looking modes are those whose power is underrated most: misses call for a better chance.
         sure = chance ** (1 + caution * self._trials.misses())
-        mean, sd = _scaled(prediction, self._objective, bounds)
+        mean, sd = scaled(prediction, self._objective, bounds)
         if self._best is None:
             # Any mode that keeps the limits will do, and of two such the better one.
             return sure * (0.05 + np.nanmax(mean) - mean)
@@ -174,7 +174,7 @@ class Acquisition:
         return sd * (off * ndtr(off) + np.exp(-0.5 * off**2) / np.sqrt(2 * np.pi)) * sure
 
 
-def _scaled(
+def scaled(
     prediction: Prediction, quantity: Quantity, bounds: Bounds | None
 ) -> tuple[FloatArray, FloatArray]:
     """Return a quantity on the scale of its errors, with widened error bars, within its bounds."""
@@ -184,7 +184,7 @@ def _scaled(
     return (mean, sd) if bounds is None else bounds.apply(quantity, mean, sd)
 
 
-def _below(prediction: Prediction, quantity: Quantity, limit: float, bounds: Bounds | None) -> FloatArray:
+def below(prediction: Prediction, quantity: Quantity, limit: float, bounds: Bounds | None) -> FloatArray:
     """Return the probability that a quantity keeps a limit, `(n,)`."""
-    mean, sd = _scaled(prediction, quantity, bounds)
+    mean, sd = scaled(prediction, quantity, bounds)
     return ndtr(((np.log(limit) if quantity.is_log else limit) - mean) / sd)

@@ -35,10 +35,10 @@ class Beliefs:
         self._kind, self._seed = predictor_class(method), seed
         self._prior = PriorView(self.references, ends)
 
-    def views(self, table: ProfileTable | None) -> tuple[View, ...]:
-        """Return every way to predict from what was measured."""
+    def views(self, table: ProfileTable | None, *, measured: int | None = None) -> tuple[View, ...]:
+        """Return every way to predict from what was measured; of a table, so many rows really were."""
         learned: list[View] = []
-        if table is not None and len(table) >= PRIOR_UNTIL:
+        if table is not None and (len(table) if measured is None else measured) >= PRIOR_UNTIL:
             try:
                 learned.append(self._kind.fit(table, seed=self._seed).glance)
                 if self.references and self._kind.uses_references:

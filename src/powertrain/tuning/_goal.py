@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
-from powertrain.quantities import find
+from powertrain.quantities import TIME, Quantity, find
 from powertrain.records import Limits, PowerMode, check_risk
 
-__all__ = ["Budget", "Decision", "Goal"]
+__all__ = ["FRONT", "Budget", "Decision", "FrontMode", "Goal"]
 
-Objective = Literal["time", "energy", "power", "edp"]
+Objective = Literal["time", "energy", "power", "edp", "front"]
+FRONT = "front"
 
 
 @final
@@ -21,6 +22,7 @@ class Goal:
     """The best mode for what, and under which limits."""
 
     objective: Objective = "time"
+    """What is minimised; `"front"` looks for every compromise of time and power, not for one mode."""
     limits: Limits = field(default_factory=Limits)
     risk: float = 0.05
     """Accepted probability that the mean of the mode that is named exceeds a limit."""
@@ -30,11 +32,16 @@ class Goal:
     """Accepted probability that a trial exceeds `hard_limit_w`."""
 
     def __post_init__(self) -> None:
-        find(self.objective)
+        _ = self.quantity  # which refuses an objective that there is not
         check_risk(self.risk)
         check_risk(self.hard_risk)
         if not self.hard_limit_w > 0:
             raise ValueError(f"a hard limit of {self.hard_limit_w!r} W: give a positive number")
+
+    @property
+    def quantity(self) -> Quantity:
+        """What one mode is compared with another by; of the modes of a front it is the time."""
+        return TIME if self.objective == FRONT else find(self.objective)
 
     def as_json(self) -> dict[str, Any]:
         """Return the goal as JSON values; a limit that is not set is left out."""
@@ -80,6 +87,16 @@ class Budget:
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class FrontMode:
+    """A mode on the front of time and power, as measured."""
+
+    mode: PowerMode
+    values: Mapping[str, float]
+    """What was measured in it, by column; means over repeats."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """The mode that a tuner chooses, as measured, or why it chooses none."""
 
@@ -93,3 +110,5 @@ class Decision:
     """Measurements that were told so far."""
     why: str = ""
     """One sentence."""
+    front: tuple[FrontMode, ...] = ()
+    """The measured front of time and power within the limits, by rising time, where that is the objective."""

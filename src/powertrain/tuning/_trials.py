@@ -11,9 +11,10 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from powertrain import quantities
-from powertrain.quantities import Quantity
+from powertrain.optimisation import pareto_front
+from powertrain.quantities import POWER, TIME, Quantity
 from powertrain.records import FloatArray, PowerMode, Profile, ProfileTable
-from powertrain.tuning._goal import Decision, Goal
+from powertrain.tuning._goal import FRONT, Decision, FrontMode, Goal
 
 __all__ = ["Trials"]
 
@@ -33,9 +34,9 @@ class Trials:
     def __len__(self) -> int:
         return len(self.profiles)
 
-    def add(self, profile: Profile) -> None:
-        """Take in a measurement."""
-        self.profiles.append(profile)
+    def add(self, profile: Profile, *, at: int | None = None) -> None:
+        """Take in a measurement, at the end or at a place among the others."""
+        self.profiles.insert(len(self.profiles) if at is None else at, profile)
         usable = [p for p in self.profiles if not p.flags]
         self.table = ProfileTable.of(usable, knobs=self.knobs).averaged() if usable else None
 
@@ -106,7 +107,7 @@ class Trials:
         """Return the row of the best mode that keeps the limits; of equals the first that was measured."""
         if self.table is None:
             return None
-        goal = self.value(quantities.find(self._goal.objective))
+        goal = self.value(self._goal.quantity)
         kept = self.keeps() & np.isfinite(goal)
         return int(np.argmin(np.where(kept, goal, np.inf))) if kept.any() else None
 
@@ -115,7 +116,7 @@ class Trials:
         best = self.best()
         if best is None:
             return None
-        goal = self.value(quantities.find(self._goal.objective))
+        goal = self.value(self._goal.quantity)
         sure = self.confirmed() & np.isfinite(goal)
         return int(np.argmin(np.where(sure, goal, np.inf))) if sure.any() else best
 
@@ -124,14 +125,32 @@ class Trials:
         row = self._chosen()
         if row is None or self.table is None:
             return Decision(mode=None, trials=len(self), why=self._nearest() or why)
-        values = {c: float(v[row]) for c, v in self.table.columns.items() if np.isfinite(v[row])}
         return Decision(
             mode=self.table.modes[row],
-            values=values,
+            values=self._known(row),
             confirmed=bool(self.confirmed()[row]),
             trials=len(self),
             why=why,
+            front=self._front_modes() if self._goal.objective == FRONT else (),
         )
+
+    def front(self) -> list[int]:
+        """Return the rows on the front of time and power within the limits, by rising time."""
+        if self.table is None:
+            return []
+        costs = np.column_stack([self.value(TIME), self.value(POWER)])
+        kept = self.keeps()[:, None]
+        return [int(row) for row in pareto_front(np.where(kept, costs, np.nan))]
+
+    def _front_modes(self) -> tuple[FrontMode, ...]:
+        return tuple(
+            FrontMode(mode=self._table().modes[row], values=self._known(row)) for row in self.front()
+        )
+
+    def _known(self, row: int) -> dict[str, float]:
+        """Return what was measured in a mode, by column."""
+        columns = self._table().columns
+        return {column: float(values[row]) for column, values in columns.items() if np.isfinite(values[row])}
 
     def _nearest(self) -> str:
         """Say which mode came nearest to the limits, and by how much it misses them."""

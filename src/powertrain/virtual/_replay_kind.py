@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from powertrain.devices._kinds import DeviceKind, DeviceSpec, Opening
@@ -33,11 +34,16 @@ def _open(spec: DeviceSpec, how: Opening) -> ReplayDevice:
 
 def path_and_device(text: str) -> tuple[Path, str | None]:
     """Split `FILE#DEVICE` at the last `#`, unless a file of the whole name exists."""
-    whole = Path(text).expanduser()
+    whole = _at_home(text)
     head, mark, device = text.rpartition("#")
     if not mark or not head or whole.is_file():
         return whole, None
-    return Path(head).expanduser(), device or None
+    return _at_home(head), device or None
+
+
+def _at_home(text: str) -> Path:
+    """Return a path whose `~` is the home folder; where there is none, it stays."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises a RuntimeError
 
 
 REPLAY = DeviceKind(name="replay", forms=FORMS, open=_open)

@@ -15,6 +15,7 @@ from powertrain.workflow._contents import PredictorContents, ProfileContents, co
 from powertrain.workflow._demo import Demo, DemoMethod, Outcome, paper_grid, run_demo
 from powertrain.workflow._drawings import draw_errors, draw_predicted_front, draw_tuned_run
 from powertrain.workflow._flags import Flagged, flagged_modes
+from powertrain.workflow._front_page import front_page, spec_to_apply
 from powertrain.workflow._holding import Restored, held_mode, restore_all, run_held
 from powertrain.workflow._jetson import Deployment, VendorModes, deployment, parsed_mode, vendor_modes
 from powertrain.workflow._joins import (
@@ -112,6 +113,7 @@ __all__ = [
     "flagged_modes",
     "follow_script",
     "front",
+    "front_page",
     "held_elsewhere",
     "held_mode",
     "import_csv",
@@ -138,6 +140,7 @@ __all__ = [
     "run_held",
     "run_race",
     "shown_quantities",
+    "spec_to_apply",
     "store_page",
     "stored_columns",
     "stored_profiles",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -20,7 +20,7 @@ from powertrain.records import Choice, ModeTable, Prediction, Profile, ProfileTa
 from powertrain.virtual import BOARDS
 from powertrain.wording import counted
 from powertrain.workflow._flags import Flagged, flagged_modes
-from powertrain.workflow._joins import check_knobs, open_device, refuse_other_device, transfer
+from powertrain.workflow._joins import check_knobs, is_searched, open_device, refuse_other_device, transfer
 
 __all__ = [
     "MEASURED",
@@ -86,7 +86,7 @@ class Candidates:
 
 def candidates(
     profiles: ProfileTable,
-    modes: ModeTable,
+    modes: ModeTable | Callable[[AbstractPredictor], ModeTable],
     *,
     references: Sequence[AbstractPredictor] = (),
     method: str = "gp",
@@ -98,18 +98,20 @@ def candidates(
 
     Args:
         profiles: Of one workload on one device.
-        modes: `(n, n_knobs)` modes to choose from, with the knobs of the profiles.
+        modes: `(n, n_knobs)` modes to choose from, with the knobs of the profiles; or what finds those that
+            are worth it, given the predictor.
         references: Predictors of other workloads or devices, of the same method.
         method: How to predict.
         seed: Of the method.
     """
     table = profiles.averaged()
-    if _all_measured(table, modes):
+    if isinstance(modes, ModeTable) and _all_measured(table, modes):
         return _measured(table, f"All of {counted(len(modes), 'mode')} were measured: nothing is predicted.")
     try:
         predictor = transfer(references, table, method=method, seed=seed)
     except TooFewProfilesError as error:
         return _measured(table, f"Nothing is predicted, only measured modes are chosen from: {error}.")
+    modes = modes if isinstance(modes, ModeTable) else modes(predictor)
     lent = f" and {counted(len(references), 'reference')}" if references else ""
     return Candidates(
         device=table.device,
@@ -145,8 +147,11 @@ class StoredWorkload:
     """The profiles of one workload in a store, and the modes of its device."""
 
     profiles: ProfileTable
-    modes: ModeTable
-    """All modes of the device if it can be opened here, else those in which it was ever profiled."""
+    modes: ModeTable | None
+    """All modes of the device if it can be opened here, else those in which it was ever profiled.
+
+    None where it has so many that the best one is searched for.
+    """
     device: AbstractDevice | None
     """None where it cannot be opened here."""
     flagged: Flagged
@@ -184,7 +189,10 @@ def stored_workload(
         check_knobs(board, profiles.modes.knobs)
     every = store.profiles(device=profiles.device, workload=profiles.workload)
     _remark_on_worth(every)
-    modes = _profiled_modes(store, profiles) if board is None else board.modes()
+    if board is None:
+        modes = _profiled_modes(store, profiles)
+    else:
+        modes = None if is_searched(board) else board.modes()
     return StoredWorkload(profiles=profiles, modes=modes, device=board, flagged=flagged_modes(every))
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import final
 
 from powertrain.dataset import open_store, read_csv
+from powertrain.errors import DataError
+from powertrain.files import open_file
 from powertrain.models import Learned, load_predictor, peek_origin
 from powertrain.quantities import by_column
 from powertrain.records import Profile
@@ -67,9 +69,12 @@ def contents_of(
         PowerTrainError: It is none of these, or cannot be read.
     """
     path = Path(location)
-    if content is None and path.is_file():
-        with path.open("rb") as file:
-            start = file.read(len(SQLITE))
+    if content is None and path.exists():
+        try:
+            with open_file(path) as file:
+                start = file.read(len(SQLITE))
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
         if (start.startswith(ZIP) and path.suffix.lower() != ".xlsx") or path.suffix == ".ptm":
             return _predictor_contents(path)
         if start != SQLITE and path.suffix != ".db":

@@ -88,6 +88,8 @@ class DemoMethod:
     outcome: Outcome | None
     prediction: Prediction
     profiled: npt.NDArray[np.int64]
+    measured: ProfileTable
+    """What it learnt from."""
 
 
 @final
@@ -96,6 +98,8 @@ class Demo:
     """Everything that the demonstration found."""
 
     device: str
+    spec: str
+    """What opens the board."""
     reference: str
     target: str
     limit_w: float
@@ -158,6 +162,7 @@ def run_demo(
     ]
     return Demo(
         device=board.name,
+        spec=BOARD,
         reference=REFERENCE,
         target=TARGET,
         limit_w=LIMIT_W,
@@ -196,12 +201,16 @@ def _run_method(
     if recipe is RECIPES[0]:
         fitted.save(folder / REFERENCE_FILE)
         predictor.save(folder / PREDICTOR_FILE)
-    done = _scored(recipe, predictor, truth, profiled)
+    done = _scored(recipe, predictor, truth, profiled, ProfileTable.of(measured))
     return replace(done, reference_fit_s=reference_fit_s, fit_s=fit_s), measured
 
 
 def _scored(
-    recipe: _Recipe, predictor: AbstractPredictor, truth: ProfileTable, profiled: npt.NDArray[np.int64]
+    recipe: _Recipe,
+    predictor: AbstractPredictor,
+    truth: ProfileTable,
+    profiled: npt.NDArray[np.int64],
+    measured: ProfileTable,
 ) -> DemoMethod:
     prediction = predictor.predict(truth.modes)
     unseen = np.ones(len(truth), dtype=bool)
@@ -227,6 +236,7 @@ def _scored(
         outcome=None if choice is None else _outcome(name, choice.index, truth),
         prediction=prediction,
         profiled=profiled,
+        measured=measured,
     )
 
 

@@ -6,29 +6,58 @@ import math
 from pathlib import Path
 from typing import Any
 
-from powertrain.errors import DataError
+from powertrain.devices import AbstractDevice, is_simulated
+from powertrain.errors import DataError, PowerTrainError
+from powertrain.files import why_unwritten, write_file
 from powertrain.records import Choice, ModeTable, Prediction
 from powertrain.report import (
+    Goal,
     RunPlot,
     Stretch,
     draw_front,
     draw_learning,
     draw_run,
     front_plot,
+    front_view,
     learning_plot,
+    render_html,
     save_figure,
 )
+from powertrain.workflow._front_page import front_page, spec_to_apply
 from powertrain.workflow._tune_report import Trial, TuneReport
 
 __all__ = ["draw_errors", "draw_predicted_front", "draw_tuned_run"]
 
 
 def draw_predicted_front(
-    prediction: Prediction, modes: ModeTable, path: Path, *, title: str, choice: Choice | None = None
+    prediction: Prediction,
+    modes: ModeTable,
+    path: Path,
+    *,
+    title: str,
+    choice: Choice | None = None,
+    device_name: str = "",
+    device: AbstractDevice | None = None,
 ) -> None:
-    """Draw power against time of `modes`, their front, and the mode chosen, to a PNG or SVG file."""
-    plot = front_plot(prediction, modes, title=title, choice=choice)
-    save_figure(draw_front(plot), path)
+    """Draw power against time of `modes`, their front, and the mode chosen, to a file.
+
+    A PNG or SVG file is a picture. An HTML file is a page on which the limit can be dragged; it needs no
+    matplotlib.
+    """
+    basis = "measured" if prediction.is_measured else "predicted"
+    if path.suffix.lower() not in (".png", ".svg", ".html"):
+        raise ValueError(f"{path.name} is not a .png, .svg or .html file: give the plot one of these endings")
+    if path.suffix.lower() != ".html":
+        save_figure(draw_front(front_plot(prediction, modes, title=title, choice=choice, basis=basis)), path)
+        return
+    spec = spec_to_apply(device)
+    goal = None if choice is None else Goal.of(choice)
+    view = front_view(prediction, modes, title=title, goal=goal, device=spec)
+    content = render_html(front_page(view, simulated=is_simulated(device_name)))
+    try:
+        write_file(path, content)
+    except OSError as error:
+        raise PowerTrainError(f"cannot write the page {path}: {why_unwritten(path, error)}") from error
 
 
 def draw_tuned_run(report: TuneReport, path: Path) -> None:

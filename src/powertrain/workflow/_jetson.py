@@ -19,6 +19,7 @@ from powertrain.devices.jetson.nvpmodel import (
     read_conf,
 )
 from powertrain.errors import DeviceError, UnknownModeError
+from powertrain.files import read_file
 from powertrain.records import PowerMode
 from powertrain.space import SOFTWARE_KNOBS, ModeSpace
 from powertrain.workflow._holding import held_mode
@@ -27,6 +28,9 @@ __all__ = ["Deployment", "VendorModes", "deployment", "parsed_mode", "vendor_mod
 
 OWN_CONF = "/etc/nvpmodel/powertrain.conf"
 """Where a whole conf is put: nvpmodel remembers the path and wants the file there at the next boot."""
+
+LARGEST_CONF_BYTES = 1 << 20
+"""Of a file of nvpmodel; the largest that NVIDIA ships has some 40,000."""
 
 
 @final
@@ -79,9 +83,11 @@ def vendor_modes(device: AbstractDevice | None = None, conf: Path | None = None)
         home = CONF if sysfs.resolve(CONF) == found.path else found.path
         return VendorModes(conf=found, home=home, present=present_mode(sysfs, found))
     try:
-        text = conf.read_text(encoding="utf-8", errors="replace")
+        text = read_file(conf, most_bytes=LARGEST_CONF_BYTES).decode(errors="replace")
     except OSError as error:
         raise DeviceError(f"cannot read {conf}: {error.strerror}") from error
+    except ValueError as error:
+        raise DeviceError(str(error)) from error
     return VendorModes(conf=parse_conf(text, path=str(conf)), home=CONF, present=None)
 
 

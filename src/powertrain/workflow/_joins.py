@@ -48,6 +48,7 @@ __all__ = [
     "fit",
     "front",
     "import_csv",
+    "is_searched",
     "modes_of_device",
     "modes_to_choose_from",
     "open_device",
@@ -59,6 +60,8 @@ __all__ = [
     "transfer",
 ]
 
+MOST_PREDICTED = 500_000
+"""Modes of a device up to which all are predicted to choose from; more would take seconds and a gigabyte."""
 logger = logging.getLogger(__name__)
 
 NO_HARDWARE = ("sim:", "emulated:", "replay:")
@@ -148,12 +151,16 @@ def modes_of_device(
         MissingKnobError: The device has a knob that the predictor does not know, and would set blindly.
         DeviceError: The predictor was made for another device.
     """
+    _check_device(device, predictor, same_device=same_device)
+    return device.modes()
+
+
+def _check_device(device: AbstractDevice, predictor: AbstractPredictor, *, same_device: bool) -> None:
     if same_device:
         refuse_other_device(device, predictor.device, "the predictor is")
     elif device.name != predictor.device:
         logger.warning("the predictor is of %s, the modes are of %s", predictor.device, device.name)
     check_knobs(device, predictor.knobs)
-    return device.modes()
 
 
 def refuse_other_device(device: AbstractDevice, made_for: str, what: str) -> None:
@@ -195,31 +202,31 @@ def modes_to_choose_from(
 ) -> ModeTable:
     """Return the modes of a device among which to look for the best one: all, unless it has too many.
 
-    Of a space that is too large to list, `powertrain.optimisation.search_modes` returns those that it looked
-    at, and a remark says so.
+    Of a space of more than `MOST_PREDICTED` modes, `powertrain.optimisation.search_modes` returns those that
+    it looked at, and a remark says so.
 
     Raises:
         MissingKnobError: As for `modes_of_device`.
     """
-    try:
+    if not is_searched(device):
         return modes_of_device(device, predictor, same_device=same_device)
-    except LargeSpaceError:
-        found = optimisation.search_modes(
-            predictor.predict,
-            device.space,
-            objective=objective,
-            limits=limits,
-            risk=risk,
-            exist=device.exist,
-        )
-        logger.warning(
-            "%s has %s modes, too many to predict them all: %s were looked at, drawn at random and around "
-            "the best",
-            device.name,
-            f"{device.count():,}",
-            f"{len(found):,}",
-        )
-        return found
+    _check_device(device, predictor, same_device=same_device)
+    found = optimisation.search_modes(
+        predictor.glance, device.space, objective=objective, limits=limits, risk=risk, exist=device.exist
+    )
+    logger.warning(
+        "%s has %s modes, too many to predict them all: %s were looked at, drawn at random and around the "
+        "best",
+        device.name,
+        f"{device.space.size:,}",
+        f"{len(found):,}",
+    )
+    return found
+
+
+def is_searched(device: AbstractDevice) -> bool:
+    """Tell whether a device has so many modes that the best is searched for, and not all are predicted."""
+    return not device.recorded and device.space.size > MOST_PREDICTED
 
 
 def fit(

@@ -14,6 +14,7 @@ import numpy as np
 
 from powertrain.errors import CsvError, MissingKnobError
 from powertrain.files import read_file
+from powertrain.quantities import LARGEST
 from powertrain.records import FloatArray, ModeTable
 
 __all__ = ["modes_csv", "read_modes"]
@@ -77,7 +78,7 @@ def _plain_table(content: bytes, columns: Sequence[int]) -> FloatArray | None:
             values = np.loadtxt(text, skiprows=1, usecols=list(columns), **form)
     except (ValueError, IndexError, UserWarning):
         return None
-    return values if len(values) and np.isfinite(values).all() else None
+    return values if len(values) and (np.abs(values) <= LARGEST).all() else None
 
 
 def _row(row: Sequence[str], columns: Sequence[int], header: Sequence[str], place: str) -> list[float]:
@@ -88,8 +89,10 @@ def _row(row: Sequence[str], columns: Sequence[int], header: Sequence[str], plac
             value = float(cell)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
-            raise CsvError(f"{place}: {header[column]} is {cell!r}, which is not a finite number")
+        if not abs(value) <= LARGEST:  # which NaN is not, either
+            raise CsvError(
+                f"{place}: {header[column]} is {cell!r}, which is not a finite number of up to {LARGEST:g}"
+            )
         values.append(value)
     return values
 

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from importlib.metadata import version
 from typing import final
 
 import numpy as np
 
 from powertrain.dataset import AbstractStore
-from powertrain.devices import is_simulated
+from powertrain.devices import AbstractDevice, is_simulated
 from powertrain.errors import DataError, MissingExtraError, UnknownNameError
+from powertrain.models import AbstractPredictor
 from powertrain.quantities import POWER, TIME, measured
-from powertrain.records import Prediction, ProfileTable
+from powertrain.records import Limits, Prediction, ProfileTable
 from powertrain.report import (
     Cell,
     Column,
     Fact,
-    FrontPlot,
+    FrontView,
+    Goal,
     Illustration,
+    Marks,
     Points,
     ReportPage,
     Section,
     Table,
     agreement_plot,
     draw_agreement,
-    draw_front,
     figure_svg,
     format_number,
-    front_plot,
+    front_view,
 )
 from powertrain.space import ModeSpace
 from powertrain.wording import counted
+from powertrain.workflow._choosing import device_named
 from powertrain.workflow._demo import Demo, DemoMethod
+from powertrain.workflow._front_page import footer, spec_to_apply
+from powertrain.workflow._joins import modes_to_choose_from
 
 __all__ = ["StoreSummary", "demo_fronts", "demo_page", "demo_tables", "store_page", "summarise_store"]
 
@@ -104,12 +107,12 @@ def demo_page(demo: Demo) -> ReportPage:
     """Return the page of the demonstration; without matplotlib it has no drawings, and says so."""
     errors, chosen = demo_tables(demo)
     first = demo.methods[0]
+    views = demo_fronts(demo)
     try:
-        fronts = tuple(map(_demo_front, demo_fronts(demo), demo.methods))
         agreements = tuple(_demo_agreement(demo, method) for method in demo.methods)
         remark: tuple[str, ...] = ()
     except MissingExtraError as error:
-        fronts, agreements, remark = (), (), (f"No drawings: {error}.",)
+        agreements, remark = (), (f"No drawings of these: {error}.",)
     facts: list[Fact] = []
     if first.outcome is not None:
         facts = [
@@ -127,8 +130,14 @@ def demo_page(demo: Demo) -> ReportPage:
         simulated=f"Every number comes from a simulated board ({demo.device}), none from hardware.",
         facts=tuple(facts),
         sections=(
-            Section(title="The choice", paragraphs=remark, tables=(chosen,), illustrations=fronts),
-            Section(title="The predictions behind it", tables=(errors,), illustrations=agreements),
+            Section(title="The choice", fronts=views[:1], tables=(chosen,)),
+            *(Section(title="The paper's method", fronts=views[1:]) for _ in views[1:2]),
+            Section(
+                title="The predictions behind it",
+                paragraphs=remark,
+                tables=(errors,),
+                illustrations=agreements,
+            ),
             Section(
                 title="How it was made",
                 paragraphs=(
@@ -138,7 +147,7 @@ def demo_page(demo: Demo) -> ReportPage:
                 ),
             ),
         ),
-        footer=_footer(),
+        footer=footer(),
     )
 
 
@@ -151,26 +160,21 @@ def _demo_lead(demo: Demo, first: DemoMethod) -> str:
     )
 
 
-def demo_fronts(demo: Demo) -> tuple[FrontPlot, ...]:
-    """Return what is drawn of each method's front: the true one, the choice and the stock modes beside it."""
+def demo_fronts(demo: Demo) -> tuple[FrontView, ...]:
+    """Return each method's front, with the true one, the profiles and the stock modes beside it."""
     # A stock mode that switches parts of the GPU off is not the row of the truth that has its clocks.
     stock = {o.name: Points(time_ms=np.array([o.time_ms]), power_w=np.array([o.power_w])) for o in demo.stock}
     return tuple(
-        front_plot(
+        front_view(
             method.prediction,
             demo.truth.modes,
             title=f"{demo.target} on {demo.device}: {method.method}, {method.profiles} profiles",
-            choice=method.choice,
-            truth=demo.truth,
-            named=stock,
+            goal=Goal(limits=Limits(max_power_w=demo.limit_w), risk=method.risk),
+            marks=Marks(measured=method.measured, truth=demo.truth, named=stock),
+            device=demo.spec,
         )
         for method in demo.methods
     )
-
-
-def _demo_front(plot: FrontPlot, method: DemoMethod) -> Illustration:
-    caption = f"Power against time as predicted by {method.method} from {method.profiles} profiles."
-    return Illustration(svg=figure_svg(draw_front(plot)), caption=caption)
 
 
 def _demo_agreement(demo: Demo, method: DemoMethod) -> Illustration:
@@ -220,8 +224,22 @@ def summarise_store(
     )
 
 
-def store_page(summary: StoreSummary) -> ReportPage:
-    """Return the page of a database: counts, ranges, and the front of each workload as measured."""
+def store_page(summary: StoreSummary, predictors: Sequence[AbstractPredictor] = ()) -> ReportPage:
+    """Return the page of a database: counts, ranges, and the front of each workload to explore.
+
+    A workload's modes are those measured, or with a predictor of it all modes of its device, as predicted.
+
+    Raises:
+        UnknownNameError: A predictor is of a workload that is not shown, or of another device.
+    """
+    by_owner = {(one.device, one.workload): one for one in predictors}
+    shown = {(table.device, table.workload) for table in summary.tables}
+    for device, workload in by_owner:
+        if (device, workload) not in shown:
+            raise UnknownNameError(
+                f"a predictor is of {workload} on {device}, and the page shows {_owners(shown)}: "
+                "leave that predictor out, or show its workload"
+            )
     by_device: dict[str, list[ProfileTable]] = {}
     for table in summary.tables:
         by_device.setdefault(table.device, []).append(table)
@@ -241,8 +259,8 @@ def store_page(summary: StoreSummary) -> ReportPage:
                 remark=f"{summary.flagged:,} flagged, left out below",
             ),
         ),
-        sections=tuple(_device_section(device, tables) for device, tables in by_device.items()),
-        footer=_footer(),
+        sections=tuple(_device_section(device, tables, by_owner) for device, tables in by_device.items()),
+        footer=footer(),
     )
 
 
@@ -250,7 +268,14 @@ MOST_DRAWINGS = 12
 """Fronts drawn per device, so that a page of many workloads stays readable."""
 
 
-def _device_section(device: str, tables: Sequence[ProfileTable]) -> Section:
+def _owners(shown: Collection[tuple[str, str]]) -> str:
+    names = sorted(f"{workload} on {device}" for device, workload in shown)
+    return names[0] if len(names) == 1 else f"{len(names)} others, such as {names[0]}"
+
+
+def _device_section(
+    device: str, tables: Sequence[ProfileTable], predictors: Mapping[tuple[str, str], AbstractPredictor]
+) -> Section:
     shown = [q for q in measured() if q in (TIME, POWER) or any(t.has(q) for t in tables)]
     ranges = Table.of(
         "What was measured",
@@ -276,12 +301,14 @@ def _device_section(device: str, tables: Sequence[ProfileTable]) -> Section:
         ],
     )
     both = [t for t in tables if (np.isfinite(t.time_ms) & np.isfinite(t.power_w)).any()]
-    try:
-        drawings = tuple(map(_measured_front, both[:MOST_DRAWINGS]))
-        remarks = () if len(both) <= MOST_DRAWINGS else (f"The first {MOST_DRAWINGS} workloads are drawn.",)
-    except MissingExtraError as error:
-        drawings, remarks = (), (f"No drawings: {error}.",)
-    return Section(title=device, paragraphs=remarks, tables=(ranges, knobs), illustrations=drawings)
+    # What was predicted was asked for, so it comes first.
+    both.sort(key=lambda t: (t.device, t.workload) not in predictors)
+    board = device_named(device)
+    fronts = tuple(
+        _front_of(table, board, predictors.get((device, table.workload))) for table in both[:MOST_DRAWINGS]
+    )
+    remarks = () if len(both) <= MOST_DRAWINGS else (f"The first {MOST_DRAWINGS} workloads are drawn.",)
+    return Section(title=device, paragraphs=remarks, fronts=fronts, tables=(ranges, knobs))
 
 
 def _ends(column: np.ndarray) -> tuple[float, float]:
@@ -289,12 +316,16 @@ def _ends(column: np.ndarray) -> tuple[float, float]:
     return (float(known.min()), float(known.max())) if known.size else (float("nan"), float("nan"))
 
 
-def _measured_front(table: ProfileTable) -> Illustration:
-    seen = Prediction(time_ms=table.time_ms, power_w=table.power_w)
-    plot = front_plot(seen, table.modes, title=f"{table.workload} on {table.device}", basis="measured")
-    caption = f"Power against time of {table.workload}: every mode measured, and the front."
-    return Illustration(svg=figure_svg(draw_front(plot)), caption=caption)
-
-
-def _footer() -> str:
-    return f"Made by PowerTrain {version('powertrain')} on {date.today().isoformat()}."
+def _front_of(
+    table: ProfileTable, board: AbstractDevice | None, predictor: AbstractPredictor | None
+) -> FrontView:
+    title = f"{table.workload} on {table.device}"
+    spec = spec_to_apply(board)
+    if predictor is None:
+        seen = Prediction.measured(table)
+        return front_view(seen, table.modes, title=title, device=spec)
+    modes = table.modes if board is None else modes_to_choose_from(board, predictor)
+    counts = f"{predictor.method}, {counted(len(table), 'profile')}"
+    prediction = predictor.predict(modes)
+    marks = Marks(measured=table)
+    return front_view(prediction, modes, title=f"{title}: {counts}", marks=marks, device=spec)

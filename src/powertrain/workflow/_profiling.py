@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,8 @@ class Record:
         self.workload, self._store, self._origin = workload, store, dict(origin or {})
         self.source = options.source(modes)
         before = store.profiles(device=device.name, workload=workload)
+        if self.source.left:
+            store.refuse_read_only()
         self._remark_on_others(before)
         rails = device.rails if isinstance(device, AbstractLiveDevice) else ()
         self._remark_on_sums(before, rails)
@@ -163,7 +166,7 @@ def profile(
         data: A folder of images or a text file to train on, for built-in workloads.
         options: How the run goes; the usual way if None.
         changes: Fields of `RunOptions` that differ, as keywords: `procedure`, `order`, `seed`, `again`,
-            `retry_flagged`, `progress`.
+            `retry_flagged`, `progress`, `step_limit_s`, `given_up`.
 
     Raises:
         DeviceError: The device is not live, or lacks a mode.
@@ -176,7 +179,14 @@ def profile(
     record = Record(board, name, modes, store, how)
     if record.source.left:
         job = board.job(workload, data=data) if isinstance(workload, str) else workload
-        run = profile_modes(board, job, record.source, procedure=how.procedure, progress=how.progress)
+        run = profile_modes(
+            board,
+            job,
+            record.source,
+            procedure=how.procedure,
+            progress=how.progress,
+            patience=how.patience(name),
+        )
         for done in run:
             record.keep(done)
     return record.summary()
@@ -266,6 +276,8 @@ def open_session(
         lambda prepare: run_modes(board, record.workload, record.source, prepare, options),
         knobs=record.source.knobs,
         keep=record.keep,
+        # A loop of somebody's own may take its time; one that is run to be measured has a limit.
+        patience=options.patience(record.workload, **({} if real else {"usual_s": math.inf})),
     )
 
 

@@ -33,6 +33,9 @@ __all__ = ["draw_race", "race_plot", "race_table", "write_race_page"]
 
 HIGHEST_PCT = 50.0
 """Regret that is drawn at the most: what lies above says only that a method has not found anything yet."""
+FRONT_METHODS = frozenset({"tuner-front", "optuna-nsga2", "botorch-nehvi"})
+"""Methods that search for the front of time and power."""
+FRONT_NOTE = " Front: share of the area under the true front that the modes measured dominate, median."
 EXCESS_LABEL = "limits exceeded by > 2 % [%]"
 
 
@@ -41,6 +44,7 @@ def race_table(race: Race, *, at: Sequence[int]) -> Table:
     lines = [line for line in race.summary if line.trials in set(at)]
     plan = race.plan
     what = counted(len({row.target for row in race.rows}), "target")
+    front = bool(set(plan.methods) & FRONT_METHODS)
     rows = [
         (
             line.method,
@@ -51,6 +55,7 @@ def race_table(race: Race, *, at: Sequence[int]) -> Table:
             _fixed(line.infeasible_pct, 1),
             _fixed(line.exceeded_by_2pct_pct, 1),
             _fixed(line.median_cost_s, 0),
+            *([_fixed(line.median_hypervolume_pct, 1)] if front else []),
         )
         for line in lines
     ]
@@ -65,10 +70,13 @@ def race_table(race: Race, *, at: Sequence[int]) -> Table:
             Column(name="exceeded", unit="%"),
             Column(name="by > 2 %", unit="%"),
             Column(name="profiled", unit="s"),
+            *([Column(name="front", unit="%")] if front else []),
         ),
         rows,
         note="Regret: how much slower the mode named is in truth than the best under the limit; ∞ where no "
-        "mode is named. Exceeded: share of the modes named that break the limit in truth.",
+        "mode is named. Exceeded: share of the modes named that break the limit in truth."
+        + FRONT_NOTE
+        * front,
     )
 
 

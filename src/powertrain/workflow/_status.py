@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
+from powertrain.dataset import without_password
 from powertrain.devices import AbstractDevice, AbstractLiveDevice, Journal, live
 from powertrain.devices.remote import HelperStatus, helper_here
 from powertrain.errors import PowerTrainError
@@ -139,12 +140,12 @@ def _holds_of(board: AbstractLiveDevice, problems: list[str]) -> tuple[Hold, ...
 
 
 def _command(pid: int) -> str:
-    """Return the command line of a process, empty where it cannot be read (Linux proc(5))."""
+    """Return the command line of a process without passwords, empty if it cannot be read (Linux proc(5))."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
     except OSError:
         return ""
-    return shlex.join(word.decode(errors="replace") for word in words if word)
+    return shlex.join(without_password(word.decode(errors="replace")) for word in words if word)
 
 
 def _user(uid: int) -> str:

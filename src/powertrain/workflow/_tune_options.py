@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, final
 from powertrain.dataset import AbstractStore
 from powertrain.devices import AbstractDevice
 from powertrain.models import AbstractPredictor
-from powertrain.profiling import Procedure, Watching
+from powertrain.profiling import Glance, Procedure, Watching
 from powertrain.records import Limits
 from powertrain.tuning import Goal, Patience
 
@@ -35,7 +35,7 @@ class TuneKeywords(TypedDict, total=False):
     max_power_w: float | None
     max_time_ms: float | None
     max_energy_j: float | None
-    objective: Literal["time", "energy", "power", "edp"]
+    objective: Literal["time", "energy", "power", "edp", "front"]
     hard_limit_w: float | None
     risk: float
     device: str | AbstractDevice
@@ -47,6 +47,7 @@ class TuneKeywords(TypedDict, total=False):
     then: Literal["hold", "restore"]
     seed: int
     say: Callable[[Told], object] | None
+    look: Callable[[Glance], object] | None
     procedure: Procedure | None
     watching: Watching | None
     patience: Patience | None
@@ -77,6 +78,8 @@ class TuneOptions:
     """Of everything random."""
     say: Callable[[Told], object] | None = None
     """Told what is tried, what came of it and what was decided; `print` will do."""
+    look: Callable[[Glance], object] | None = None
+    """Told now and then how the training goes in the mode that is held."""
     procedure: Procedure | None = None
     """How a trial is measured; as much as the precision asks for if None."""
     watching: Watching | None = None

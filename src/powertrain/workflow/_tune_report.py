@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from powertrain.quantities import find
+from powertrain.quantities import POWER, TIME, Quantity
 from powertrain.records import PowerMode, Profile
-from powertrain.tuning import Decision, Goal
+from powertrain.tuning import FRONT, Decision, Goal
 from powertrain.wording import counted, duration
 
 __all__ = [
@@ -119,46 +119,61 @@ def goal_line(workload: str, device: str, goal: Goal, trials: int) -> str:
     """Say what is looked for."""
     limits = [f"{q.name} <= {limit:.4g} {q.unit}" for q, limit in goal.limits.by_quantity().items()]
     under = f", {' and '.join(limits)}" if limits else ""
-    objective = find(goal.objective).title
-    return f"{workload} on {device}: least {objective}{under}, at most {counted(trials, 'trial')}"
+    what = "the front of time and power" if goal.objective == FRONT else f"least {goal.quantity.title}"
+    return f"{workload} on {device}: {what}{under}, at most {counted(trials, 'trial')}"
 
 
-def found_line(found: Trial) -> str:
+def found_line(found: Trial, goal: Goal) -> str:
     """Say how the training goes before anything is changed."""
-    return f"as found  {_numbers(found)}{_remark(found, best=False)}"
+    return f"as found  {_numbers(found, goal)}{_remark(found, '')}"
 
 
-def trial_line(trial: Trial, *, number: int, best: bool) -> str:
-    """Say what was tried, and what came of it."""
-    return f"trial {number:<3d} {_numbers(trial)}  {trial.mode}{_remark(trial, best=best)}"
+def trial_line(trial: Trial, goal: Goal, *, number: int, best: bool) -> str:
+    """Say what was tried, and what came of it; of a front, the best are all that are on it."""
+    remark = "" if not best else "on the front so far" if goal.objective == FRONT else "best so far"
+    return f"trial {number:<3d} {_numbers(trial, goal)}  {trial.mode}{_remark(trial, remark)}"
 
 
-def kept_line(decision: Decision) -> str:
+def kept_line(decision: Decision, goal: Goal) -> str:
     """Say which mode was decided on, what it gave, and why no more was tried."""
-    return f"{_named(decision)}: {decision.why}"
+    return f"{_named(decision, goal)}: {decision.why}"
 
 
-def _named(decision: Decision) -> str:
-    values = decision.values
-    told = [f"{values['time_ms']:.4g} ms" if "time_ms" in values else ""]
-    told.append(f"{values['power_w']:.4g} W" if "power_w" in values else "")
-    return f"{decision.mode} ({', '.join(filter(None, told))})"
+def _named(decision: Decision, goal: Goal) -> str:
+    values = [(quantity, quantity.of(decision.values)) for quantity in _told(goal)]
+    told = [f"{value:.4g} {quantity.unit}" for quantity, value in values if value == value]
+    return f"{decision.mode} ({', '.join(told)})"
+
+
+def _told(goal: Goal) -> tuple[Quantity, ...]:
+    """Return what is told of a mode: time and power, and what else the goal asks for."""
+    return tuple(dict.fromkeys((TIME, POWER, goal.quantity, *goal.limits.by_quantity())))
 
 
 def summary_lines(report: TuneReport) -> list[str]:
     """Say what became of a tuning, for people."""
-    decision, saving = report.decision, report.saving
+    decision, saving, goal = report.decision, report.saving, Goal.from_json(report.goal)
     recalled = sum(trial.recalled for trial in report.trials)
     before = f", {recalled} of them before this run" if recalled else ""
     tried = f"{counted(len(report.trials), 'trial')} in {duration(report.tuning_s)}{before}"
     if decision.mode is None:
         return [f"no mode was decided on: {report.reason}", tried]
-    lines = [f"best mode {kept_line(decision)}", f"{tried}; they cost {duration(report.cost_s)}"]
+    best = "fastest mode" if decision.front else "best mode"
+    lines = [f"{best} {kept_line(decision, goal)}", f"{tried}; they cost {duration(report.cost_s)}"]
     if report.state in ("trying", "failed"):
-        lines[0] = f"{report.reason}; the best mode so far is {_named(decision)}"
+        lines[0] = f"{report.reason}; the {best} so far is {_named(decision, goal)}"
+    lines = [*_front_lines(decision, goal), *lines]
     if saving is not None:
         lines.append(_saving_line(saving))
     return [*lines, f"again: {report.apply}"]
+
+
+def _front_lines(decision: Decision, goal: Goal) -> list[str]:
+    """Say which modes make the front that was asked for, a line each."""
+    if not decision.front:
+        return []
+    head = f"the measured front of time and power has {counted(len(decision.front), 'mode')}:"
+    return [head, *(f"  {_row(one.values, goal)}  {one.mode}" for one in decision.front)]
 
 
 def _saving_line(saving: Saving) -> str:
@@ -173,15 +188,21 @@ def _saving_line(saving: Saving) -> str:
     return f"than as found: {', '.join(told)} a minibatch{so_far}"
 
 
-def _numbers(trial: Trial) -> str:
-    time = f"{trial.time_ms:9.4g} ms" if trial.time_ms == trial.time_ms else f"{'-':>9} ms"
-    power = f"{trial.power_w:7.4g} W" if trial.power_w == trial.power_w else ""
-    return f"{time}  {power}".rstrip()
+def _numbers(trial: Trial, goal: Goal) -> str:
+    return _row({TIME.column: trial.time_ms, POWER.column: trial.power_w}, goal)
 
 
-def _remark(trial: Trial, *, best: bool) -> str:
+def _row(values: Mapping[str, float], goal: Goal) -> str:
+    """Return values by column as a row under others; what is not known is left out, but for the time."""
+    time_ms = TIME.of(values)
+    told = [f"{time_ms:9.4g} ms" if time_ms == time_ms else f"{'-':>9} ms"]
+    others = [(quantity, quantity.of(values)) for quantity in _told(goal) if quantity is not TIME]
+    return "  ".join([*told, *(f"{value:7.4g} {q.unit}" for q, value in others if value == value)])
+
+
+def _remark(trial: Trial, best: str) -> str:
     if trial.flags:
         return f"  ({', '.join(trial.flags)})"
     if trial.keeps is False:
         return "  exceeds the limit"
-    return "  best so far" if best else ""
+    return f"  {best}" if best else ""

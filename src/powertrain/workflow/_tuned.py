@@ -76,7 +76,7 @@ def tune(**how: Unpack[TuneKeywords]) -> Generator[TuningHandle]:
 
     Args:
         how: The goal and the rest, as keywords: `max_power_w`, `max_time_ms`, `max_energy_j`, `objective`
-            (`"time"`, `"energy"`, `"power"` or `"edp"`), `risk`, `hard_limit_w`, and the fields of
+            (`"time"`, `"energy"`, `"power"`, `"edp"` or `"front"`), `risk`, `hard_limit_w`, and the fields of
             `powertrain.workflow.TuneOptions`: `device`, `references`, `store`, `name`, `trials`,
             `minibatches`, `then`, `seed`, `say` and more.
 

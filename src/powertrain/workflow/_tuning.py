@@ -17,10 +17,10 @@ from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import DeviceError, LargeSpaceError, MissingKnobError
 from powertrain.models import AbstractPredictor, load_references, predictor_class
 from powertrain.profiling import Director, Glance
-from powertrain.quantities import POWER, find
+from powertrain.quantities import POWER
 from powertrain.records import ModeTable, PowerMode, Profile, ProfileTable
 from powertrain.space import ModeSpace, is_speed
-from powertrain.tuning import Budget, Decision, Departure, Goal, Tuner, Watch
+from powertrain.tuning import FRONT, Budget, Decision, Departure, Goal, Tuner, Watch
 from powertrain.units import s_from_ms
 from powertrain.wording import counted
 from powertrain.workflow._tune_options import Told, TuneOptions
@@ -46,7 +46,9 @@ PASSING = frozenset({"throttled", "unsteady", "drifting", "interrupted", "undone
 LEAST_TO_LEARN = 3
 """Trials before a change of the training from which the trials after it can learn."""
 HOPELESS_TRIALS = 5
-"""Trials above a limit on power after which the lowest mode is tried."""
+"""Trials above a limit after which the mode is tried that comes nearest to it if any does."""
+FAR = 1.1
+"""How far above a limit on time the fastest trial has to be for that: more cores may be a little slower."""
 CORRECTING_TRIALS = 4
 """More trials, at most, once a limit was found exceeded."""
 
@@ -100,6 +102,7 @@ class Tuning(Director):
         self._tuning_s = self._cost_s = 0.0
         self._began_s: float | None = None
         self._decided_at = 0
+        store.refuse_read_only()
         self.recall(store.profiles(device=device.name, workload=workload))
 
     def attach(self, *, minibatches: Callable[[], int], paused_s: Callable[[], float]) -> None:
@@ -146,7 +149,7 @@ class Tuning(Director):
         self._found = self._trial(profile)
         usable = is_mode and not profile.flags
         self._found_counts = not is_mode and not profile.flags
-        self._say("found", found_line(self._found))
+        self._say("found", found_line(self._found, self.options.goal))
         if usable:
             self._take(profile)
             self._found = self._trials[-1]
@@ -156,17 +159,17 @@ class Tuning(Director):
         now = self.device.clock.now_s(), self._minibatches(), self._paused_s()
         self._before = self._before or now
         self._tuner.budget = replace(self._tuner.budget, minibatches_left=self._minibatches_left())
-        bottom = self._bottom()
-        if bottom is None or self._tuner.left <= 0:
+        telling = self._telling()
+        if telling is None or self._tuner.left <= 0:
             return self._tuner.ask()
-        tried = next((trial for trial in self._trials if trial.mode == bottom), None)
-        return bottom if tried is None else None
+        return None if telling in [trial.mode for trial in self._trials] else telling
 
     @override
     def tell(self, profile: Profile) -> None:
         self._take(profile)
-        best = self._tuner.decision().mode == profile.mode
-        self._say("trial", trial_line(self._trials[-1], number=len(self._trials), best=best))
+        decision, goal = self._tuner.decision(), self.options.goal
+        best = profile.mode in [one.mode for one in decision.front] or decision.mode == profile.mode
+        self._say("trial", trial_line(self._trials[-1], goal, number=len(self._trials), best=best))
 
     @override
     def decide(self) -> PowerMode | None:
@@ -182,6 +185,8 @@ class Tuning(Director):
 
     @override
     def saw(self, glance: Glance) -> bool:
+        if self.options.look is not None:
+            self.options.look(glance)
         values = {"time_ms": glance.time_ms, "power_w": glance.power_w}
         known = {column: value for column, value in values.items() if not math.isnan(value)}
         if self.device.rails and "power_w" not in known and not self._blind:
@@ -275,21 +280,29 @@ class Tuning(Director):
     def _is_ours(self, profile: Profile) -> bool:
         return all(profile.extra.get(key, value) == value for key, value in self._origin.items())
 
-    def _bottom(self) -> PowerMode | None:
-        """Return the lowest mode once it is to tell whether any mode keeps a limit on power, None before.
+    def _telling(self) -> PowerMode | None:
+        """Return the mode that is to tell whether any mode keeps a limit, None where there is none yet.
 
-        With every speed at its lowest a board draws the least. Where several trials have kept no limit, this
-        one tells whether to go on, and a limit below what the board draws at rest costs no fifteen trials.
+        With every speed at its lowest a board draws the least, and with every speed at its highest it is the
+        fastest. Where several trials have all exceeded a limit, that mode tells whether to go on, and a limit
+        that nothing can keep costs no fifteen trials.
         """
-        limit_w = self.options.goal.limits.max_power_w
         usable = [trial for trial in self._trials if not trial.flags]
         if len(usable) < HOPELESS_TRIALS or any(trial.keeps for trial in usable):
             return None
-        if not all(trial.power_w > limit_w for trial in usable) or not all(map(is_speed, self.knobs)):
+        if not all(map(is_speed, self.knobs)):
             return None
-        lowest = PowerMode({knob.name: min(knob.values) for knob in self.device.space.knobs})
-        tried = next((trial for trial in self._trials if trial.mode == lowest), None)
-        return None if tried is not None and (tried.flags or tried.keeps) else lowest
+        goal = self.options.goal
+        if all(trial.power_w > goal.limits.max_power_w for trial in usable):
+            mode = PowerMode({knob.name: min(knob.values) for knob in self.device.space.knobs})
+        elif all(trial.time_ms > FAR * goal.limits.max_time_ms for trial in usable):
+            if math.isfinite(goal.hard_limit_w):
+                return None  # the fastest mode may draw more than that
+            mode = PowerMode({knob.name: max(knob.values) for knob in self.device.space.knobs})
+        else:
+            return None
+        tried = next((trial for trial in self._trials if trial.mode == mode), None)
+        return None if tried is not None and tried.flags else mode
 
     def _minibatches_left(self) -> float:
         total = self.options.minibatches
@@ -316,10 +329,13 @@ class Tuning(Director):
             return None
         if self.options.then == "restore":
             self._state = "restored"
-            self._say("hold", f"the best mode is {kept_line(decision)}; the device is as it was found")
+            self._say(
+                "hold",
+                f"the best mode is {kept_line(decision, self.options.goal)}; the device is as it was found",
+            )
             return None
         self._state = "held"
-        self._say("hold", f"holding {kept_line(decision)}")
+        self._say("hold", f"holding {kept_line(decision, self.options.goal)}")
         return decision.mode
 
     def _without_any(self, decision: Decision) -> PowerMode | None:
@@ -329,9 +345,9 @@ class Tuning(Director):
         wait for a training in the slowest mode. Only where a supply can bear no more, the least power that
         was seen is better than the unknown.
         """
-        usable = [p for p in self._profiles if not p.flags and math.isfinite(p.power_w)]
-        least = min(usable, key=lambda p: p.power_w, default=None)
-        seen = "" if least is None else f"; the least power seen is {least.power_w:.4g} W"
+        usable = [p for p in self._profiles if not p.flags]
+        least = min((p for p in usable if math.isfinite(p.power_w)), key=lambda p: p.power_w, default=None)
+        seen = self._least_seen(usable)
         if self._held is not None:
             self._state = "held"
             self._say("problem", f"{decision.why}{seen}: going on in {self._held}")
@@ -344,13 +360,23 @@ class Tuning(Director):
         self._say("problem", f"{decision.why}{seen}: the training goes on as the device was found")
         return None
 
+    def _least_seen(self, usable: Sequence[Profile]) -> str:
+        """Say what the least is that was seen of each quantity that has a limit."""
+        told: list[str] = []
+        for quantity in self.options.goal.limits.by_quantity():
+            values = [value for p in usable if math.isfinite(value := quantity.of(p.values))]
+            told += (
+                [f"; the least {quantity.title} seen is {min(values):.4g} {quantity.unit}"] if values else []
+            )
+        return "".join(told)
+
     def _found_is_better(self, decision: Decision) -> bool:
         """Tell whether the state that the device was found in, if it is no mode, beats what was decided."""
         found = self._found
         if not self._found_counts or found is None or not found.keeps:
             return False
         as_found = {"time_ms": found.time_ms, "power_w": found.power_w}
-        objective = find(self.options.goal.objective)
+        objective = self.options.goal.quantity
         return objective.of(as_found) < objective.of(decision.values)
 
     def _expected(self, mode: PowerMode) -> Mapping[str, float]:
@@ -446,7 +472,7 @@ def check_sensor(device: AbstractLiveDevice, goal: Goal) -> None:
     if device.rails:
         return
     asked = {f"a limit on the {q.title}": q for q in goal.limits.by_quantity()}
-    asked[f"the objective {goal.objective}"] = find(goal.objective)
+    asked[f"the objective {goal.objective}"] = POWER if goal.objective == FRONT else goal.quantity
     if math.isfinite(goal.hard_limit_w):
         asked["a hard limit"] = POWER
     for what, quantity in asked.items():

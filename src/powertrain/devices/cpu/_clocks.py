@@ -158,6 +158,15 @@ class CpuClockPart(Part):
         return f"the processors were set to {wanted} kHz and run at {khz} kHz" if share < LEAST_SHARE else ""
 
     @override
+    def try_out(self) -> None:
+        """Write to each file what it shows: nobody's clock changes for a trial."""
+        for policy in self._policies:
+            least, greatest = self._shown(policy)
+            if least is not None and greatest is not None:
+                self._files.put(policy.greatest, str(greatest))
+                self._files.put(policy.least, str(least))
+
+    @override
     def put_back(self, saved: Any) -> None:
         # Each file by itself, in an order that is legal on every kernel: one that refuses keeps no other
         # back.

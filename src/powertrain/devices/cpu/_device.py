@@ -7,6 +7,7 @@ import platform
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -15,7 +16,7 @@ from typing_extensions import override
 from powertrain.devices._base import AbstractLiveDevice, PowerReading
 from powertrain.devices._clock import Clock, MonotonicClock
 from powertrain.devices._files import Files
-from powertrain.devices._hold import Holder
+from powertrain.devices._hold import Holder, Settings
 from powertrain.devices._journal import Journal
 from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
 from powertrain.devices._parts import PartedSettings, knobs_of, lasting_parts
@@ -25,6 +26,7 @@ from powertrain.devices.cpu._clocks import CpuClockPart
 from powertrain.devices.cpu._cores import CoresPart
 from powertrain.devices.cpu._energy import Rapl
 from powertrain.devices.cpu._temperature import temperature_files, warmest_c
+from powertrain.devices.cpu._trial import try_once
 from powertrain.devices.remote._base import AskHelper, with_help
 from powertrain.records import ModeTable, PowerMode
 from powertrain.workloads import JOB_FORMS, Job, check_job_name, open_job
@@ -69,6 +71,8 @@ class CpuDevice(AbstractLiveDevice):
     ) -> None:
         """Look at what there is; nothing is changed.
 
+        Where this process may set the clocks, it writes them once per boot as they are, to see if it can.
+
         Args:
             options: Software knobs, and fewer values of the others: `"cpu_cores=1,2&batch_size=8,16"`.
             sysfs: The kernel's files; this machine's by default.
@@ -87,6 +91,8 @@ class CpuDevice(AbstractLiveDevice):
         cores, clocks = CoresPart(self._files.sysfs), CpuClockPart(self._files.sysfs)
         self.name = f"{_model(self._files)} ({len(cores.knobs['cpu_cores'])} CPUs)"
         self.clock = MonotonicClock() if clock is None else clock
+        journal = Journal() if journal is None else journal
+        try_once(clocks, journal, partial(self._holder_of, journal=journal))
         self._parts, missing, _ = with_help((cores, clocks), helper, key=KEY)
         if for_others:
             self._parts = lasting_parts(self._parts, device=self.name)
@@ -94,7 +100,7 @@ class CpuDevice(AbstractLiveDevice):
         settings = PartedSettings(
             self._parts, space=self.space, device=self.name, clock=self.clock, missing=missing
         )
-        self._holder = Holder(settings, name=self.name, spec=self.spec, key=KEY, journal=journal)
+        self._holder = self._holder_of(settings, journal)
         self._rapl = Rapl(self._files.sysfs, now_s=self.clock.now_s())
         self.rails = self._rapl.labels
         self.missing = missing if self._rapl.missing is None else (*missing, self._rapl.missing)
@@ -171,6 +177,9 @@ class CpuDevice(AbstractLiveDevice):
     @override
     def environment(self) -> Mapping[str, str]:
         return {"kernel": platform.release(), "python": platform.python_version()}
+
+    def _holder_of(self, settings: Settings, journal: Journal) -> Holder:
+        return Holder(settings, name=self.name, spec=self.spec, key=KEY, journal=journal)
 
 
 def _model(files: Files) -> str:

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from powertrain.devices._hold import Holder, Settings
 from powertrain.devices._journal import LARGEST_BYTES, Journal
-from powertrain.devices._parts import Part, knobs_of, restore_parts, try_parts
+from powertrain.devices._parts import Part, knobs_of, restore_tried, try_parts
 from powertrain.devices._reasons import Why
 from powertrain.devices.jetson._emc import EmcPart
 from powertrain.devices.jetson._gpu import GpuPart
@@ -141,9 +141,4 @@ class _Trial(Settings):
 
     @override
     def put_back(self, saved: Mapping[str, Any]) -> None:
-        try:
-            restore_parts(self._parts, saved)
-        except DeviceError:
-            # What refuses to be set was not changed by the trial, so there is nothing to restore.
-            if any(part.save() != saved.get(part.name) for part in self._parts):
-                raise
+        restore_tried(self._parts, saved)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import math
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +22,7 @@ from powertrain.devices.remote._protocol import (
     Request,
     encode_request,
     parse_reply,
+    refused_for_now,
 )
 from powertrain.devices.remote._records import Description, HelperStatus, Sensors
 from powertrain.errors import DeviceError, DevicePermissionError, PowerTrainError
@@ -28,6 +32,8 @@ __all__ = ["HelperClient", "helper_here"]
 
 TIMEOUT_S = 60.0
 """For an answer. The helper may have to be started first, look at the board and try its memory clocks."""
+AGAIN_S = 0.05
+"""Until somebody who was refused for now asks again."""
 LEAVE_S = 5.0
 """For the helper to notice that a connection was ended."""
 BEATS_PER_LEASE = 4
@@ -180,22 +186,29 @@ class HelperClient:
             self._quiet.set()
 
     def _ask(self, request: Request) -> Mapping[str, Any]:
-        """Send a request and return what was answered; a connection that went stale is made anew once."""
+        """Send a request and return what was answered; who is refused for now asks again for a while."""
         self._refuse_forked()
         with self._lock:
-            fresh = self._socket is None
-            try:
-                line = self._exchange(encode_request(request))
-            except OSError as error:
-                if self._claims:
-                    self._lose(
-                        "the helper vanished: the device has been restored, or is when it starts again"
-                    )
-                    raise DeviceError(self._lost) from error
-                if fresh:
-                    raise DeviceError(f"the helper at {self.path} does not answer: {_why(error)}") from error
-                return self._ask(request)
+            until_s = time.monotonic() + self._timeout_s
+            line = self._answer_to(request)
+            while refused_for_now(line) and time.monotonic() < until_s:
+                self._disconnect()  # as the helper did
+                time.sleep(AGAIN_S)
+                line = self._answer_to(request)
         return parse_reply(line)
+
+    def _answer_to(self, request: Request) -> bytes:
+        """Send a request and return the answer's line; a connection that went stale is made anew once."""
+        fresh = self._socket is None
+        try:
+            return self._exchange(encode_request(request))
+        except OSError as error:
+            if self._claims:
+                self._lose("the helper vanished: the device has been restored, or is when it starts again")
+                raise DeviceError(self._lost) from error
+            if fresh:
+                raise DeviceError(f"the helper at {self.path} does not answer: {_why(error)}") from error
+            return self._answer_to(request)
 
     def _exchange(self, line: bytes) -> bytes:
         """Send a line and return the next; a connection on which that was interrupted is of no more use."""
@@ -257,24 +270,43 @@ def helper_here() -> HelperClient | None:
 
 
 def _connect(path: Path, timeout_s: float) -> socket.socket:
-    own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        own.settimeout(timeout_s)
-        own.connect(str(path))
-        server = peer_of(own)
+        own = _connected(path, timeout_s)
     except PermissionError as error:
-        own.close()
         raise DevicePermissionError(_how_to_join(path)) from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        own.close()
         raise DeviceError(f"no helper is at {path}: sudo powertrain setup-helper") from error
-    except OSError:
-        own.close()
-        raise
+    server = peer_of(own)
     if server.uid not in (0, os.geteuid()):
         own.close()
         raise DevicePermissionError(f"who listens at {path} is {server}, not root: it is not trusted")
+    own.settimeout(timeout_s)
     return own
+
+
+def _connected(path: Path, timeout_s: float) -> socket.socket:
+    """Connect; where too many wait at the socket already, wait with them until the time is over."""
+    until_s = time.monotonic() + timeout_s
+    while (left_s := until_s - time.monotonic()) > 0:
+        own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # The kernel lets those who wait in one after the other. With a timeout of Python's a socket does
+            # not wait: it finds room or fails at once.
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", math.ceil(left_s), 0))
+            own.connect(str(path))
+            own.getpeername()
+        except BlockingIOError:
+            own.close()
+        except OSError as error:
+            own.close()
+            if error.errno != errno.ENOTCONN:  # so a signal in the middle leaves it
+                raise
+        except BaseException:
+            own.close()
+            raise
+        else:
+            return own
+    raise TimeoutError
 
 
 def _how_to_join(path: Path) -> str:

@@ -62,18 +62,21 @@ def group_id(name: str) -> int:
         raise UnknownNameError(f"there is no group {name!r}: sudo powertrain setup-helper makes it") from None
 
 
-def groups_of(uid: int, gid: int) -> set[int]:
-    """Return the groups of a user in the system's database; `gid` alone for a user it does not know."""
-    # The database and not the process: who was taken out of a group keeps it in processes started before.
+def groups_of(uid: int) -> set[int]:
+    """Return the groups of a user in the system's database; none for a user that it does not know."""
+    # The database and not the process: who was taken out of a group keeps it in processes started before, and
+    # may have left a program that gives it to whoever runs it (setgid). In a namespace of users a process can
+    # be many users, of whom the database knows none.
     try:
-        return {gid, *os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)}
+        user = pwd.getpwuid(uid)
     except KeyError:
-        return {gid}
+        return set()
+    return set(os.getgrouplist(user.pw_name, user.pw_gid))
 
 
-def is_member(peer: Peer, group: int, *, groups_of: Callable[[int, int], set[int]] = groups_of) -> bool:
-    """Tell whether a client is root or in a group now, whatever it was in when it logged in."""
-    return peer.uid == 0 or group in groups_of(peer.uid, peer.gid)
+def is_member(peer: Peer, group: int, *, groups_of: Callable[[int], set[int]] = groups_of) -> bool:
+    """Tell whether a client is root, or a user whom the system knows and who is in a group now."""
+    return peer.uid == 0 or group in groups_of(peer.uid)
 
 
 def refusal(group: int) -> DevicePermissionError:

@@ -1,7 +1,8 @@
 """The words of the helper: requests and replies, each a line of JSON, and their bounds.
 
 A request is `{"v": 1, "do": WORD}`, for `hold` with `"mode": {KNOB: NUMBER}`, and nothing else ever. A reply
-has `"ok": true` and what was asked for, or `"ok": false` with the kind of the error and its message. Requests
+has `"ok": true` and what was asked for, or `"ok": false` with the kind of the error and its message, and with
+`"again": true` where asking again in a moment may help. Requests
 have neither paths nor lists, so nothing that a client sends can name anything but a knob and a number.
 """
 
@@ -27,6 +28,8 @@ from powertrain.errors import (
 from powertrain.records import PowerMode
 
 __all__ = [
+    "CHANGES",
+    "CLAIMS",
     "DEFAULT_GROUP",
     "DEFAULT_SOCKET",
     "LARGEST_REPLY",
@@ -40,6 +43,8 @@ __all__ = [
     "ok_reply",
     "parse_reply",
     "parse_request",
+    "refused_for_now",
+    "word_of",
 ]
 
 VERSION = 1
@@ -57,6 +62,10 @@ LONGEST_NUMBER = 32
 LONGEST_MESSAGE = 1000
 
 WORDS = ("describe", "status", "read", "check", "beat", "reserve", "hold", "release", "free")
+CLAIMS = frozenset({"reserve", "hold"})
+"""By which a client gets the device."""
+CHANGES = frozenset({"hold", "release", "free"})
+"""By which the device may change, which takes time."""
 
 ERRORS: dict[str, type[PowerTrainError]] = {
     kind.__name__: kind
@@ -115,18 +124,35 @@ def parse_request(line: bytes) -> Request:
     return Request(do=do, mode=_mode_of(mode) if do == "hold" else None)
 
 
+def word_of(line: bytes) -> str:
+    """Return what a request asks for, empty if it is none."""
+    try:
+        return parse_request(line).do
+    except PowerTrainError:
+        return ""
+
+
 def ok_reply(**content: Any) -> bytes:
     """Return the line that answers a request; NaN becomes null."""
     return _line({"ok": True, **{name: _plain(value) for name, value in content.items()}})
 
 
-def error_reply(error: BaseException) -> bytes:
-    """Return the line that refuses a request."""
+def error_reply(error: BaseException, *, again: bool = False) -> bytes:
+    """Return the line that refuses a request; `again`: the same may be granted in a moment."""
     # Only kinds that the client has as well can cross: an unknown one becomes its nearest ancestor.
     kind = next((c.__name__ for c in type(error).__mro__ if c.__name__ in ERRORS), DeviceError.__name__)
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     message = " ".join(text.split())[:LONGEST_MESSAGE] or type(error).__name__
-    return _line({"ok": False, "error": kind, "message": message})
+    return _line({"ok": False, "error": kind, "message": message, **({"again": True} if again else {})})
+
+
+def refused_for_now(line: bytes) -> bool:
+    """Tell whether an answer is a refusal that may not be one in a moment."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("ok") is False and content.get("again") is True  # pyright: ignore[reportUnknownMemberType]
 
 
 def parse_reply(line: bytes) -> Mapping[str, Any]:

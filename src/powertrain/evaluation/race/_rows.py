@@ -32,6 +32,9 @@ class RaceRow:
     """Whether it keeps the limit in truth; False where none is named."""
     excess_pct: float
     """Its true power above the limit [%]; 0 where it is kept or none is named."""
+    hypervolume_pct: float = float("nan")
+    """How much of the area under the true front of time and power, both as logarithms, the modes measured so
+    far dominate in truth [%], whatever the limit."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as JSON has it."""

@@ -23,6 +23,7 @@ from powertrain.evaluation.race._rows import RaceRow
 from powertrain.evaluation.race._summary import RaceSummary, summarise_race
 from powertrain.evaluation.race._track import OVERHEAD_S, Track
 from powertrain.evaluation.rivals import Problem, Rival, rival_of
+from powertrain.files import append_file, read_file, write_file
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.plain import to_plain
 from powertrain.progress import Progress
@@ -30,7 +31,9 @@ from powertrain.records import PowerMode
 
 __all__ = ["Race", "RaceInterruptedError", "race"]
 
-VERSION = 1
+LARGEST_BYTES = 1 << 29
+"""Of a file of cases that is gone on with."""
+VERSION = 2
 """Of the file of finished cases: a change of what a row holds raises it."""
 Case = tuple[str, int, int]
 """Method, number of the lap, seed."""
@@ -164,7 +167,7 @@ def _search(rival: Rival, lap: Lap, method: str, limit_w: float, trials: int, se
     truth, track = lap.track.truth, lap.track
     best_ms = float(truth.time_ms[truth.power_w <= limit_w].min())
     visits: dict[int, int] = {}
-    cost_s, named, ended = 0.0, None, False
+    cost_s, named, ended, share_pct = 0.0, None, False, 0.0
     for trial in range(1, trials + 1):
         mode = None if ended else rival.ask()
         ended = mode is None
@@ -175,6 +178,7 @@ def _search(rival: Rival, lap: Lap, method: str, limit_w: float, trials: int, se
             cost_s += profile.duration_s
             rival.tell(profile)
             named = rival.named()
+            share_pct = track.hypervolume_pct([*visits])
         scores = _scored(track, named, limit_w, best_ms)
         yield RaceRow(
             method=method,
@@ -185,6 +189,7 @@ def _search(rival: Rival, lap: Lap, method: str, limit_w: float, trials: int, se
             limit_w=limit_w,
             trials=trial,
             cost_s=cost_s,
+            hypervolume_pct=share_pct,
             **scores,
         )
 
@@ -254,10 +259,10 @@ def _kept(path: Path | None, plan: RacePlan, laps: Sequence[Lap]) -> dict[Case, 
         return found
     mine = {"version": VERSION, "race": _fingerprint(plan, laps)}
     if not path.exists():
-        path.write_text(json.dumps(mine) + "\n", encoding="utf-8")
+        append_file(path, json.dumps(mine) + "\n")
         return found
-    whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n")
     try:
+        whole, _, torn = read_file(path, most_bytes=LARGEST_BYTES).decode().rpartition("\n")
         head, *lines = map(json.loads, whole.splitlines())
         if head != mine:
             raise DataError(f"{path} holds the cases of another race: name another file, or delete it")
@@ -267,11 +272,10 @@ def _kept(path: Path | None, plan: RacePlan, laps: Sequence[Lap]) -> dict[Case, 
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} holds no cases of a race: name another file, or delete it") from error
     if torn:
-        path.write_text(f"{whole}\n", encoding="utf-8")
+        write_file(path, f"{whole}\n")
     return found
 
 
 def _keep(path: Path, case: Case, rows: Sequence[RaceRow]) -> None:
     # A run that is killed loses only the cases that were being computed.
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"case": case, "rows": [row.as_json() for row in rows]}) + "\n")
+    append_file(path, json.dumps({"case": case, "rows": [row.as_json() for row in rows]}) + "\n")

@@ -33,6 +33,8 @@ class RaceSummary:
     """Share of cases in which it breaks the limit by more than 2 % [%]."""
     median_cost_s: float
     """What the trials took [s]."""
+    median_hypervolume_pct: float
+    """How much of the area under the true front the modes measured dominate [%]."""
 
 
 def summarise_race(rows: Sequence[RaceRow]) -> tuple[RaceSummary, ...]:
@@ -58,6 +60,7 @@ def _line(method: str, trials: int, rows: list[RaceRow]) -> RaceSummary:
         infeasible_pct=100 * float(np.mean([row.excess_pct > 0 for row in rows])),
         exceeded_by_2pct_pct=100 * float(np.mean([row.excess_pct > 2 for row in rows])),
         median_cost_s=float(np.median([row.cost_s for row in rows])),
+        median_hypervolume_pct=float(np.median([row.hypervolume_pct for row in rows])),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, final
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from powertrain.errors import DataError
+from powertrain.optimisation import hypervolume, pareto_front
 from powertrain.records import FloatArray, ModeTable, Profile, ProfileTable
 from powertrain.space import ModeSpace
 from powertrain.units import s_from_ms
@@ -22,6 +24,8 @@ LONG_MS = 1000.0
 """A unit of work that takes longer than this is an epoch or a whole run, of which a trial does one."""
 OVERHEAD_S = 3.0
 """What a trial takes besides: the mode is changed, and clocks and power settle [s]."""
+BEYOND = 0.1
+"""How far beyond both ends of the true front its area is counted, in widths of the front."""
 VISITS = 16
 """Measurements of a mode that are drawn on a simulated board; later ones begin with the first again."""
 
@@ -92,6 +96,20 @@ class Track:
             power_w=power_w,
             duration_s=OVERHEAD_S + self.minibatches * s_from_ms(time_ms),
         )
+
+    def hypervolume_pct(self, rows: Sequence[int]) -> float:
+        """Return how much of the area under the true front some modes dominate in truth [%]."""
+        costs, reference, whole = self._front
+        return 100 * hypervolume(costs[list(rows)], reference) / whole
+
+    @cached_property
+    def _front(self) -> tuple[FloatArray, FloatArray, float]:
+        """Logarithms of time and power of all modes, a point beyond the true front, the area up to it."""
+        costs = np.log(np.column_stack([self.truth.time_ms, self.truth.power_w]))
+        front = costs[pareto_front(costs)]
+        high, width = front.max(axis=0), np.maximum(np.ptp(front, axis=0), 1e-3)
+        reference = high + BEYOND * width
+        return costs, reference, hypervolume(front, reference)
 
     @cached_property
     def noise_pct(self) -> float:

@@ -21,6 +21,7 @@ RIVALS = Registry(
     group="powertrain.rivals",
     built_in={
         "tuner": f"{_HERE}._own:TunerRival",
+        "tuner-front": f"{_HERE}._own:FrontRival",
         "random": f"{_HERE}._random:RandomRival",
         "coordinate": f"{_HERE}._coordinate:CoordinateRival",
         "sweep": f"{_HERE}._sweep:SweepRival",
@@ -31,6 +32,10 @@ RIVALS = Registry(
         "optuna-nsga2": f"{_HERE}._optuna:Nsga2Rival",
         "botorch-ei": f"{_HERE}._botorch:ImprovementRival",
         "botorch-nehvi": f"{_HERE}._botorch:HypervolumeRival",
+        "kernel-tuner-ils": f"{_HERE}._kernel_tuner:LocalSearchRival",
+        "kernel-tuner-ga": f"{_HERE}._kernel_tuner:GeneticRival",
+        "kernel-tuner-annealing": f"{_HERE}._kernel_tuner:AnnealingRival",
+        "kernel-tuner-bayes": f"{_HERE}._kernel_tuner:BayesRival",
     },
 )
 """What races by its name. Besides these, `gp-15` is a predictor's choice after 15 profiles (any method and

@@ -10,7 +10,7 @@ from powertrain.evaluation.rivals._base import Problem, Rival
 from powertrain.records import Limits, PowerMode, Profile
 from powertrain.tuning import Budget, Goal, Tuner
 
-__all__ = ["TunerRival"]
+__all__ = ["FrontRival", "TunerRival"]
 
 PREDICTOR = "gp"
 
@@ -21,17 +21,7 @@ class TunerRival(Rival):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        budget = Budget(
-            most_trials=problem.trials, minibatches=problem.minibatches, overhead_s=problem.overhead_s
-        )
-        self._tuner = Tuner(
-            problem.space or problem.modes,
-            Goal(limits=Limits(max_power_w=problem.limit_w)),
-            references=problem.references(PREDICTOR),
-            budget=budget,
-            method=PREDICTOR,
-            seed=problem.seed,
-        )
+        self._tuner = _tuner(problem, Goal(limits=Limits(max_power_w=problem.limit_w)))
 
     @override
     def ask(self) -> PowerMode | None:
@@ -44,3 +34,35 @@ class TunerRival(Rival):
     @override
     def named(self) -> PowerMode | None:
         return self._tuner.decision().mode
+
+
+@final
+class FrontRival(Rival):
+    """The tuner where the whole front is asked for; the limit plays no part in the search."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self._tuner = _tuner(problem, Goal(objective="front"))
+
+    @override
+    def ask(self) -> PowerMode | None:
+        return self._tuner.ask()
+
+    @override
+    def tell(self, profile: Profile) -> None:
+        super().tell(profile)
+        self._tuner.tell(profile)
+
+
+def _tuner(problem: Problem, goal: Goal) -> Tuner:
+    budget = Budget(
+        most_trials=problem.trials, minibatches=problem.minibatches, overhead_s=problem.overhead_s
+    )
+    return Tuner(
+        problem.space or problem.modes,
+        goal,
+        references=problem.references(PREDICTOR),
+        budget=budget,
+        method=PREDICTOR,
+        seed=problem.seed,
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
+import weakref
 from pathlib import Path
 
 from powertrain.devices import Journal, VirtualClock
@@ -11,6 +12,7 @@ from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.jetson import JetsonDevice
 from powertrain.devices.remote import ask_helper
 from powertrain.errors import DeviceError, UnknownModeError
+from powertrain.virtual.emulated._folders import own_folder, remove_folder
 from powertrain.virtual.emulated._job import TreeJob, is_tree
 from powertrain.virtual.emulated._sysfs import EmulatedSysfs
 
@@ -24,13 +26,13 @@ def _open(spec: DeviceSpec, how: Opening) -> JetsonDevice:
 
 def _open_board(spec: DeviceSpec, how: Opening) -> JetsonDevice:
     """Open the real device on files that behave as a kernel's do, in this process."""
-    board = EmulatedSysfs(spec.which, clock=VirtualClock())
-    return JetsonDevice(
+    board, folder = EmulatedSysfs(spec.which, clock=VirtualClock()), own_folder()
+    device = JetsonDevice(
         spec.options,
         sysfs=board,
         clock=board.clock,
         # It ends with this process, so nothing of it can be left behind.
-        journal=Journal(Path(tempfile.mkdtemp(prefix="powertrain-emulated-"))),
+        journal=Journal(folder),
         private=True,
         jobs=lambda workload, _data: board.job(workload),
         spec=spec.name,
@@ -39,6 +41,8 @@ def _open_board(spec: DeviceSpec, how: Opening) -> JetsonDevice:
         probe=how.probe,
         for_others=how.for_others,
     )
+    weakref.finalize(device, remove_folder, folder, os.getpid())
+    return device
 
 
 def _open_tree(spec: DeviceSpec, how: Opening) -> JetsonDevice:
@@ -57,7 +61,7 @@ def _open_tree(spec: DeviceSpec, how: Opening) -> JetsonDevice:
 
 
 def _tree(spec: DeviceSpec) -> Path:
-    root = Path(spec.which).expanduser().absolute()
+    root = Path(os.path.expanduser(spec.which)).absolute()  # noqa: PTH111  # Path's own raises without a home
     if not is_tree(root):
         raise UnknownModeError(
             f"{root} holds no emulated board: keep one there with python -m powertrain.virtual.emulated "

@@ -24,7 +24,7 @@ from powertrain.devices._base import (
 from powertrain.devices._clock import Clock, VirtualClock
 from powertrain.devices._hold import Holder, Settings
 from powertrain.errors import DeviceError, UnknownModeError
-from powertrain.files import read_file, write_file
+from powertrain.files import read_file, real_path, write_file
 from powertrain.records import FloatArray, ModeTable, PowerMode, ProfileTable
 from powertrain.space import Knob, ModeSpace
 from powertrain.units import ms_from_s, s_from_ms
@@ -123,7 +123,7 @@ class SimulatedBoard(AbstractTabulatedDevice, AbstractLiveDevice):
         )
         settings = _BoardSettings(self._state, self.space, self.name, state_file)
         # Boards in memory are each their own; one in a file is the same to every process that opens it.
-        key = f"{board.spec} of {state_file.resolve()}" if state_file else board.spec
+        key = f"{board.spec} of {real_path(state_file)}" if state_file else board.spec
         private = state_file is None
         self._holder = Holder(settings, name=self.name, spec=self.spec, key=key, private=private)
 

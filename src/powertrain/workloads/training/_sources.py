@@ -17,6 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from powertrain.errors import DataError, MissingExtraError
+from powertrain.files import open_file
 from powertrain.units import kilobytes_from_bytes, megabytes_from_bytes
 from powertrain.workloads._catalogue import ImageFiles
 
@@ -176,7 +177,8 @@ def text_file(path: Path, length: int, vocabulary: int) -> Source:
         DataError: It cannot be read, or is shorter than one sample.
     """
     try:
-        text = path.read_bytes()
+        with open_file(path) as file:
+            text = file.read()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; give a text file") from error
     words = sum(1 for _ in zip(_WORD.finditer(text), range(length), strict=False))

@@ -1,0 +1,68 @@
+"""The files that go with the metrics: a unit of systemd that serves them, and a dashboard that shows them."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from importlib import resources
+from pathlib import Path
+
+__all__ = ["dashboard", "service_unit"]
+
+HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
+"""What ProtectHome= of systemd.exec(5) hides."""
+
+
+def dashboard() -> str:
+    """Return a dashboard for the metrics, as JSON that Grafana imports."""
+    return _text("grafana-dashboard.json")
+
+
+def service_unit(
+    device: str, *, host: str, port: int, user: str | None = None, python: Path | None = None
+) -> str:
+    """Return a unit of systemd that serves the metrics of a device as a user without any rights.
+
+    Args:
+        device: The spec of the device.
+        host: The address to listen at.
+        port: The port to listen on.
+        user: Who serves, such as a member of the group of powertrain-helper, which lets its members read
+            sensors and hold modes; if None, a user that exists only meanwhile.
+        python: What runs it; the interpreter of this process if None.
+    """
+    run_by = Path(sys.executable) if python is None else python
+    code = (run_by, run_by.resolve(), Path(__file__))
+    values = {
+        "python": _word(str(run_by)),
+        "device": _word(device),
+        "host": _word(host),
+        "port": str(port),
+        # The helper asks the system's database who is a member, which does not know a dynamic user.
+        "user": f"User={_word(user)}\nRemoveIPC=yes" if user else "DynamicUser=yes",
+        # The code itself must be seen, wherever it is.
+        "home": "read-only" if any(p.is_relative_to(home) for p in code for home in HOMES) else "yes",
+        "addresses": "IPAddressAllow=localhost\nIPAddressDeny=any" if _is_loopback(host) else "",
+    }
+    text = _text("powertrain-metrics.service")
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", value)
+    return text
+
+
+def _text(name: str) -> str:
+    file = resources.files("powertrain.integrations") / "monitoring" / name
+    return file.read_text(encoding="utf-8")
+
+
+def _word(text: str) -> str:
+    """Return something as one word of a unit, in which % begins a specifier and blanks end a word."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"' if " " in escaped else escaped
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
