@@ -110,9 +110,13 @@ class Profile:
                 del errors[column]
             elif not 0 <= value <= quantities.LARGEST:
                 name = columns[column].se_column if column in columns else column
-                raise DataError(f"{name} is {value!r}: give a number of at least 0, or NaN")
+                raise DataError(
+                    f"{name} is {value!r}: give a number from 0 to {quantities.LARGEST:g}, or NaN"
+                )
         if duration_s < 0 or duration_s > quantities.LARGEST:
-            raise DataError(f"duration_s is {duration_s!r}: give a number of at least 0, or NaN")
+            raise DataError(
+                f"duration_s is {duration_s!r}: give a number from 0 to {quantities.LARGEST:g}, or NaN"
+            )
         if not known and not flags:
             raise DataError(f"the profile of {mode} has neither a time nor a power")
         write = object.__setattr__
