@@ -131,7 +131,7 @@ def test_a_profile_cannot_be_changed():
         ({"time_ms": 0.0}, "time_ms is 0.0: a measurement is a positive number"),
         ({"power_w": -1.0}, "power_w is -1.0"),
         ({"power_w": math.inf}, "power_w is inf"),
-        ({"time_rel_se": -0.1}, "time_rel_se is -0.1: give a number of at least 0"),
+        ({"time_rel_se": -0.1}, "time_rel_se is -0.1: give a number from 0"),
         ({"duration_s": math.inf}, "duration_s is inf"),
         ({"time_ms": NAN, "power_w": NAN}, "has neither a time nor a power"),
     ],
