@@ -110,13 +110,9 @@ class Profile:
                 del errors[column]
             elif not 0 <= value <= quantities.LARGEST:
                 name = columns[column].se_column if column in columns else column
-                raise DataError(
-                    f"{name} is {value!r}: give a number from 0 to {quantities.LARGEST:g}, or NaN"
-                )
+                raise _out_of_range(name, value)
         if duration_s < 0 or duration_s > quantities.LARGEST:
-            raise DataError(
-                f"duration_s is {duration_s!r}: give a number from 0 to {quantities.LARGEST:g}, or NaN"
-            )
+            raise _out_of_range("duration_s", duration_s)
         if not known and not flags:
             raise DataError(f"the profile of {mode} has neither a time nor a power")
         write = object.__setattr__
@@ -185,6 +181,10 @@ def _put(name: str, value: float, values: dict[str, float], se: dict[str, float]
             se[quantity.column] = value
             return
     raise TypeError(f"{name!r} is not a column of a profile: there are {', '.join(quantities.by_column())}")
+
+
+def _out_of_range(name: str, value: float) -> DataError:
+    return DataError(f"{name} is {value!r}: give a number from 0 to {quantities.LARGEST:g}, or NaN")
 
 
 def _refusal(quantity: Quantity | None, column: str, value: float) -> Exception:
