@@ -134,10 +134,14 @@ def test_mixed_precision_is_the_same_to_the_last_bit(measuring):
 
 
 def test_the_slow_first_step_of_a_compiled_model_is_discarded(measuring):
-    with measuring() as found:
-        fit(PowerTrainCallback(), module=Module(compiled=True))
-    assert all(profile.time_ms < 50 for profile in found)
-    assert all("interrupted" not in profile.flags for profile in found)
+    # On a busy machine a step may be slow by chance; the first of a compiled model is slow every time.
+    for _ in range(3):
+        with measuring() as found:
+            fit(PowerTrainCallback(), module=Module(compiled=True))
+        clean = [p.time_ms < 50 and "interrupted" not in p.flags for p in found]
+        if all(clean):
+            break
+    assert all(clean), found
 
 
 def test_an_exception_in_the_loop_leaves_the_device_as_it_was(measuring, board):
