@@ -19,8 +19,6 @@ from powertrain.units import s_from_ms
 __all__ = ["COST_POWER", "Acquisition", "Again", "below", "scaled"]
 
 
-WIDEN = 1.0
-"""Factor on error bars: a few profiles do not know how little they know."""
 COST_POWER = 0.3
 """How much a trial's cost counts in choosing it: 1 is improvement per second, 0 is improvement alone."""
 NOTHING = 1e-30
@@ -177,9 +175,9 @@ class Acquisition:
 def scaled(
     prediction: Prediction, quantity: Quantity, bounds: Bounds | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Return a quantity on the scale of its errors, with widened error bars, within its bounds."""
+    """Return a quantity on the scale of its errors, within its bounds."""
     estimate = prediction.of(quantity)
-    sd = np.maximum(WIDEN * np.where(np.isnan(estimate.sd), 0.0, estimate.sd), 1e-6)
+    sd = np.maximum(np.where(np.isnan(estimate.sd), 0.0, estimate.sd), 1e-6)
     mean = np.log(estimate.value) if quantity.is_log else estimate.value
     return (mean, sd) if bounds is None else bounds.apply(quantity, mean, sd)
 
