@@ -9,6 +9,8 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,17 @@ def test_a_device_and_a_pipe_are_written_to_and_stay(tmp_path):
     finally:
         os.close(reader)
     assert pipe.is_fifo()
+
+
+def test_a_pipe_is_waited_for_while_its_reader_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr("powertrain.files.READER_START_S", 60)  # this machine may be busy
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(write_file, pipe, "through")
+        time.sleep(0.05)
+        assert pipe.read_text() == "through"
+        writing.result()
 
 
 def test_a_long_name_is_no_obstacle(tmp_path):

@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +31,8 @@ __all__ = [
 CHUNK_BYTES = 1 << 20
 TEMPORARY_SUFFIX = ".tmp"
 """Ends the name of a file that is being written; a dot begins it."""
+READER_START_S = 1.0
+"""How long the writer of a pipe waits for its reader: in `reader < pipe & powertrain export pipe` both start at once."""
 
 
 def write_file(
@@ -103,13 +106,18 @@ def append_file(path: Path, text: str) -> None:
 
 
 def _open_sink(path: Path) -> BinaryIO:
-    """Open a pipe or a device to write to; a pipe that nobody reads is refused, not waited for."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ENXIO and stat.S_ISFIFO(path.stat().st_mode):
-            raise OSError(errno.ENXIO, "it is a pipe, and nobody reads it") from error
-        raise
+    """Open a pipe or a device to write to; a pipe that nobody reads is refused after a moment."""
+    deadline = time.monotonic() + READER_START_S
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO or not stat.S_ISFIFO(path.stat().st_mode):
+                raise
+            if time.monotonic() > deadline:
+                raise OSError(errno.ENXIO, "it is a pipe, and nobody reads it") from error
+        time.sleep(0.01)
     os.set_blocking(descriptor, True)
     return os.fdopen(descriptor, "wb")  # which closes it
 
