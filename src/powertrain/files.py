@@ -32,7 +32,7 @@ CHUNK_BYTES = 1 << 20
 TEMPORARY_SUFFIX = ".tmp"
 """Ends the name of a file that is being written; a dot begins it."""
 READER_START_S = 1.0
-"""How long the writer of a pipe waits for its reader: in `reader < pipe & powertrain export pipe` both start at once."""
+"""How long the writer of a pipe waits for its reader: a shell starts both at once."""
 
 
 def write_file(
