@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+FLEET ?= .venv-fleet
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: help demo test test-integrations coverage check jetson-selftest docs dist bench clean
@@ -39,6 +40,14 @@ $(VENV)/.integrations: $(VENV)/.test
 	$(PIP) --group integrations
 	@touch $@
 
+$(FLEET)/.fleet: pyproject.toml constraints-fleet.txt
+	@echo "installing Ray and Flower into $(FLEET) (once)"
+	$(PYTHON) -m venv $(FLEET)
+	$(FLEET)/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
+	$(FLEET)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-fleet.txt \
+		--group fleet --editable .
+	@touch $@
+
 $(VENV)/.coverage: $(VENV)/.test
 	@echo "installing what measures the coverage into $(VENV) (once)"
 	$(PIP) --group coverage
@@ -65,8 +74,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not integration"
 
-test-integrations: $(VENV)/.integrations
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/integrations
+test-integrations: $(VENV)/.integrations $(FLEET)/.fleet
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/integrations/fleet tests/integrations
+	$(FLEET)/bin/python -m pytest --numprocesses 2 --dist loadfile tests/integrations/fleet
 
 coverage: $(VENV)/.coverage
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not integration" --cov --cov-report term-missing:skip-covered
@@ -94,4 +104,4 @@ bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
-	rm -rf $(VENV) dist site demo-output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FLEET) dist site demo-output .pytest_cache .ruff_cache .hypothesis
