@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from powertrain.fleet._fronts import MOST_MODES, Front, Fronts
-from powertrain.fleet._learned import ClientMemory, MeasuredRound, clients_of, corrected
+from powertrain.fleet._learned import (
+    OVERHEAD_S,
+    WARM_UP_MINIBATCHES,
+    ClientMemory,
+    MeasuredRound,
+    clients_of,
+    corrected,
+)
 from powertrain.fleet._rounds import LEFT_OUT, Clients, RoundPlan, plan_round
 
 __all__ = [
     "LEFT_OUT",
     "MOST_MODES",
+    "OVERHEAD_S",
+    "WARM_UP_MINIBATCHES",
     "ClientMemory",
     "Clients",
     "Front",

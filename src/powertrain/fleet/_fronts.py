@@ -16,9 +16,9 @@ from powertrain.units import energy_j
 __all__ = ["MOST_MODES", "Front", "Fronts"]
 
 MOST_MODES = 32
-"""Of a front that is sent around. Their times are about 10 % apart where the slowest is 20 times the fastest."""
+"""Of a front that is sent around. Their times are 10 % apart if the slowest is 20 times the fastest."""
 CAUTIOUS_SD = 3.0
-"""Error bars by which a time counts as longer. Many boards have to meet one deadline, so each has to be sure."""
+"""Error bars by which a time counts as longer. A round is as late as the last of many boards."""
 
 
 @final

@@ -1,9 +1,9 @@
 """What the rounds of a client tell about its predicted front.
 
-A predictor errs, and no two boards of a kind are equal. So each client has errors of its own: a Gaussian process
-over the modes of its front, of the logarithm of measured over predicted. Neighbouring modes share their errors,
-and all modes share that of the board. What a round measures in one mode corrects the others as far as they are
-alike. The spread of repeated rounds becomes the client's own error bar.
+A predictor errs, and no two boards of a kind are equal. So each client has errors of its own: a Gaussian
+process over the modes of its front, of the logarithm of measured over predicted. Neighbouring modes share their
+errors, and all modes share that of the board. What a round measures in one mode corrects the others as far as
+they are alike. The spread of repeated rounds becomes the client's own error bar.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROUND_WORTH = 5.0
 ALIKE = 0.5
 """Correlation of the predictor's errors in modes that are far apart. Assumed."""
 ALIKE_LOG_TIME = 0.5
-"""Distance of modes, in the logarithm of their times, over which the rest of the correlation fades. Assumed."""
+"""Distance in the logarithm of the time over which the rest of the correlation fades. Assumed."""
 FADES = 0.9
 """What a round still counts for after another one: a board in summer is not the board of the winter."""
 UNSEEN = 1e6
@@ -97,9 +97,7 @@ class ClientMemory:
         """Take in a round that the client has trained."""
         first, self.rounds = self.rounds == 0, self.rounds + 1
         self.overhead_s = _kept(self.overhead_s, measured.overhead_s, first=first)
-        self.warm_up_minibatches = _kept(
-            self.warm_up_minibatches, measured.warm_up_minibatches, first=first
-        )
+        self.warm_up_minibatches = _kept(self.warm_up_minibatches, measured.warm_up_minibatches, first=first)
         self._weights *= FADES
         self._sums *= FADES
         row = measured.row
@@ -181,7 +179,7 @@ def corrected(memories: Sequence[ClientMemory]) -> Fronts:
 def _posterior(
     sd: FloatArray, log_time: FloatArray, weights: FloatArray, sums: FloatArray, spread: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the mean error of each mode, and the error bar of its next round, `(n_clients, n_modes)` each."""
+    """Return each mode's mean error, and the error bar of its next round, `(n_clients, n_modes)` each."""
     # A client has trained in few of its modes. Only those enter the equations, the most recent first.
     most = max(int((weights > 0).sum(axis=1).max()), 1)
     seen = np.argsort(-weights, axis=1, kind="stable")[:, :most]

@@ -4,9 +4,9 @@ A round of `n` clients ends when the last of them has finished. Each of them has
 probability `1 - risk / n`. Then the round does so with at least `1 - risk`, however the errors of its clients
 depend on each other (Boole's inequality).
 
-Given the time of a round, the clients do not affect each other: the best mode of each is its least energy among
-those in time. So a deadline takes one look at each client. An energy budget looks for the shortest time whose
-least energy keeps it, among the times at which some client's best mode changes. Both are exact.
+Given the time of a round, the clients do not affect each other: the best mode of each has the least energy of
+those that are in time. So a deadline takes one look at each client. An energy budget takes the shortest round
+whose least energy keeps it, of all times at which some client's best mode changes. Both are exact.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def plan_round(
             f"deadline_s={deadline_s:g}, max_energy_j={max_energy_j:g}, "
             f"least_minibatches={least_minibatches}: give numbers above 0"
         )
-    if len(clients) and not (0 <= clients.front.min() and clients.front.max() < len(fronts)):
+    if len(clients) and not (clients.front.min() >= 0 and clients.front.max() < len(fronts)):
         raise ValueError(f"a client's front is none of the {len(fronts)} fronts: number them from 0")
     table = _Table.of(fronts, clients, risk=risk, counts_energy=math.isfinite(max_energy_j))
     least = np.minimum(least_minibatches, clients.minibatches)
