@@ -1,7 +1,7 @@
 """What the rounds of a client tell about its predicted front.
 
 A predictor errs, and no two boards of a kind are equal. So each client has errors of its own: a Gaussian
-process over the modes of its front, of the logarithm of measured over predicted. Neighbouring modes share their
+process over the modes of its front, of the logarithm of measured over predicted. Neighbouring modes share
 errors, and all modes share that of the board. What a round measures in one mode corrects the others as far as
 they are alike. The spread of repeated rounds becomes the client's own error bar.
 """
@@ -48,8 +48,8 @@ AT_ONCE = 2048
 class MeasuredRound:
     """What a client measured in a round; NaN: not known."""
 
-    row: int
-    """The mode that was held, as a row of the client's front."""
+    row: int | None
+    """The mode that was held, as a row of the client's front; None: another, which tells the overhead."""
     minibatches: int
     time_ms: float = math.nan
     """Of a minibatch, without the first."""
@@ -98,9 +98,11 @@ class ClientMemory:
         first, self.rounds = self.rounds == 0, self.rounds + 1
         self.overhead_s = _kept(self.overhead_s, measured.overhead_s, first=first)
         self.warm_up_minibatches = _kept(self.warm_up_minibatches, measured.warm_up_minibatches, first=first)
+        row = measured.row
+        if row is None:
+            return
         self._weights *= FADES
         self._sums *= FADES
-        row = measured.row
         pairs = (self.front.time_ms[row], measured.time_ms), (self.front.energy_j[row], measured.energy_j)
         for quantity, (predicted, value) in enumerate(pairs):
             if not (predicted > 0 and 0 < value < math.inf):
@@ -133,12 +135,18 @@ def _kept(known: float, value: float, *, first: bool) -> float:
 
 
 def clients_of(memories: Sequence[ClientMemory]) -> Clients:
-    """Return some clients for `plan_round`, whose rows are those of `corrected`."""
+    """Return some clients for `plan_round`, whose rows are those of `corrected`.
+
+    The overhead of a client that has not trained yet is the highest of the others.
+    """
+    minibatches = np.array([memory.minibatches for memory in memories], dtype=np.int64)
+    told = np.array([memory.rounds > 0 for memory in memories], dtype=bool)
+    columns = np.array([(memory.overhead_s, memory.warm_up_minibatches) for memory in memories])
+    if told.any():
+        columns[~told] = columns[told].max(axis=0)
+    overhead_s, warm_up = columns.reshape(-1, 2).T
     return Clients.of(
-        np.arange(len(memories)),
-        np.array([memory.minibatches for memory in memories], dtype=np.int64),
-        overhead_s=np.array([memory.overhead_s for memory in memories]),
-        warm_up_minibatches=np.array([memory.warm_up_minibatches for memory in memories]),
+        np.arange(len(memories)), minibatches, overhead_s=overhead_s, warm_up_minibatches=warm_up
     )
 
 

@@ -104,18 +104,23 @@ class ClientRound(Session):
         order = self._order
         if not (math.isfinite(order.deadline_s) or math.isfinite(order.max_energy_j)):
             return
-        plan = plan_round(
-            Fronts.of([self._front]),
-            Clients.of(0, full, overhead_s=OVERHEAD_S, warm_up_minibatches=WARM_UP_MINIBATCHES),
-            deadline_s=order.deadline_s,
-            max_energy_j=order.max_energy_j,
-            risk=order.risk,
-            least_minibatches=order.least_minibatches,
-        )
-        self.minibatches = int(plan.minibatches[0])
-        if plan.left_out[0]:
-            raise _LeftOut
-        self._hold(str(self._front.modes[int(plan.mode[0])]))
+        fronts = Fronts.of([self._front])
+        # The overhead is a guess. A client that it alone would leave out trains the least, and so finds out.
+        guesses = (full, OVERHEAD_S, WARM_UP_MINIBATCHES), (min(full, order.least_minibatches), 0.0, 0.0)
+        for wanted, overhead_s, warm_up in guesses:
+            plan = plan_round(
+                fronts,
+                Clients.of(0, wanted, overhead_s=overhead_s, warm_up_minibatches=warm_up),
+                deadline_s=order.deadline_s,
+                max_energy_j=order.max_energy_j,
+                risk=order.risk,
+                least_minibatches=order.least_minibatches,
+            )
+            if not plan.left_out[0]:
+                self.minibatches = int(plan.minibatches[0])
+                self._hold(str(self._front.modes[int(plan.mode[0])]))
+                return
+        raise _LeftOut
 
     def _hold(self, mode: str) -> None:
         """Hold a mode. If the board does not take it, the training goes on as the board is."""

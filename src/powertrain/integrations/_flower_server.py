@@ -27,8 +27,6 @@ logger = logging.getLogger("flwr")
 """Flower's own, whose lines the people who run a server read."""
 MOST_NAMED = 5
 """Clients that a line names."""
-LEAST_SHARE = 0.1
-"""Of a full round, below which a client's weight rises no more."""
 
 
 @final
@@ -55,6 +53,8 @@ class RoundRecord:
     """Of all boards while they trained, as far as they can measure it."""
     in_time: bool | None
     """Whether all measured clients met the deadline; None: there is none, or nothing was measured."""
+    reports: Mapping[int, Report]
+    """What each client measured, by node."""
 
 
 @final
@@ -71,8 +71,8 @@ class PowerTrainStrategy(_strategies.Strategy):
     on the server chooses, and corrects the prediction by what each round has measured. A client that cannot
     finish in time trains fewer minibatches or is left out, and a line of the log tells which.
 
-    A client that trained fewer minibatches has changed the model less. Its weight is raised by as much, up to
-    ten times, so that its data still counts as `num-examples` says.
+    Weights are left alone. A client that trained fewer minibatches has changed the model less already, so let
+    its `num-examples` tell the examples that it has, as usual, and not those of this round's minibatches.
     """
 
     def __init__(
@@ -83,7 +83,6 @@ class PowerTrainStrategy(_strategies.Strategy):
         max_energy_j: float = math.inf,
         risk: float = 0.01,
         least_minibatches: int = 1,
-        weighted_by_key: str = "num-examples",
     ) -> None:
         """Take the strategy to wrap and what a round has to keep.
 
@@ -95,8 +94,6 @@ class PowerTrainStrategy(_strategies.Strategy):
             risk: Accepted probability that a round misses its deadline.
             least_minibatches: Fewest that are worth a client's round; one that cannot train these in time is
                 left out.
-            weighted_by_key: The metric that the wrapped strategy weights clients by. It has to count the
-                examples that a client has, however many it trained on in this round.
 
         Raises:
             ValueError: A number is not above 0, or the risk not between 0 and 1.
@@ -112,7 +109,7 @@ class PowerTrainStrategy(_strategies.Strategy):
         self.rounds: list[RoundRecord] = []
         """What became of the rounds so far."""
         self._deadline_s, self._max_energy_j, self._risk = deadline_s, max_energy_j, risk
-        self._least, self._weighted_by = least_minibatches, weighted_by_key
+        self._least = least_minibatches
         self._known: dict[int, ClientMemory] = {}
         self._asked: set[int] = set()
         self._left_out: list[int] = []
@@ -159,7 +156,6 @@ class PowerTrainStrategy(_strategies.Strategy):
                     left_out.append(node)
                     continue
                 reports[node] = report
-                self._raise_weight(reply, node, report)
             unmeasured += report is None and reply.has_content()
             kept.append(reply)
         self.rounds.append(self._record(server_round, reports, left_out, unmeasured))
@@ -263,7 +259,7 @@ class PowerTrainStrategy(_strategies.Strategy):
             memory = self._known[node] = ClientMemory(front, minibatches=full)
         memory.minibatches = full
         row = memory.row_of(report.mode)
-        if row is None or not report.minibatches:
+        if not report.minibatches:
             return
         memory.learn(
             MeasuredRound(
@@ -275,17 +271,6 @@ class PowerTrainStrategy(_strategies.Strategy):
                 warm_up_minibatches=report.warm_up_minibatches,
             )
         )
-
-    def _raise_weight(self, reply: Any, node: int, report: Report) -> None:
-        """Make up for the minibatches that a client was not given."""
-        full = report.full or (self._known[node].minibatches if node in self._known else 0)
-        if not 0 < report.minibatches < full:
-            return
-        factor = 1 / max(report.minibatches / full, LEAST_SHARE)
-        for record in reply.content.metric_records.values():
-            value = record.get(self._weighted_by)
-            if isinstance(value, (int, float)):
-                record[self._weighted_by] = factor * value
 
     def _record(
         self, server_round: int, reports: Mapping[int, Report], left_out: Sequence[int], unmeasured: int
@@ -308,6 +293,7 @@ class PowerTrainStrategy(_strategies.Strategy):
             planned_s=self._planned_s,
             round_s=round_s,
             energy_j=sum(joules) if joules else math.nan,
+            reports=dict(reports),
             in_time=round_s <= self._deadline_s if times_s and math.isfinite(self._deadline_s) else None,
         )
 

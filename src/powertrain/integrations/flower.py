@@ -27,11 +27,13 @@ from __future__ import annotations
 
 from powertrain.integrations._flower_client import ClientRound, PowerTrainMod, minibatches, this_round
 from powertrain.integrations._flower_server import PowerTrainStrategy, RoundRecord
+from powertrain.integrations._flower_wire import Report
 
 __all__ = [
     "ClientRound",
     "PowerTrainMod",
     "PowerTrainStrategy",
+    "Report",
     "RoundRecord",
     "minibatches",
     "this_round",

@@ -1,0 +1,198 @@
+"""The clients of benchmarks/fleet_flower.py: boards, data and the training. Flower's workers import this."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from sklearn.datasets import load_digits
+
+import powertrain as pt
+from powertrain.devices import Journal, VirtualClock
+from powertrain.devices.jetson import JetsonDevice
+from powertrain.integrations.flower import PowerTrainMod, minibatches, this_round
+from powertrain.virtual.emulated import EmulatedSysfs
+from powertrain.virtual.simulated import BOARDS, SimulatedBoard
+
+CLIENTS = 50
+KINDS = {
+    "Orin AGX": ("sim:orin-agx-r36", "orin-agx@jp6", "MAXN"),
+    "Xavier AGX": ("sim:xavier-agx", "xavier-agx@jp5", "MAXN"),
+    "Orin Nano": ("sim:orin-nano", "orin-nano@jp6", "15W"),
+    "Orin Nano Super": ("sim:orin-nano-super", "orin-nano-super@jp6", "MAXN_SUPER"),
+}
+"""Simulated, emulated, and the stock mode that the vendor ships as the fastest."""
+WORKLOAD = "resnet18"
+"""Whose minibatches the boards take the time and the power of."""
+PROFILED = 30
+"""Modes that one board of each kind was profiled in."""
+LONGEST_WAIT = 0.1
+"""Of a minibatch: how long a board waits for its storage, so that no two boards of a kind are equal."""
+TEST, ALPHA, LEAST_EXAMPLES = 360, 0.3, 16
+"""Images that no client has, the Dirichlet parameter of the split, and the fewest images of a client."""
+BATCH, EPOCHS, HIDDEN, RATE = 8, 5, 32, 0.1
+
+
+def kind_of(client: int) -> str:
+    """Return the kind of a client's board."""
+    return list(KINDS)[client % len(KINDS)]
+
+
+def new_board(kind: str, style: str, seed: int):
+    """Start a board, in memory and on a clock of its own."""
+    simulated, emulated, _ = KINDS[kind]
+    if style == "simulated":
+        return SimulatedBoard(BOARDS[simulated], seed=seed)
+    files = EmulatedSysfs(emulated, clock=VirtualClock(), seed=seed)
+    return JetsonDevice(
+        sysfs=files,
+        clock=files.clock,
+        journal=Journal(Path(tempfile.mkdtemp())),
+        private=True,
+        jobs=lambda workload, _data: files.job(workload),
+        spec=f"emulated:{emulated}",
+        name=files.title,
+        simulated=True,
+    )
+
+
+@lru_cache(maxsize=None)
+def board_of(client: int, style: str):
+    """Return a client's board, which lives as long as the worker."""
+    return new_board(kind_of(client), style, seed=client)
+
+
+@lru_cache(maxsize=None)
+def predictor_of(kind: str, style: str):
+    """Profile one board of a kind, as its owner would, and fit a predictor."""
+    board, store = new_board(kind, style, seed=1000), pt.open_store()
+    pt.profile(board, WORKLOAD, pt.plan(board, PROFILED), store)
+    return pt.fit(store.table(workload=WORKLOAD))
+
+
+@lru_cache(maxsize=None)
+def digits():
+    """Return the 8 x 8 images `(1797, 64)`, from 0 to 1, and which digit each shows."""
+    images, labels = load_digits(return_X_y=True)
+    return images / 16.0, labels
+
+
+@lru_cache(maxsize=8)
+def split(seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return each client's images, and those of the test: numbers in `digits`.
+
+    Each digit is shared out by a Dirichlet draw, so that a client has many images of a few digits.
+    """
+    rng, labels = np.random.default_rng(seed), digits()[1]
+    shuffled = rng.permutation(len(labels))
+    test, train = shuffled[:TEST], shuffled[TEST:]
+    parts: list[list[int]] = [[] for _ in range(CLIENTS)]
+    for digit in range(10):
+        own = train[labels[train] == digit]
+        ends = (np.cumsum(rng.dirichlet(np.full(CLIENTS, ALPHA))) * len(own)).astype(int)[:-1]
+        for part, images in zip(parts, np.split(own, ends), strict=True):
+            part.extend(images.tolist())
+    for part in parts:  # nobody is without any
+        part.extend(rng.choice(train, max(LEAST_EXAMPLES - len(part), 0)).tolist())
+    return [np.array(part) for part in parts], test
+
+
+def new_model(seed: int) -> list[np.ndarray]:
+    """Return the weights of a network with one hidden layer."""
+    rng = np.random.default_rng(seed)
+    first, second = rng.normal(0, 0.2, (64, HIDDEN)), rng.normal(0, 0.2, (HIDDEN, 10))
+    return [first, np.zeros(HIDDEN), second, np.zeros(10)]
+
+
+def train_on(model: list[np.ndarray], images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    """Take a step of stochastic gradient descent on the cross-entropy of a minibatch."""
+    first, first_bias, second, second_bias = model
+    hidden = np.maximum(images @ first + first_bias, 0)
+    logits = hidden @ second + second_bias
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    shares[np.arange(len(labels)), labels] -= 1
+    shares /= len(labels)
+    back = (shares @ second.T) * (hidden > 0)
+    gradients = images.T @ back, back.sum(axis=0), hidden.T @ shares, shares.sum(axis=0)
+    return [weights - RATE * gradient for weights, gradient in zip(model, gradients, strict=True)]
+
+
+def accuracy(model: list[np.ndarray], seed: int) -> float:
+    """Return the share of the test's images that a model tells right."""
+    (images, labels), test = digits(), split(seed)[1]
+    first, first_bias, second, second_bias = model
+    logits = np.maximum(images[test] @ first + first_bias, 0) @ second + second_bias
+    return float((logits.argmax(axis=1) == labels[test]).mean())
+
+
+class Loader:
+    """Minibatches of a client's images, shuffled anew in each epoch."""
+
+    def __init__(self, own: np.ndarray, rng: np.random.Generator) -> None:
+        self.own, self.rng = own, rng
+
+    def __len__(self) -> int:
+        return -(-len(self.own) // BATCH)
+
+    def __iter__(self):
+        shuffled = self.rng.permutation(self.own)
+        for first in range(0, len(shuffled), BATCH):
+            yield shuffled[first : first + BATCH]
+
+
+def _client(context) -> int:
+    return int(context.node_config["partition-id"])
+
+
+def _style(context) -> str:
+    return str(context.state["style"]["style"])
+
+
+def remember_style(message, context, call_next):
+    """Keep which boards this run is about where the next mod looks."""
+    context.state["style"] = ConfigRecord({"style": message.content["config"]["style"]})
+    return call_next(message, context)
+
+
+app = ClientApp(
+    mods=[
+        remember_style,
+        PowerTrainMod(
+            lambda context: board_of(_client(context), _style(context)),
+            lambda context: predictor_of(kind_of(_client(context)), _style(context)),
+        ),
+    ]
+)
+
+
+@app.train()
+def train(message, context):
+    """Train on this client's images; each minibatch takes the board the time of one of `WORKLOAD`."""
+    config, client = message.content["config"], _client(context)
+    seed, board = config["seed"], this_round().device
+    own = split(seed)[0][client]
+    rng = np.random.default_rng([seed, config["server-round"], client])
+    wait = np.random.default_rng([seed, client]).uniform(0, LONGEST_WAIT)
+    model, (images, labels) = message.content["arrays"].to_numpy_ndarrays(), digits()
+    job = board.job(WORKLOAD)
+
+    def trained(model):
+        for batch in minibatches(Loader(own, rng), epochs=EPOCHS):
+            model = train_on(model, images[batch], labels[batch])
+            began_s = board.clock.now_s()
+            job.step()
+            board.clock.sleep_s(wait * (board.clock.now_s() - began_s))
+        return model
+
+    if config["fastest"]:
+        with board.hold(board.stock_modes()[KINDS[kind_of(client)][2]]):
+            model = trained(model)
+    else:
+        model = trained(model)
+    metrics = MetricRecord({"num-examples": len(own), "client": client})
+    return Message(RecordDict({"arrays": ArrayRecord(model), "metrics": metrics}), reply_to=message)
