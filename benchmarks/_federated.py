@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from functools import lru_cache
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from sklearn.datasets import load_digits
 
@@ -26,8 +28,9 @@ KINDS = {
     "Orin Nano Super": ("sim:orin-nano-super", "orin-nano-super@jp6", "MAXN_SUPER"),
 }
 """Simulated, emulated, and the stock mode that the vendor ships as the fastest."""
-WORKLOAD = "resnet18"
-"""Whose minibatches the boards take the time and the power of."""
+WORKLOAD, PER_MINIBATCH = "resnet18", 8
+"""What the boards take the time and the power of: so many of its minibatches for one of ours, so that a round
+takes about a minute."""
 PROFILED = 30
 """Modes that one board of each kind was profiled in."""
 LONGEST_WAIT = 0.1
@@ -60,21 +63,39 @@ def new_board(kind: str, style: str, seed: int):
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def board_of(client: int, style: str):
     """Return a client's board, which lives as long as the worker."""
     return new_board(kind_of(client), style, seed=client)
 
 
-@lru_cache(maxsize=None)
+@cache
 def predictor_of(kind: str, style: str):
-    """Profile one board of a kind, as its owner would, and fit a predictor."""
+    """Profile one board of a kind, as its owner would, and fit a predictor of our minibatches."""
     board, store = new_board(kind, style, seed=1000), pt.open_store()
     pt.profile(board, WORKLOAD, pt.plan(board, PROFILED), store)
-    return pt.fit(store.table(workload=WORKLOAD))
+    profiles = store.table(workload=WORKLOAD)
+    return pt.fit(replace(profiles, time_ms=PER_MINIBATCH * profiles.time_ms))
 
 
-@lru_cache(maxsize=None)
+@cache
+def at_rest_w(kind: str, mode: pt.PowerMode) -> float:
+    """Return the power of a board that waits in a mode."""
+    board = new_board(kind, "simulated", seed=0)
+    return float(board.idle_power_w(pt.ModeTable.of([mode]))[0])
+
+
+def boot_mode(kind: str) -> pt.PowerMode:
+    """Return the stock mode that a board boots in."""
+    return new_board(kind, "simulated", seed=0).mode
+
+
+def fastest_mode(kind: str) -> pt.PowerMode:
+    """Return the stock mode that the vendor ships as the fastest."""
+    return new_board(kind, "simulated", seed=0).stock_modes()[KINDS[kind][2]]
+
+
+@cache
 def digits():
     """Return the 8 x 8 images `(1797, 64)`, from 0 to 1, and which digit each shows."""
     images, labels = load_digits(return_X_y=True)
@@ -149,30 +170,33 @@ def _client(context) -> int:
     return int(context.node_config["partition-id"])
 
 
-def _style(context) -> str:
-    return str(context.state["style"]["style"])
+STAYS_FASTEST: dict[tuple[int, str], ExitStack] = {}
+"""Boards that somebody has put into their fastest stock mode, for all rounds."""
 
 
-def remember_style(message, context, call_next):
-    """Keep which boards this run is about where the next mod looks."""
-    context.state["style"] = ConfigRecord({"style": message.content["config"]["style"]})
-    return call_next(message, context)
+def on_its_board(message, context, call_next):
+    """Run PowerTrain's mod with this client's board, which is in the mode that the arm begins with."""
+    config, client = message.content["config"], _client(context)
+    kind, style = kind_of(client), config["style"]
+    board, key = board_of(client, style), (client, style)
+    if config["server-round"] == 1:  # of an arm, which may count energy in another way
+        context.state.pop("powertrain-front", None)
+        STAYS_FASTEST.pop(key, ExitStack()).close()
+        if config["fastest"]:
+            STAYS_FASTEST[key] = ExitStack()
+            STAYS_FASTEST[key].enter_context(board.hold(fastest_mode(kind)))
+    rests_w = at_rest_w(kind, boot_mode(kind)) if config["stays-on"] else 0.0
+    predictor = predictor_of(kind, style)
+    mod = PowerTrainMod(lambda _: board, lambda _: predictor, idle_power_w=rests_w)
+    return mod(message, context, call_next)
 
 
-app = ClientApp(
-    mods=[
-        remember_style,
-        PowerTrainMod(
-            lambda context: board_of(_client(context), _style(context)),
-            lambda context: predictor_of(kind_of(_client(context)), _style(context)),
-        ),
-    ]
-)
+app = ClientApp(mods=[on_its_board])
 
 
 @app.train()
 def train(message, context):
-    """Train on this client's images; each minibatch takes the board the time of one of `WORKLOAD`."""
+    """Train on this client's images; each minibatch takes the board the time of some of `WORKLOAD`."""
     config, client = message.content["config"], _client(context)
     seed, board = config["seed"], this_round().device
     own = split(seed)[0][client]
@@ -180,19 +204,11 @@ def train(message, context):
     wait = np.random.default_rng([seed, client]).uniform(0, LONGEST_WAIT)
     model, (images, labels) = message.content["arrays"].to_numpy_ndarrays(), digits()
     job = board.job(WORKLOAD)
-
-    def trained(model):
-        for batch in minibatches(Loader(own, rng), epochs=EPOCHS):
-            model = train_on(model, images[batch], labels[batch])
-            began_s = board.clock.now_s()
+    for batch in minibatches(Loader(own, rng), epochs=EPOCHS):
+        model = train_on(model, images[batch], labels[batch])
+        began_s = board.clock.now_s()
+        for _ in range(PER_MINIBATCH):
             job.step()
-            board.clock.sleep_s(wait * (board.clock.now_s() - began_s))
-        return model
-
-    if config["fastest"]:
-        with board.hold(board.stock_modes()[KINDS[kind_of(client)][2]]):
-            model = trained(model)
-    else:
-        model = trained(model)
+        board.clock.sleep_s(wait * (board.clock.now_s() - began_s))
     metrics = MetricRecord({"num-examples": len(own), "client": client})
     return Message(RecordDict({"arrays": ArrayRecord(model), "metrics": metrics}), reply_to=message)

@@ -239,8 +239,10 @@ class _Table:
 
     def latest_s(self, wanted: IntArray) -> FloatArray:
         """Return when each client has finished in each mode, `(n_clients, n_modes)`."""
-        late_s = self.late_s[self.clients.front]
-        return self.clients.overhead_s[:, None] + self._amounts(wanted)[:, None] * late_s
+        late_s, amounts = self.late_s[self.clients.front], self._amounts(wanted)[:, None]
+        spent_s = np.full(late_s.shape, np.inf)
+        np.multiply(amounts, late_s, out=spent_s, where=np.isfinite(late_s))  # there is no mode elsewhere
+        return self.clients.overhead_s[:, None] + spent_s
 
     def fastest_s(self, wanted: IntArray) -> FloatArray:
         """Return when each client has finished in its fastest mode."""

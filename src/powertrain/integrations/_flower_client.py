@@ -33,7 +33,7 @@ _app = needed("flwr.app", package="Flower", extra="flower")
 
 FRONT_STATE = "powertrain-front"
 """Name of the record in a client's own state that keeps its front from round to round."""
-PERIOD_S = 0.25
+PERIOD_S = 0.5
 """Of the power readings."""
 TRAIN = "train"
 

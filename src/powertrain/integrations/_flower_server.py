@@ -228,7 +228,7 @@ class PowerTrainStrategy(_strategies.Strategy):
         ]
         begun = f"PowerTrain: round {server_round} within {' and '.join(limits)}"
         if out and len(out) == len(nodes):
-            fastest_s = _fastest_s(memories)
+            fastest_s = _fastest_s(memories, self._least)
             logger.warning(
                 "%s: no client can train %s (the fastest needs about %.3g s): raise the limit",
                 begun,
@@ -323,10 +323,11 @@ def _front_as_found(report: Report) -> Front | None:
     )
 
 
-def _fastest_s(memories: Sequence[ClientMemory]) -> float:
-    """Return how long the fastest client takes for one minibatch."""
+def _fastest_s(memories: Sequence[ClientMemory], minibatches: int) -> float:
+    """Return how long the fastest client takes for so many minibatches."""
     times = [
-        memory.overhead_s + (1 + memory.warm_up_minibatches) * s_from_ms(float(memory.front.time_ms.min()))
+        memory.overhead_s
+        + (minibatches + memory.warm_up_minibatches) * s_from_ms(float(memory.front.time_ms.min()))
         for memory in memories
     ]
     return min(times)
