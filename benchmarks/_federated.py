@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -85,11 +85,13 @@ def at_rest_w(kind: str, mode: pt.PowerMode) -> float:
     return float(board.idle_power_w(pt.ModeTable.of([mode]))[0])
 
 
+@cache
 def boot_mode(kind: str) -> pt.PowerMode:
     """Return the stock mode that a board boots in."""
     return new_board(kind, "simulated", seed=0).mode
 
 
+@cache
 def fastest_mode(kind: str) -> pt.PowerMode:
     """Return the stock mode that the vendor ships as the fastest."""
     return new_board(kind, "simulated", seed=0).stock_modes()[KINDS[kind][2]]
@@ -182,13 +184,18 @@ def on_its_board(message, context, call_next):
     if config["server-round"] == 1:  # of an arm, which may count energy in another way
         context.state.pop("powertrain-front", None)
         STAYS_FASTEST.pop(key, ExitStack()).close()
-        if config["fastest"]:
+        if config["fastest"] == "always":
             STAYS_FASTEST[key] = ExitStack()
             STAYS_FASTEST[key].enter_context(board.hold(fastest_mode(kind)))
     rests_w = at_rest_w(kind, boot_mode(kind)) if config["stays-on"] else 0.0
     predictor = predictor_of(kind, style)
     mod = PowerTrainMod(lambda _: board, lambda _: predictor, idle_power_w=rests_w)
-    return mod(message, context, call_next)
+
+    def trains(*given):
+        with board.hold(fastest_mode(kind)) if config["fastest"] == "training" else nullcontext():
+            return call_next(*given)
+
+    return mod(message, context, trains)
 
 
 app = ClientApp(mods=[on_its_board])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from powertrain.fleet._fronts import MOST_MODES, Front, Fronts
 from powertrain.fleet._learned import (
-    OVERHEAD_S,
-    WARM_UP_MINIBATCHES,
     ClientMemory,
     MeasuredRound,
     clients_of,
@@ -16,8 +14,6 @@ from powertrain.fleet._rounds import LEFT_OUT, Clients, RoundPlan, plan_round
 __all__ = [
     "LEFT_OUT",
     "MOST_MODES",
-    "OVERHEAD_S",
-    "WARM_UP_MINIBATCHES",
     "ClientMemory",
     "Clients",
     "Front",

@@ -19,7 +19,7 @@ from powertrain.fleet._fronts import Front, Fronts
 from powertrain.fleet._rounds import Clients
 from powertrain.records import FloatArray, PowerMode
 
-__all__ = ["OVERHEAD_S", "WARM_UP_MINIBATCHES", "ClientMemory", "MeasuredRound", "clients_of", "corrected"]
+__all__ = ["ClientMemory", "MeasuredRound", "clients_of", "corrected"]
 
 OVERHEAD_S = 2.0
 """Overhead of a round before one was measured: boards take 1 to 3 s to settle in a mode."""

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from powertrain.devices import AbstractDevice, AbstractLiveDevice, live
 from powertrain.errors import PowerTrainError
-from powertrain.fleet import OVERHEAD_S, WARM_UP_MINIBATCHES, Clients, Front, Fronts, plan_round
+from powertrain.fleet import ClientMemory, Clients, Front, clients_of, corrected, plan_round
 from powertrain.integrations._extras import needed
 from powertrain.integrations._flower_wire import RECORD, Order, Report, front_from, values_of_front
 from powertrain.models import AbstractPredictor, load_predictor
@@ -104,13 +104,12 @@ class ClientRound(Session):
         order = self._order
         if not (math.isfinite(order.deadline_s) or math.isfinite(order.max_energy_j)):
             return
-        fronts = Fronts.of([self._front])
+        own = [ClientMemory(self._front, minibatches=full)]
         # The overhead is a guess. A client that it alone would leave out trains the least, and so finds out.
-        guesses = (full, OVERHEAD_S, WARM_UP_MINIBATCHES), (min(full, order.least_minibatches), 0.0, 0.0)
-        for wanted, overhead_s, warm_up in guesses:
+        for clients in (clients_of(own), Clients.of(0, min(full, order.least_minibatches))):
             plan = plan_round(
-                fronts,
-                Clients.of(0, wanted, overhead_s=overhead_s, warm_up_minibatches=warm_up),
+                corrected(own),
+                clients,
                 deadline_s=order.deadline_s,
                 max_energy_j=order.max_energy_j,
                 risk=order.risk,

@@ -112,6 +112,7 @@ class PowerTrainStrategy(_strategies.Strategy):
         self._least = least_minibatches
         self._known: dict[int, ClientMemory] = {}
         self._asked: set[int] = set()
+        self._problems: set[tuple[int, str]] = set()
         self._left_out: list[int] = []
         self._planned_s = math.nan
 
@@ -248,9 +249,10 @@ class PowerTrainStrategy(_strategies.Strategy):
         memory = self._known.get(node)
         full = report.full or (memory.minibatches if memory else 0)
         as_found = _front_as_found(report)
-        if report.problem and as_found is not None:
+        if report.problem and as_found is not None and not (memory and not memory.front.modes.knobs):
             memory, front = None, as_found  # its board does not take modes
-        if report.problem:
+        if report.problem and (node, report.problem) not in self._problems:
+            self._problems.add((node, report.problem))
             logger.info("PowerTrain: node %d: %s", node, visible(report.problem)[:500])
         if memory is None or front is not None:
             front = front or as_found
