@@ -67,4 +67,6 @@ def _written(module: str, name: str) -> str | None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return ast.get_docstring(node)
+        if isinstance(node, ast.ImportFrom) and node.module and name in {one.name for one in node.names}:
+            return _written(node.module, name)
     return None

@@ -102,9 +102,11 @@ def _spread(times: FloatArray, most: int) -> list[int]:
     """Return which of some rising times to keep, so that they are about evenly apart in the logarithm."""
     if len(times) <= most:
         return list(range(len(times)))
-    wanted = np.linspace(np.log(times[0]), np.log(times[-1]), most)
+    log_times = np.log(times)
+    first, last = float(log_times[0]), float(log_times[-1])
+    wanted = first + (last - first) * np.arange(most) / max(most - 1, 1)
     # The latest at or before each wanted time has the least energy of those. The slack is for rounding.
-    return np.unique(np.searchsorted(np.log(times), wanted + 1e-12, side="right") - 1).tolist()
+    return np.unique(np.searchsorted(log_times, wanted + 1e-12, side="right") - 1).tolist()
 
 
 @final

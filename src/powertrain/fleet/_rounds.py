@@ -221,7 +221,7 @@ class _Table:
 
         costs = np.where(np.isinf(ordered(late_s)), np.inf, ordered(cost_j))
         least = np.minimum.accumulate(costs, axis=1)
-        columns = np.broadcast_to(np.arange(costs.shape[1]), costs.shape)
+        columns: IntArray = np.arange(costs.shape[1], dtype=np.int64)
         best = np.maximum.accumulate(np.where(_lower(costs, least), columns, 0), axis=1)
         return cls(
             clients=clients,

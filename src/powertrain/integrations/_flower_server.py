@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from typing_extensions import override
 
 from powertrain.fleet import ClientMemory, Front, MeasuredRound, RoundPlan, clients_of, corrected, plan_round
 from powertrain.integrations._extras import needed
@@ -116,7 +115,6 @@ class PowerTrainStrategy(_strategies.Strategy):
         self._left_out: list[int] = []
         self._planned_s = math.nan
 
-    @override
     def summary(self) -> None:
         """Log what a round has to keep, and the settings of the wrapped strategy."""
         limits = {"deadline_s": self._deadline_s, "max_energy_j": self._max_energy_j}
@@ -124,7 +122,6 @@ class PowerTrainStrategy(_strategies.Strategy):
         logger.info("\t├──> PowerTrain: %s, risk %g", told or "no limit", self._risk)
         self.strategy.summary()
 
-    @override
     def configure_train(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Iterable[Any]:
         """Have the wrapped strategy sample clients, and tell each its mode and minibatches."""
         messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
@@ -140,7 +137,6 @@ class PowerTrainStrategy(_strategies.Strategy):
         self._asked = {message.metadata.dst_node_id for message in sent}
         return sent
 
-    @override
     def aggregate_train(self, server_round: int, replies: Iterable[Any]) -> tuple[Any, Any]:
         """Learn from the reports, and have the wrapped strategy aggregate the replies without them."""
         kept: list[Any] = []
@@ -163,12 +159,10 @@ class PowerTrainStrategy(_strategies.Strategy):
         arrays, metrics = self.strategy.aggregate_train(server_round, kept)
         return arrays, self._with_own(metrics)
 
-    @override
     def configure_evaluate(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Iterable[Any]:
         """Leave the evaluation to the wrapped strategy."""
         return self.strategy.configure_evaluate(server_round, arrays, config, grid)
 
-    @override
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Any]) -> Any:
         """Leave the evaluation to the wrapped strategy."""
         return self.strategy.aggregate_evaluate(server_round, replies)

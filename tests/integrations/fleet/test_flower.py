@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +29,7 @@ from powertrain.integrations.flower import PowerTrainMod, PowerTrainStrategy, mi
 pytestmark = pytest.mark.timeout(300)
 DEADLINE_S, SHORT_S, HOPELESS_S = 30.0, 7.0, 1e-6
 ROUNDS = 4
+EXAMPLE = Path(__file__).parents[3] / "examples" / "flower_app.py"
 
 
 class Told(FedAvg):
@@ -259,6 +263,15 @@ def test_outside_of_a_round_all_minibatches_are_trained():
     assert list(minibatches([1, 2], epochs=2)) == [1, 2, 1, 2]
     with pytest.raises(ValueError, match="epochs=0"):
         list(minibatches([1], epochs=0))
+
+
+def test_the_example_runs_as_its_first_lines_say():
+    command = [sys.executable, EXAMPLE, "--rounds", "2", "--clients", "2"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
+    rounds = [line for line in ran.stdout.splitlines() if line.startswith("round ")]
+
+    assert len(rounds) == 2
+    assert "2 clients with fewer minibatches" in rounds[-1]
 
 
 @pytest.mark.parametrize("wrong", [{"deadline_s": 0}, {"max_energy_j": -1}, {"risk": 1}])
