@@ -37,6 +37,19 @@ from powertrain.virtual.simulated import BOARDS
 
 TARGET = 0.90
 """Accuracy up to which the energy is counted."""
+ABOUT = """\
+{clients} clients in Flower's simulation engine. The boards are simulated, of four kinds
+({kinds}), each with its own clock, noise, heat and storage.
+All times and energies are those of the boards, none of this machine. The learning is real: a network with one
+hidden layer and scikit-learn's digits, split non-iid (Dirichlet {alpha}). A minibatch takes a board what
+{per_minibatch} of ResNet-18 would. One board of each kind was profiled in {profiled} modes before. Each row has
+{seeds} seeds of {rounds} rounds. In brackets are the longest round, or the lowest and the highest seed. MAXN
+stands for the fastest stock mode."""
+REMARKS = """\
+*Saved* compares with the first row, seed by seed. It counts the energy of the boards while they train. *With
+waiting* adds what they draw at rest until the last one has finished. Where *boards stay on*, only power above
+that at rest counts in the choice of modes. A round that gives every client all its minibatches learns exactly
+what FedAvg learns. Where the accuracy is not reached, all rounds count."""
 MANY, MANY_WORKLOADS, MANY_PROFILED = 10_000, ("resnet18", "mobilenet_v3", "lstm", "bert"), 50
 
 
@@ -341,26 +354,25 @@ def page(found: list[list[Run]], emulated: list[Run], weights: list[list[str]], 
     planned = [run for runs in found for run in runs if np.isfinite(run.deadline_s)]
     met = sum(int((run.round_s <= run.deadline_s).sum()) for run in planned)
     total = sum(len(run.records) for run in planned)
+    about = ABOUT.format(
+        clients=federated.CLIENTS,
+        kinds=", ".join(federated.KINDS),
+        alpha=federated.ALPHA,
+        per_minibatch=federated.PER_MINIBATCH,
+        profiled=federated.PROFILED,
+        seeds=seeds,
+        rounds=rounds,
+    )
     lines = [
         f"{machine()}, Flower {version('flwr')}, Ray {version('ray')}, {today()}. {load}",
         "",
-        f"{federated.CLIENTS} clients in Flower's simulation engine. The boards are simulated, of four kinds",
-        f"({', '.join(federated.KINDS)}), each with its own clock, noise, heat and",
-        "storage. All times and energies are those of the boards, none of this machine. The learning is real:",
-        "a network with one hidden layer and scikit-learn's digits, split non-iid",
-        f"(Dirichlet {federated.ALPHA}). A minibatch takes a board what {federated.PER_MINIBATCH} of ResNet-18",
-        f"would. One board of each kind was profiled in {federated.PROFILED} modes before. Each row has",
-        f"{seeds} seeds of {rounds} rounds. In brackets are the longest round, or the lowest and the highest",
-        "seed. MAXN stands for the fastest stock mode.",
+        *about.splitlines(),
         "",
         f"Rounds that met their deadline: {met:,} of {total:,} ({100 * met / total:.1f} %; asked: 99 %).",
         "",
         *table(HEAD, arm_rows(found)),
         "",
-        "*Saved* compares with the first row, seed by seed. It counts the energy of the boards while they",
-        "train. *With waiting* adds what they draw at rest until the last one has finished. Where *boards stay",
-        "on*, only power above that at rest counts in the choice of modes. A round that gives every client all",
-        "its minibatches learns exactly what FedAvg learns. Where the accuracy is not reached, all rounds count.",
+        *REMARKS.splitlines(),
     ]
     if emulated:
         count = len(emulated[0].records)
