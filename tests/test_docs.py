@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import powertrain
+from powertrain.profiling import FLAGS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,6 +32,22 @@ def test_the_version_is_that_of_the_newest_entry_of_the_changelog_or_on_the_way_
 
     assert bool(dev) == ("\n## Unreleased\n" in changelog)
     assert (coming not in released) if dev else (version == released[0])
+
+
+def test_every_extra_and_every_flag_is_in_the_list_of_them():
+    extras = re.search(
+        r"optional-dependencies\]\n(.*?)\n\n",
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    lists = (
+        ("getting-started.md", re.findall(r"^(\w+) = ", extras[1], re.MULTILINE) if extras else []),
+        ("concepts/measuring.md", [*FLAGS]),
+    )
+
+    for page, names in lists:
+        rows = re.findall(r"^\| (`.+?) \|", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
+        assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(names), page
 
 
 def test_every_page_of_the_site_is_in_its_navigation():
