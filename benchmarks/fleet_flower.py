@@ -42,9 +42,10 @@ ABOUT = """\
 ({kinds}), each with its own clock, noise, heat and storage.
 All times and energies are those of the boards, none of this machine. The learning is real: a network with one
 hidden layer and scikit-learn's digits, split non-iid (Dirichlet {alpha}). A minibatch takes a board what
-{per_minibatch} of ResNet-18 would. One board of each kind was profiled in {profiled} modes before. Each row is
-of {seeds} seeds with {rounds} rounds. In brackets are the longest round, or the lowest and the highest seed. MAXN
-stands for the fastest stock mode."""
+{per_minibatch} of ResNet-18 would. One board of each kind was profiled in {profiled} modes before.
+
+Each row is of {seeds} seeds with {rounds} rounds. In brackets are the longest round, or the lowest and the
+highest seed. MAXN stands for the fastest stock mode."""
 REMARKS = """\
 *Saved* compares with the first row, seed by seed. It counts the energy of the boards while they train. *With
 waiting* adds what they draw at rest until the last one has finished. Where *boards stay on*, only power above
