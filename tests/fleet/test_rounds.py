@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,16 @@ def test_a_slow_client_trains_what_it_can_and_one_that_is_too_slow_is_left_out()
     assert plan.energy_j.tolist() == pytest.approx([12, 7, 0])
 
 
+def test_a_board_that_draws_power_anyway_takes_the_slow_mode_that_saves_above_it():
+    modes = front([(100, 1.0), (200, 1.2)])  # 10 W and 6 W
+
+    def mode(idle_power_w):
+        fronts = Fronts.of([replace(modes, idle_power_w=idle_power_w)])
+        return plan_round(fronts, Clients.of(0, 10), deadline_s=5.0).mode.tolist()
+
+    assert (mode(0.0), mode(5.0), mode(8.0)) == ([0], [1], [1])
+
+
 def test_a_budget_that_no_mode_keeps_cuts_the_same_share_of_all_minibatches():
     fronts, clients = Fronts.of([front([(100, 2), (200, 1)])]), Clients.of([0, 0], [100, 40])
     plan = plan_round(fronts, clients, max_energy_j=70.0, risk=0.5)
@@ -142,6 +153,8 @@ def test_what_a_client_measures_corrects_its_front_most_in_the_mode_that_was_hel
                 warm_up_minibatches=4.0,
             )
         )
+    # A single minibatch tells the overhead, and not by how much the first one is longer.
+    unknown.learn(MeasuredRound(row=None, minibatches=1, overhead_s=1.0))
     fronts, clients = corrected([slow, unknown]), clients_of([slow, unknown])
 
     ratios = fronts.time_ms[0] / predicted.time_ms
@@ -150,8 +163,8 @@ def test_what_a_client_measures_corrects_its_front_most_in_the_mode_that_was_hel
     assert fronts.energy_j[0, 0] == pytest.approx(5, rel=0.02)
     assert fronts.time_rel_sd[0, 0] < fronts.time_rel_sd[0, 2] < fronts.time_rel_sd[1, 2]
     assert fronts.time_ms[1] == pytest.approx(predicted.time_ms)
-    # The overhead of a client that has not trained yet is the highest of the others.
-    assert clients.overhead_s.tolist() == [3.0, 3.0]
+    # What a client has not measured is the highest of the others.
+    assert clients.overhead_s.tolist() == [3.0, 1.0]
     assert clients.warm_up_minibatches.tolist() == [4.0, 4.0]
 
 
@@ -177,7 +190,8 @@ def test_a_front_is_thinned_and_keeps_its_ends():
     assert thin.time_ms[[0, -1]].tolist() == whole.time_ms[[0, -1]].tolist()
     assert whole.time_ms[0] == time_ms.min()
     assert whole.energy_j[-1] == pytest.approx((time_ms * power_w).min() / 1000)
-    assert above.energy_j[-1] == pytest.approx((time_ms * (power_w - 4)).min() / 1000)
+    above_j = above.energy_j - 4.0 * above.time_ms / 1000
+    assert above_j[-1] == pytest.approx((time_ms * (power_w - 4)).min() / 1000)
     assert np.diff(np.log(thin.time_ms)).max() < 0.4
 
 

@@ -17,6 +17,8 @@ __all__ = ["MOST_MODES", "Front", "Fronts"]
 
 MOST_MODES = 32
 """Of a front that is sent around. Their times are 10 % apart if the slowest is 20 times the fastest."""
+MOST_SLOWDOWN = 4.0
+"""How much longer than the fastest a mode may take. Predictors err most in the slowest modes of a board."""
 CAUTIOUS_SD = 3.0
 """Error bars by which a time counts as longer. A round is as late as the last of many boards."""
 
@@ -36,6 +38,8 @@ class Front:
     """Of a minibatch; NaN: not known."""
     time_rel_sd: FloatArray
     energy_rel_sd: FloatArray
+    idle_power_w: float = 0.0
+    """That the board draws anyway while it waits for the others."""
 
     def __post_init__(self) -> None:
         columns = (self.time_ms, self.energy_j, self.time_rel_sd, self.energy_rel_sd)
@@ -59,14 +63,15 @@ class Front:
     ) -> Front:
         """Take the front of time and energy from a prediction, thinned to so many modes.
 
-        A time counts with `CAUTIOUS_SD` error bars. Of the front, modes about evenly apart in the logarithm
-        of the time are kept, among them the fastest and the one with the least energy.
+        A time counts with `CAUTIOUS_SD` error bars. Modes that take more than `MOST_SLOWDOWN` times as long
+        as the fastest are left out. Of the others, those about evenly apart in the logarithm of the time are
+        kept, among them the fastest and the one with the least energy.
 
         Args:
             prediction: Of all `modes`, in their order.
             modes: What can be set.
-            idle_power_w: Power that the board draws anyway while it waits for the others. Only what is drawn
-                above it counts as energy.
+            idle_power_w: Power that the board draws anyway while it waits for the others. Modes are compared
+                by what they draw above it, which may be less than nothing.
             most: Modes to keep.
 
         Raises:
@@ -79,22 +84,23 @@ class Front:
                 "keep at least one, and give a prediction of each"
             )
         time_sd, power_sd = (np.nan_to_num(sd) for sd in (prediction.time_rel_sd, prediction.power_rel_sd))
-        above_w = np.maximum(prediction.power_w - idle_power_w, 1e-3)  # no minibatch costs nothing
-        joules = energy_j(power_w=above_w, time_ms=prediction.time_ms)
+        time_ms, power_w = prediction.time_ms, prediction.power_w
         with np.errstate(over="ignore"):
-            late_ms = prediction.time_ms * np.exp(CAUTIOUS_SD * time_sd)
-        rows = pareto_front(np.column_stack([late_ms, joules]))
-        rows = rows[np.isfinite(late_ms[rows]) & (prediction.time_ms[rows] > 0)]
-        if not len(rows):
+            late_ms = time_ms * np.exp(CAUTIOUS_SD * time_sd)
+        known = np.flatnonzero(np.isfinite(late_ms) & np.isfinite(power_w) & (time_ms > 0))
+        if not len(known):
             raise DataError("no mode has a predicted time and power: profile more modes")
+        known = known[late_ms[known] <= MOST_SLOWDOWN * late_ms[known].min()]
+        above_j = energy_j(power_w=power_w[known] - idle_power_w, time_ms=time_ms[known])
+        rows = known[pareto_front(np.column_stack([late_ms[known], above_j]))]
         kept = rows[_spread(late_ms[rows], most)]
         return cls(
             modes=modes.take(kept),
             time_ms=prediction.time_ms[kept],
-            energy_j=joules[kept],
+            energy_j=energy_j(power_w=power_w[kept], time_ms=time_ms[kept]),
             time_rel_sd=time_sd[kept],
-            # An error of the power is larger relative to what is above the power at rest.
-            energy_rel_sd=np.hypot(time_sd, power_sd * prediction.power_w / above_w)[kept],
+            energy_rel_sd=np.hypot(time_sd, power_sd)[kept],
+            idle_power_w=idle_power_w,
         )
 
 
@@ -118,6 +124,8 @@ class Fronts:
     energy_j: FloatArray
     time_rel_sd: FloatArray
     energy_rel_sd: FloatArray
+    idle_power_w: FloatArray
+    """`(n_fronts,)` that the board draws anyway while it waits."""
 
     def __post_init__(self) -> None:
         shapes = {np.shape(c) for c in (self.time_ms, self.energy_j, self.time_rel_sd, self.energy_rel_sd)}
@@ -136,4 +144,10 @@ class Fronts:
             own = (front.time_ms, front.energy_j, front.time_rel_sd, front.energy_rel_sd)
             columns[:, row, : len(front)] = own
         time_ms, joules, time_sd, energy_sd = columns
-        return cls(time_ms=time_ms, energy_j=joules, time_rel_sd=time_sd, energy_rel_sd=energy_sd)
+        return cls(
+            time_ms=time_ms,
+            energy_j=joules,
+            time_rel_sd=time_sd,
+            energy_rel_sd=energy_sd,
+            idle_power_w=np.array([front.idle_power_w for front in fronts]),
+        )

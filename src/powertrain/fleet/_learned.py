@@ -73,8 +73,7 @@ class ClientMemory:
             minibatches: Of a full round.
         """
         self.front, self.minibatches = front, minibatches
-        self.rounds = 0
-        self.overhead_s, self.warm_up_minibatches = OVERHEAD_S, WARM_UP_MINIBATCHES
+        self.overhead_s = self.warm_up_minibatches = math.nan
         self._weights = np.zeros((2, len(front)))
         self._sums = np.zeros((2, len(front)))
         self._squares, self._repeats = np.zeros(2), np.zeros(2)
@@ -95,9 +94,8 @@ class ClientMemory:
 
     def learn(self, measured: MeasuredRound) -> None:
         """Take in a round that the client has trained."""
-        first, self.rounds = self.rounds == 0, self.rounds + 1
-        self.overhead_s = _kept(self.overhead_s, measured.overhead_s, first=first)
-        self.warm_up_minibatches = _kept(self.warm_up_minibatches, measured.warm_up_minibatches, first=first)
+        self.overhead_s = _kept(self.overhead_s, measured.overhead_s)
+        self.warm_up_minibatches = _kept(self.warm_up_minibatches, measured.warm_up_minibatches)
         row = measured.row
         if row is None:
             return
@@ -127,33 +125,37 @@ class ClientMemory:
         return self._weights, self._sums
 
 
-def _kept(known: float, value: float, *, first: bool) -> float:
-    """Return the highest of what was measured, which fades; a guess gives way to the first number."""
+def _kept(known: float, value: float) -> float:
+    """Return the highest of what was measured, which fades; NaN if nothing was."""
     if not 0 <= value < math.inf:
         return known
-    return value if first else max(value, FADES * known)
+    return value if math.isnan(known) else max(value, FADES * known)
 
 
 def clients_of(memories: Sequence[ClientMemory]) -> Clients:
     """Return some clients for `plan_round`, whose rows are those of `corrected`.
 
-    The overhead of a client that has not trained yet is the highest of the others.
+    An overhead that a client has not measured yet is the highest of the others, or a guess.
     """
-    minibatches = np.array([memory.minibatches for memory in memories], dtype=np.int64)
-    told = np.array([memory.rounds > 0 for memory in memories], dtype=bool)
     columns = np.array([(memory.overhead_s, memory.warm_up_minibatches) for memory in memories])
-    if told.any():
-        columns[~told] = columns[told].max(axis=0)
+    guesses = (OVERHEAD_S, WARM_UP_MINIBATCHES)
+    for column, guess in zip(columns.reshape(-1, 2).T, guesses, strict=True):
+        unknown = np.isnan(column)
+        column[unknown] = guess if unknown.all() else column[~unknown].max()
     overhead_s, warm_up = columns.reshape(-1, 2).T
     return Clients.of(
-        np.arange(len(memories)), minibatches, overhead_s=overhead_s, warm_up_minibatches=warm_up
+        np.arange(len(memories)),
+        np.array([memory.minibatches for memory in memories], dtype=np.int64),
+        overhead_s=overhead_s,
+        warm_up_minibatches=warm_up,
     )
 
 
 def corrected(memories: Sequence[ClientMemory]) -> Fronts:
     """Return the fronts of some clients, a row for each, corrected by what their rounds have told.
 
-    The error bars are those of the client's next round.
+    The error bars of the time are those of the client's next round. Those of the energy are meant for a sum
+    over all of these clients, in which the spread of single rounds averages out.
     """
     raw = Fronts.of([memory.front for memory in memories])
     shape = raw.time_ms.shape
@@ -175,19 +177,22 @@ def corrected(memories: Sequence[ClientMemory]) -> Fronts:
                 sums[quantity, some],
                 spread[some, quantity],
             )
-    (time_ratio, time_sd), (energy_ratio, energy_sd) = values
+    (time_ratio, time_var), (energy_ratio, energy_var) = values
+    time_sd = np.sqrt(time_var + spread[:, :1])
+    energy_sd = np.sqrt(energy_var + spread[:, 1:] / len(memories))
     return Fronts(
         time_ms=raw.time_ms * np.exp(time_ratio),
         energy_j=raw.energy_j * np.exp(energy_ratio),
         time_rel_sd=time_sd,
         energy_rel_sd=energy_sd,
+        idle_power_w=raw.idle_power_w,
     )
 
 
 def _posterior(
     sd: FloatArray, log_time: FloatArray, weights: FloatArray, sums: FloatArray, spread: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return each mode's mean error, and the error bar of its next round, `(n_clients, n_modes)` each."""
+    """Return the mean and the variance of each mode's own error, `(n_clients, n_modes)` each."""
     # A client has trained in few of its modes. Only those enter the equations, the most recent first.
     most = max(int((weights > 0).sum(axis=1).max()), 1)
     seen = np.argsort(-weights, axis=1, kind="stable")[:, :most]
@@ -207,4 +212,4 @@ def _posterior(
     solved = np.linalg.solve(within + noise[:, :, None] * np.eye(most), right)
     mean = np.einsum("cmo,co->cm", across, solved[:, :, 0])
     left = sd**2 + BOARD_REL_SD**2 - np.einsum("cmo,com->cm", across, solved[:, :, 1:])
-    return mean, np.sqrt(np.maximum(left, 0.0) + spread[:, None])
+    return mean, np.maximum(left, 0.0)

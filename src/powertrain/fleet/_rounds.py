@@ -123,7 +123,8 @@ def plan_round(
 ) -> RoundPlan:
     """Choose the mode and the minibatches of each client.
 
-    - With a deadline, each client gets its mode of the least energy in which it finishes in time. One that
+    - With a deadline, each client gets its mode of the least energy in which it finishes in time, where only
+      what is above the power of a waiting board counts. One that
       cannot finish in time gets as many minibatches as it can train by then. Fewer than `least_minibatches`
       are not worth a round, so then it is left out.
     - With an energy budget, the round is the shortest whose energy keeps it. If no mode saves enough, all
@@ -207,10 +208,11 @@ class _Table:
     def of(cls, fronts: Fronts, clients: Clients, *, risk: float, counts_energy: bool) -> _Table:
         z = NormalDist().inv_cdf(1 - risk / max(len(clients), 1))
         time_s, energy_j = s_from_ms(fronts.time_ms), np.nan_to_num(fronts.energy_j, nan=0.0)
-        cost_j = energy_j
+        # Without a budget, the least energy is the one that is expected, above what is drawn anyway.
+        cost_j = energy_j - fronts.idle_power_w[:, None] * time_s
         with np.errstate(over="ignore"):
             late_s = time_s * np.exp(z * np.nan_to_num(fronts.time_rel_sd))
-            if counts_energy:  # without a budget, the least energy is the one that is expected
+            if counts_energy:
                 energy_z = NormalDist().inv_cdf(1 - risk)
                 cost_j = energy_j * np.exp(energy_z * np.nan_to_num(fronts.energy_rel_sd))
         late_s = np.where(np.isnan(late_s), np.inf, late_s)

@@ -167,7 +167,7 @@ class ClientRound(Session):
                 self._spans.append((self._mark_s, now_s))
         self.trained, self._mark_s = self.trained + 1, now_s
 
-    def report(self, idle_power_w: float) -> Report:
+    def report(self) -> Report:
         """Return what was measured."""
         train_s = self._end_s - self._began_s
         time_ms = ms_from_s(self._others_s / (self.trained - 1)) if self.trained > 1 else math.nan
@@ -179,7 +179,7 @@ class ClientRound(Session):
             minibatches=self.trained,
             full=self.full or (0 if self.minibatches is not None else self.trained),
             time_ms=time_ms,
-            energy_j=energy_j(power_w=max(mean_w - idle_power_w, 1e-3), time_ms=time_ms),
+            energy_j=energy_j(power_w=mean_w, time_ms=time_ms),
             power_w=mean_w,
             train_s=train_s,
             total_j=self._mean_w([(self._began_s, self._end_s)]) * train_s,
@@ -276,8 +276,8 @@ class PowerTrainMod:
             predictor: The file of a predictor of this workload on this board (`.ptm`), or a function that
                 returns a predictor for the context. Without one, the mode stays as it is, and the server can
                 only choose the number of minibatches.
-            idle_power_w: Power that the board draws anyway while it waits for the other clients [W]. What is
-                above it counts when modes are compared.
+            idle_power_w: Power that the board draws anyway while it waits for the other clients [W]. Only
+                what is above it counts when modes are compared for a deadline.
         """
         self._device, self._predictor, self._idle_power_w = device, predictor, idle_power_w
 
@@ -300,7 +300,7 @@ class PowerTrainMod:
             reply = _app.Message(_app.RecordDict(), reply_to=message)
             values: dict[str, Any] = {"minibatches": 0, "full-minibatches": own.full}
         else:
-            values = own.report(self._idle_power_w).values()
+            values = own.report().values()
         if reply.has_content():
             if front is not None and order.wants_front:
                 values |= values_of_front(front)

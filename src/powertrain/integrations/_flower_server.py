@@ -46,6 +46,8 @@ class RoundRecord:
     """Clients that replied without a report: they train as they like."""
     planned_s: float
     """By when the clients that the server planned for were to have finished."""
+    planned_j: float
+    """Energy of these clients, as predicted."""
     round_s: float
     """The longest that a client took, as the clients measured it."""
     energy_j: float
@@ -113,7 +115,7 @@ class PowerTrainStrategy(_strategies.Strategy):
         self._asked: set[int] = set()
         self._problems: set[tuple[int, str]] = set()
         self._left_out: list[int] = []
-        self._planned_s = math.nan
+        self._planned_s = self._planned_j = math.nan
 
     def summary(self) -> None:
         """Log what a round has to keep, and the settings of the wrapped strategy."""
@@ -178,7 +180,7 @@ class PowerTrainStrategy(_strategies.Strategy):
             least_minibatches=self._least,
         )
         orders = {node: asks for node in nodes if node not in known}
-        self._left_out, self._planned_s = [], math.nan
+        self._left_out, self._planned_s, self._planned_j = [], math.nan, math.nan
         if not known:
             return orders
         memories = [self._known[node] for node in known]
@@ -203,7 +205,7 @@ class PowerTrainStrategy(_strategies.Strategy):
                 minibatches=int(plan.minibatches[place]),
                 wants_front=False,
             )
-        self._planned_s = plan.round_s
+        self._planned_s, self._planned_j = plan.round_s, plan.total_j
         self._tell(server_round, known, memories, plan)
         return orders
 
@@ -287,6 +289,7 @@ class PowerTrainStrategy(_strategies.Strategy):
             },
             unmeasured=unmeasured,
             planned_s=self._planned_s,
+            planned_j=self._planned_j,
             round_s=round_s,
             energy_j=sum(joules) if joules else math.nan,
             reports=dict(reports),
@@ -321,12 +324,9 @@ def _front_as_found(report: Report) -> Front | None:
 
 def _fastest_s(memories: Sequence[ClientMemory], minibatches: int) -> float:
     """Return how long the fastest client takes for so many minibatches."""
-    times = [
-        memory.overhead_s
-        + (minibatches + memory.warm_up_minibatches) * s_from_ms(float(memory.front.time_ms.min()))
-        for memory in memories
-    ]
-    return min(times)
+    clients = clients_of(memories)
+    each_s = np.array([s_from_ms(float(memory.front.time_ms.min())) for memory in memories])
+    return float((clients.overhead_s + (minibatches + clients.warm_up_minibatches) * each_s).min())
 
 
 def _named(names: Sequence[str]) -> str:

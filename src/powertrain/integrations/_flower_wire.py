@@ -78,7 +78,7 @@ class Report:
     time_ms: float
     """Of a minibatch, without the first."""
     energy_j: float
-    """Of a minibatch, above what the board draws anyway."""
+    """Of a minibatch, of the whole board."""
     power_w: float
     """Mean of the whole board over the minibatches, without the first."""
     train_s: float
@@ -142,6 +142,7 @@ def values_of_front(front: Front) -> dict[str, Any]:
         "front-energy-j": front.energy_j.tolist(),
         "front-time-rel-sd": front.time_rel_sd.tolist(),
         "front-energy-rel-sd": front.energy_rel_sd.tolist(),
+        "idle-power-w": front.idle_power_w,
     }
 
 
@@ -160,6 +161,7 @@ def front_from(values: Mapping[str, Any]) -> Front | None:
             energy_j=energy_j,
             time_rel_sd=time_sd,
             energy_rel_sd=energy_sd,
+            idle_power_w=float(values.get("idle-power-w", 0.0)),
         )
     except (KeyError, TypeError, ValueError):
         return None
