@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from sklearn.datasets import load_digits
 
@@ -219,3 +219,25 @@ def train(message, context):
         board.clock.sleep_s(wait * (board.clock.now_s() - began_s))
     metrics = MetricRecord({"num-examples": len(own), "client": client})
     return Message(RecordDict({"arrays": ArrayRecord(model), "metrics": metrics}), reply_to=message)
+
+
+class Direct:
+    """What a strategy takes for Flower's grid: it calls the clients one after the other."""
+
+    def __init__(self) -> None:
+        self.contexts = {
+            1 + client: Context(
+                run_id=1,
+                node_id=1 + client,
+                node_config={"partition-id": client},
+                state=RecordDict(),
+                run_config={},
+            )
+            for client in range(CLIENTS)
+        }
+
+    def get_node_ids(self) -> list[int]:
+        return list(self.contexts)
+
+    def send_and_receive(self, messages, timeout=None) -> list[Message]:
+        return [app(m, self.contexts[m.metadata.dst_node_id]) for m in messages]

@@ -1,6 +1,6 @@
 """Federated rounds that meet a deadline, in Flower's engine: writes benchmarks/results/fleet_flower.md.
 
-    python benchmarks/fleet_flower.py [--seeds 3] [--rounds 12] [--emulated-rounds 3] [--long 100]
+    python benchmarks/fleet_flower.py [--seeds 3] [--rounds 12] [--emulated-rounds 3] [--long 50]
 
 It runs in the environment that has Flower and Ray (`make test-integrations` makes it, `.venv-fleet`). A small
 network learns scikit-learn's handwritten digits on 50 clients. The learning is real: the gradients are
@@ -25,7 +25,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import _federated as federated
 import numpy as np
 from _harness import machine, table, today, version, write_result
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
@@ -210,31 +210,9 @@ def run_all(seeds: int, rounds: int, emulated_rounds: int) -> tuple[list[list[Ru
     return found, emulated
 
 
-class Direct:
-    """What a strategy takes for Flower's grid: it calls the clients one after the other."""
-
-    def __init__(self) -> None:
-        self.contexts = {
-            1 + client: Context(
-                run_id=1,
-                node_id=1 + client,
-                node_config={"partition-id": client},
-                state=RecordDict(),
-                run_config={},
-            )
-            for client in range(federated.CLIENTS)
-        }
-
-    def get_node_ids(self) -> list[int]:
-        return list(self.contexts)
-
-    def send_and_receive(self, messages, timeout=None) -> list[Message]:
-        return [federated.app(m, self.contexts[m.metadata.dst_node_id]) for m in messages]
-
-
 def long_rows(rounds: int) -> list[list[str]]:
     """Count the rounds of two arms that meet their deadline, over many rounds."""
-    grid, rows = Direct(), []
+    grid, rows = federated.Direct(), []
     fastest = run_arm(grid, ARMS[0], seed=0, rounds=3, style="simulated", fastest=None)
     for arm in (arm for arm in ARMS if np.isfinite(arm.deadline) and rounds):
         used = run_arm(grid, arm, seed=0, rounds=rounds, style="simulated", fastest=fastest).used
@@ -444,7 +422,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--emulated-rounds", type=int, default=3)
-    parser.add_argument("--long", type=int, default=100)
+    parser.add_argument("--long", type=int, default=50)
     options = parser.parse_args()
     logging.getLogger("flwr").setLevel(logging.WARNING)
     load = os.getloadavg()[0]
