@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from pathlib import Path
@@ -60,21 +61,16 @@ def serve_command(database: str, port: int, host: str, token_file: Path | None, 
     It needs the extra serve.
     """
     token = _token(token_file)
+    from powertrain.fleet import WORKER, FleetWatch, fleet_json
+
     if as_json:
-        from powertrain.fleet import FleetWatch
-        from powertrain.integrations.serve import fleet_json
-
-        watch = FleetWatch(database)
-        print_json(fleet_json(watch))
-        watch.close()
+        print_json(fleet_json(FleetWatch(database)))
         return
-    from powertrain.integrations.serve import is_loopback, serve
+    from powertrain.integrations.serve import serve
 
-    if token is None and not is_loopback(host):
-        raise WrongUse(
-            f"other machines can connect to {host}: give --token-file, with a secret of 16 characters or "
-            "more, or leave --host out"
-        )
+    # What is warned of while a front is worked out stands beside it on the page, each time that it is.
+    for handler in logging.getLogger("powertrain").handlers:
+        handler.addFilter(lambda record: record.threadName != WORKER or ".dataset" in record.name)
     try:
         with serve(database, host=host, port=port, token=token) as url:
             echo(f"the fleet is on {url}; Ctrl-C ends this")
@@ -96,7 +92,9 @@ def _token(file: Path | None) -> str | None:
         try:
             text = read_file(file, most_bytes=MOST_TOKEN_BYTES).decode("ascii")
         except (OSError, ValueError):
-            raise WrongUse(f"{file} cannot be read as a token: write a secret of 16 letters and digits or more into it") from None
+            raise WrongUse(
+                f"{file} cannot be read as a token: write a secret of 16 letters and digits or more into it"
+            ) from None
         if file.stat().st_mode & OTHERS:
             echo(f"warning: other users may read the token: chmod 600 {file}", err=True)
     token = text.strip()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from powertrain.fleet._job_view import Baseline, JobView, job_view, saving
-from powertrain.fleet._kept import Answer, Kept, Workers
+from powertrain.fleet._json import fleet_json
+from powertrain.fleet._kept import WORKER, Answer, Kept, Workers
 from powertrain.fleet._overview import (
     BestSoFar,
     BoardNow,
@@ -17,6 +18,7 @@ from powertrain.fleet._overview import (
 from powertrain.fleet._watch import FleetWatch
 
 __all__ = [
+    "WORKER",
     "Answer",
     "Baseline",
     "BestSoFar",
@@ -29,6 +31,7 @@ __all__ = [
     "LiveRun",
     "StoreReading",
     "Workers",
+    "fleet_json",
     "fleet_now",
     "job_view",
     "read_store",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import final
 
 import numpy as np
+from typing_extensions import override
 
 from powertrain.dataset import AbstractStore
 from powertrain.devices import AbstractDevice
@@ -27,6 +31,8 @@ from powertrain.workflow import (
 
 __all__ = ["Baseline", "JobView", "job_view", "saving"]
 
+MOST_MARKED = 500
+"""Profiles that are marked in the drawing; more would hide the modes."""
 HIGHEST = "all knobs at their highest"
 
 
@@ -55,6 +61,8 @@ class JobView:
     flagged: int
     basis: str
     """One sentence: what the numbers come from."""
+    remarks: tuple[str, ...]
+    """What was warned of meanwhile, such as modes whose prediction is a guess."""
     front: FrontView
     baselines: tuple[Baseline, ...]
 
@@ -96,13 +104,16 @@ def job_view(store: AbstractStore, *, device: str, workload: str) -> JobView:
         raise DataError(f"no {lacks} of {workload} on {device} was measured: a front needs time and power")
     profiled = _profiled(store, device, profiles.modes.knobs)
     board = _board(device, profiles.modes.knobs)
-    found = candidates(
-        profiles.within(ModeSpace.spanned_by(profiled).ends()),
-        profiled if board is None else partial(modes_to_choose_from, board),
-    )
+    with _remarks() as remarks:
+        found = candidates(
+            profiles.within(ModeSpace.spanned_by(profiled).ends()),
+            profiled if board is None else partial(modes_to_choose_from, board),
+        )
     baselines = _baselines(board, found)
+    marked = profiles if found.method != MEASURED and len(profiles) <= MOST_MARKED else None
     named = {
-        one.name: Points(time_ms=np.array([one.time_ms]), power_w=np.array([one.power_w])) for one in baselines
+        one.name: Points(time_ms=np.array([one.time_ms]), power_w=np.array([one.power_w]))
+        for one in baselines
     }
     return JobView(
         device=device,
@@ -110,15 +121,41 @@ def job_view(store: AbstractStore, *, device: str, workload: str) -> JobView:
         profiles=len(every),
         flagged=int(every.flagged.sum()),
         basis=found.basis,
+        remarks=tuple(dict.fromkeys(remarks)),
         front=front_view(
             found.prediction,
             found.modes,
             title=f"{workload} on {device}",
-            marks=Marks(measured=None if found.method == MEASURED else profiles, named=named),
+            marks=Marks(measured=marked, named=named),
             device=spec_to_apply(board),
         ),
         baselines=baselines,
     )
+
+
+@contextmanager
+def _remarks() -> Generator[list[str]]:
+    """Gather what this thread warns of."""
+    gathered: list[str] = []
+    handler, own = _Gathering(gathered), threading.get_ident()
+    handler.addFilter(lambda record: record.thread == own)
+    root = logging.getLogger("powertrain")
+    root.addHandler(handler)
+    try:
+        yield gathered
+    finally:
+        root.removeHandler(handler)
+
+
+@final
+class _Gathering(logging.Handler):
+    def __init__(self, gathered: list[str]) -> None:
+        super().__init__(level=logging.WARNING)
+        self._gathered = gathered
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self._gathered.append(record.getMessage())
 
 
 @cache
@@ -157,8 +194,14 @@ def _row_of(mode: PowerMode, modes: ModeTable) -> int | None:
 
 def _highest(found: Candidates) -> int | None:
     """Return the row with every speed at its highest; the fastest of several."""
-    speeds = [column for knob, column in zip(found.modes.knobs, found.modes.values.T, strict=True) if is_speed(knob)]
-    rows = np.flatnonzero(np.all([column == column.max() for column in speeds], axis=0)) if speeds else np.empty(0)
+    speeds = [
+        column for knob, column in zip(found.modes.knobs, found.modes.values.T, strict=True) if is_speed(knob)
+    ]
+    rows = (
+        np.flatnonzero(np.all([column == column.max() for column in speeds], axis=0))
+        if speeds
+        else np.empty(0)
+    )
     rows = [int(row) for row in rows if _is_known(found.prediction, int(row))]
     return min(rows, key=lambda row: float(found.prediction.time_ms[row])) if rows else None
 

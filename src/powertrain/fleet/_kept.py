@@ -13,9 +13,11 @@ from typing import Generic, TypeVar, final
 
 from powertrain.errors import PowerTrainError, StoreError
 
-__all__ = ["Answer", "Kept", "Workers"]
+__all__ = ["WORKER", "Answer", "Kept", "Workers"]
 
 T = TypeVar("T")
+WORKER = "powertrain-worker"
+"""Name of the threads that work things out."""
 SHARE = 10
 """A value that took t seconds is worked out again after ten times that, at the earliest."""
 
@@ -24,9 +26,7 @@ SHARE = 10
 class Workers:
     """A few threads that work things out. They end with the process, even in the middle of something."""
 
-    def __init__(
-        self, n: int, *, most_waiting: int = 32, at_end: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, n: int, *, most_waiting: int = 32, at_end: Callable[[], None] = lambda: None) -> None:
         """Start nothing yet.
 
         Args:
@@ -44,7 +44,7 @@ class Workers:
         with self._lock:
             if len(self._threads) < self._n:
                 # Not those of concurrent.futures, for which the end of the process waits.
-                thread = threading.Thread(target=self._work, name="powertrain-worker", daemon=True)
+                thread = threading.Thread(target=self._work, name=WORKER, daemon=True)
                 self._threads.append(thread)
                 thread.start()
         try:

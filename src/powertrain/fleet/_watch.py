@@ -19,8 +19,7 @@ from powertrain.fleet._overview import StoreReading, read_store
 __all__ = ["FleetWatch"]
 
 PERIOD_S = 2.0
-"""Between two readings of a store, however many people look."""
-REFIT_S = 5.0
+REFIT_PERIODS = 2.5
 """Between two fits of a job whose profiles become more."""
 FITTERS = 2
 """Jobs that are fitted at the same time."""
@@ -36,11 +35,18 @@ class FleetWatch:
     away, leaves what was last known.
     """
 
-    def __init__(self, location: Path | str, *, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        location: Path | str,
+        *,
+        period_s: float = PERIOD_S,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
         """Read the store for the first time.
 
         Args:
             location: What `open_store` takes. The store has to exist.
+            period_s: Between two readings at least, however many people look.
             now: What tells the time, with its zone.
 
         Raises:
@@ -51,8 +57,8 @@ class FleetWatch:
         self._source = _Source(location)
         self._readers = Workers(1, at_end=self._source.close_own)
         self._fitters = Workers(FITTERS, at_end=self._source.close_own)
-        self._reading: Kept[StoreReading] = Kept(self._readers, period_s=PERIOD_S)
-        self._jobs: Kept[JobView] = Kept(self._fitters, period_s=REFIT_S, most=MOST_JOBS)
+        self._reading: Kept[StoreReading] = Kept(self._readers, period_s=period_s)
+        self._jobs: Kept[JobView] = Kept(self._fitters, period_s=REFIT_PERIODS * period_s, most=MOST_JOBS)
         with open_store(location, create=False) as store:
             self._first = read_store(store)
         self._read_at = self.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -84,10 +85,14 @@ class Guard:
         if answer is None and self._token is not None and scope["path"] == LOGIN:
             answer = await self._login(scope, receive)
         elif answer is None and self._token is not None and not self._is_known(scope):
-            answer = _login_page() if _wants_page(scope) else error_answer(
-                HTTPStatus.UNAUTHORIZED,
-                "give the token in a header Authorization: Bearer TOKEN",
-                www_authenticate="Bearer",
+            answer = (
+                _login_page()
+                if _wants_page(scope)
+                else error_answer(
+                    HTTPStatus.UNAUTHORIZED,
+                    "give the token in a header Authorization: Bearer TOKEN",
+                    www_authenticate="Bearer",
+                )
             )
         await (self._app if answer is None else answer)(scope, receive, sending)
 
@@ -105,7 +110,7 @@ class Guard:
         if self._hosts is not None and found[1].lower() not in self._hosts:
             return error_answer(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                f"this page answers to {', '.join(sorted(self._hosts))} only: to give it another name, set a token",
+                f"this page answers to {', '.join(sorted(self._hosts))} only: for another name, set a token",
             )
         return None
 
@@ -160,9 +165,7 @@ def _login_page(status: int = HTTPStatus.UNAUTHORIZED, *, remark: str = "") -> A
 
 @cache
 def _policy() -> bytes:
-    """Return what the pages may do: their own scripts and styles, by their place or their hash, and no others."""
-    import base64
-
+    """Return what the pages may do: their own scripts and styles, and no others."""
     digest = base64.b64encode(hashlib.sha256(serving_text("login.css").encode()).digest()).decode()
     return _POLICY.format(style=f"'self' 'sha256-{digest}'").encode()
 

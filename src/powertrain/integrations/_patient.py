@@ -1,7 +1,7 @@
 """uvicorn on a thread of its own, with an end to its patience for slow clients.
 
-uvicorn itself waits for the rest of a request for as long as a client sends a byte now and then, so that a few
-hundred of such clients would keep everybody else out.
+uvicorn itself waits for the rest of a request as long as a client sends a byte now and then. So a few hundred
+such clients would keep everybody else out.
 """
 
 from __future__ import annotations

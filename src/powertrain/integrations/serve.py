@@ -16,24 +16,22 @@ import hashlib
 import json
 import logging
 import weakref
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from http import HTTPStatus
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar, final
 
 from powertrain.errors import UnknownNameError
-from powertrain.fleet import Answer, FleetWatch, JobView, StoreReading, fleet_now, saving
+from powertrain.fleet import Answer, FleetWatch, JobView, fleet_json, saving
 from powertrain.integrations._extras import needed
 from powertrain.integrations._guard import Guard, error_answer, serving_text
 from powertrain.integrations._monitoring import is_loopback
 from powertrain.integrations._patient import listening, running
 from powertrain.report import front_json, page_asset
 
-__all__ = ["DEFAULT_PORT", "LEAST_TOKEN", "LOOPBACK", "application", "fleet_json", "is_loopback", "serve"]
+__all__ = ["DEFAULT_PORT", "LEAST_TOKEN", "LOOPBACK", "application", "serve"]
 
 _applications = needed("starlette.applications", package="Starlette", extra="serve")
 _exceptions = needed("starlette.exceptions", package="Starlette", extra="serve")
@@ -61,34 +59,6 @@ _RECHECKED = {"cache-control": "private, no-cache"}
 """A browser asks whether its copy still holds, and gets it again only if not."""
 
 
-def fleet_json(watch: FleetWatch) -> dict[str, Any]:
-    """Return what `/api/fleet` says, from what is known now."""
-    return _fleet(watch, watch.reading())
-
-
-def _fleet(watch: FleetWatch, known: Answer[StoreReading]) -> dict[str, Any]:
-    assert known.value is not None, "the store was read before anything was served"
-    now = fleet_now(known.value, watch.now())
-    return {
-        **_plain(asdict(now)),
-        "problem": None if known.problem is None else str(known.problem),
-        # Where all is well, an answer that says the same is the same.
-        "read_at": None if known.problem is None else _plain(watch.read_at),
-        "version": metadata.version("powertrain"),
-    }
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: NaN as null, times by ISO 8601."""
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return None if isinstance(value, float) and value != value else value
-
-
 @final
 class _Api:
     """Answers requests from what a watch knows. Nothing slow is done on the event loop."""
@@ -104,7 +74,7 @@ class _Api:
         # What is said hangs on the time only by runs that end.
         key = (known.value, str(known.problem), int(self._watch.now().timestamp()))
         if self._last[0] != key:
-            self._last = key, _bytes(_fleet(self._watch, known))
+            self._last = key, _bytes(fleet_json(self._watch, known))
         return _tagged(request, self._last[1], "application/json")
 
     async def front(self, request: Any) -> Any:
@@ -133,7 +103,9 @@ class _Api:
         chosen = view.chosen(limit_w)
         if chosen is None:
             least = view.front.steps.limits_w
-            keeps = f"the least limit that one keeps is {least[0]:.3g} W" if len(least) else "none has a power"
+            keeps = (
+                f"the least limit that one keeps is {least[0]:.3g} W" if len(least) else "none has a power"
+            )
             return error_answer(HTTPStatus.NOT_FOUND, f"no mode keeps {limit_w:g} W: {keeps}")
         values = {name: value for name, value in asdict(chosen).items() if name != "name"}
         saves = [
@@ -180,6 +152,7 @@ def _job_bytes(view: JobView) -> bytes:
         "profiles": view.profiles,
         "flagged": view.flagged,
         "basis": view.basis,
+        "remarks": view.remarks,
         "baselines": [asdict(one) for one in view.baselines],
         "front": 0,
     }
@@ -217,7 +190,9 @@ async def _page(request: Any) -> Any:
 async def _refused(request: Any, error: Any) -> Any:
     del request
     status = HTTPStatus(error.status_code)
-    return error_answer(status, f"{status.phrase.lower()}: there is / and /api/fleet", **(error.headers or {}))
+    answer = error_answer(status, f"{status.phrase.lower()}: there is / and /api/fleet")
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _failed(request: Any, error: Exception) -> Any:
@@ -270,7 +245,9 @@ def serve(
         PowerTrainError: The port is taken, or the address is none of this machine's.
     """
     if token is None and not is_loopback(host):
-        raise ValueError(f"other machines can connect to {host}, so a token is needed, and there is none")
+        raise ValueError(
+            f"other machines can connect to {host}: give a token, with --token-file, or leave the host out"
+        )
     if token is not None and len(token) < LEAST_TOKEN:
         raise ValueError(f"the token has {len(token)} characters: give at least {LEAST_TOKEN}")
     with listening(host, port, what="the page") as listener:

@@ -49,6 +49,7 @@
   /** "12 % less": the words of `powertrain tune`. */
   const off = (value, unit) => (Number.isFinite(value) ? `${digits(Math.abs(value), 3)} ${unit} ${value >= 0 ? "less" : "more"}` : "–");
 
+  const items = (texts) => texts.map((text) => Object.assign(document.createElement("li"), { textContent: text }));
   const keyOf = ({ device, workload }) => JSON.stringify([device, workload]);
 
   // ---- Tables
@@ -86,6 +87,7 @@
 
   function showFleet() {
     const { store, profiles, boards, jobs, runs, remarks, problem, read_at: readAt } = fleet;
+    say(at("version"), `PowerTrain ${fleet.version}`);
     document.title = `Fleet in ${store}`;
     say(at("title"), `Fleet in ${store}`);
     const workloads = new Set(jobs.map(({ workload }) => workload)).size;
@@ -94,7 +96,7 @@
     say(at("simulated"), `Simulated. The profiles of ${simulated.join(", ")} come from formulas.`);
     show(at("simulated"), simulated.length > 0);
     showProblem(problem === null ? "" : `The database cannot be read now: ${problem}. Below is what was known ${ago(readAt)}.`);
-    at("remarks").replaceChildren(...remarks.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+    at("remarks").replaceChildren(...items(remarks));
     show(at("remarks"), remarks.length > 0);
     showRuns(runs);
     fill(
@@ -126,7 +128,7 @@
           number(one.fastest?.time_ms ?? NaN),
           number(one.fastest?.power_w ?? NaN),
           number(one.thriftiest?.energy_j ?? NaN),
-          duration(now() - Date.parse(one.began)),
+          duration(Date.parse(one.seen) - Date.parse(one.began)),
           ago(one.seen),
         ],
       })),
@@ -136,7 +138,7 @@
   function showJobs() {
     const words = at("find").value.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = ({ device, workload }) => words.every((word) => `${workload} ${device}`.toLowerCase().includes(word));
-    const found = fleet.jobs.filter(fits);
+    const found = fleet.jobs.filter(fits).sort((one, other) => other.running - one.running);
     const some = found.slice(0, MOST_ROWS);
     say(at("found"), some.length < found.length ? `the first ${MOST_ROWS} of ${counted(found.length, "job")}` : words.length ? counted(found.length, "job") : "");
     fill(
@@ -179,8 +181,7 @@
       view?.destroy();
       view = null;
       show(at("front"), false);
-      show(at("saves"), false);
-      show(at("job-problem"), false);
+      for (const id of ["saves", "saves-note", "job-problem", "job-remarks"]) show(at(id), false);
       say(at("job-title"), `${one.workload} on ${one.device}`);
       say(at("job-basis"), "Working out the front.");
       show(at("job"), true);
@@ -223,16 +224,18 @@
     show(at("front"), true);
     if (view === null) view = PowerTrainFront.mount(at("front-view"), found.front);
     else view.update(found.front);
+    at("job-remarks").replaceChildren(...items(found.remarks));
+    show(at("job-remarks"), found.remarks.length > 0);
     showSaves(view.modes.chosen(view.limit), view.limit);
   }
 
   function showSaves(row, limit) {
-    if (job === null || !job.baselines.length || row < 0) {
-      show(at("saves"), false);
-      return;
-    }
+    const isShown = view !== null && job.baselines.length > 0 && row >= 0;
+    show(at("saves-note"), isShown);
+    show(at("saves"), isShown);
+    if (!isShown) return;
     const chosen = view.modes.values(row);
-    say(at("saves-title"), `What the choice under ${view.number.value || limit} W takes, ${job.front.basis}, against other modes`);
+    say(at("saves-title"), `What it saves under ${limit.toFixed(view.decimals)} W, ${job.front.basis}`);
     const less = (value, against) => 100 * (1 - value / against);
     fill(
       at("saves"),
