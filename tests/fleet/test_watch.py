@@ -135,7 +135,7 @@ def test_a_watch_finds_new_profiles_and_fits_the_job_again(tmp_path):
     file = tmp_path / "fleet.db"
     with open_store(file) as store:
         store.add(grid_of("Orin")[:9])
-    watch = FleetWatch(file, period_s=0.0)
+    watch = FleetWatch(file, period_s=0.0, share=0.0)
 
     def job():
         reading = watch.reading().value
@@ -155,7 +155,7 @@ def test_a_watch_of_a_store_that_goes_away_shows_what_it_knew_and_finds_it_again
     file, away = tmp_path / "fleet.db", tmp_path / "away.db"
     with open_store(file) as store:
         store.add(grid_of("Orin"))
-    watch = FleetWatch(file, period_s=0.0)
+    watch = FleetWatch(file, period_s=0.0, share=0.0)
     read_at = watch.read_at
     file.rename(away)
     until(lambda: watch.reading().problem is not None)

@@ -100,7 +100,7 @@ def _token(file: Path | None) -> str | None:
     token = text.strip()
     if len(token) < 16 or not token.isascii() or len(token.split()) != 1:
         raise WrongUse(
-            f"the token in {where} is too short, or has blanks: give a secret of 16 letters and digits or more, "
-            "such as openssl rand -hex 32 prints"
+            f"the token in {where} is too short, or has blanks: give a secret of 16 letters and digits or "
+            "more, such as openssl rand -hex 32 prints"
         )
     return token

@@ -34,7 +34,7 @@ class AddedProfile:
 
 
 def moment(text: object) -> datetime | None:
-    """Return the time that a database has written as text, such as `2026-11-26T06:30:31Z`; None for others."""
+    """Return the time that a database wrote as text, such as `2026-11-26T06:30:31Z`; None for others."""
     try:
         # Python 3.10 does not take the Z.
         found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))

@@ -1,4 +1,4 @@
-"""Values that take long to work out: kept, worked out again on a few threads, the last one shown meanwhile."""
+"""Values that take long: kept, worked out again on a few threads, and the last one shown meanwhile."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from typing import Generic, TypeVar, final
 
 from powertrain.errors import PowerTrainError, StoreError
 
-__all__ = ["WORKER", "Answer", "Kept", "Workers"]
+__all__ = ["SHARE", "WORKER", "Answer", "Kept", "Workers"]
 
 T = TypeVar("T")
 WORKER = "powertrain-worker"
 """Name of the threads that work things out."""
-SHARE = 10
-"""A value that took t seconds is worked out again after ten times that, at the earliest."""
+SHARE = 10.0
 
 
 @final
@@ -102,6 +101,7 @@ class Kept(Generic[T]):
         workers: Workers,
         *,
         period_s: float,
+        share: float = SHARE,
         most: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -110,10 +110,12 @@ class Kept(Generic[T]):
         Args:
             workers: Who work values out.
             period_s: For how long a value is not worked out again at least, whatever has changed.
+            share: Nor for so many times as long as it took to work it out.
             most: Values to keep.
             clock: What tells the time [s].
         """
-        self._workers, self._period_s, self._most, self._clock = workers, period_s, most, clock
+        self._workers, self._period_s, self._share = workers, period_s, share
+        self._most, self._clock = most, clock
         self._entries: OrderedDict[Hashable, _Entry[T]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -158,7 +160,9 @@ class Kept(Generic[T]):
                 if not again:
                     entry.state = state
                 entry.problem, entry.pending = problem, None
-                entry.again_s = self._clock() + max(self._period_s, SHARE * took_s)
+                # What failed has mostly waited, such as for a server that is away.
+                share = self._share if problem is None else min(self._share, 1.0)
+                entry.again_s = self._clock() + max(self._period_s, share * took_s)
             pending.set_result(None)
 
         if self._workers.do(task):

@@ -13,7 +13,7 @@ from typing import final
 from powertrain.dataset import AbstractStore, open_store, store_file
 from powertrain.errors import PowerTrainError, StoreError, UnknownNameError
 from powertrain.fleet._job_view import JobView, job_view
-from powertrain.fleet._kept import Answer, Kept, Workers
+from powertrain.fleet._kept import SHARE, Answer, Kept, Workers
 from powertrain.fleet._overview import StoreReading, read_store
 
 __all__ = ["FleetWatch"]
@@ -40,6 +40,7 @@ class FleetWatch:
         location: Path | str,
         *,
         period_s: float = PERIOD_S,
+        share: float = SHARE,
         now: Callable[[], datetime] | None = None,
     ) -> None:
         """Read the store for the first time.
@@ -47,6 +48,7 @@ class FleetWatch:
         Args:
             location: What `open_store` takes. The store has to exist.
             period_s: Between two readings at least, however many people look.
+            share: Nor is anything worked out again for so many times as long as it took.
             now: What tells the time, with its zone.
 
         Raises:
@@ -57,8 +59,10 @@ class FleetWatch:
         self._source = _Source(location)
         self._readers = Workers(1, at_end=self._source.close_own)
         self._fitters = Workers(FITTERS, at_end=self._source.close_own)
-        self._reading: Kept[StoreReading] = Kept(self._readers, period_s=period_s)
-        self._jobs: Kept[JobView] = Kept(self._fitters, period_s=REFIT_PERIODS * period_s, most=MOST_JOBS)
+        self._reading: Kept[StoreReading] = Kept(self._readers, period_s=period_s, share=share)
+        self._jobs: Kept[JobView] = Kept(
+            self._fitters, period_s=REFIT_PERIODS * period_s, share=share, most=MOST_JOBS
+        )
         with open_store(location, create=False) as store:
             self._first = read_store(store)
         self._read_at = self.now()

@@ -26,6 +26,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 MOST_TARGET_BYTES = 1 << 13
 MOST_HEAD_BYTES = 1 << 14
+EACH_HEAD_BYTES = 32
+"""What a header costs besides its text."""
 MOST_FORM_BYTES = 1 << 12
 LOGIN = "/login"
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", re.IGNORECASE)
@@ -99,20 +101,27 @@ class Guard:
     def _refusal(self, scope: Scope) -> Any:
         """Return the answer to a request that is wrong in itself, None for others."""
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_TARGET_BYTES:
-            return error_answer(HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long")
-        if sum(len(name) + len(value) for name, value in headers) > MOST_HEAD_BYTES:
-            return error_answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are too large")
+        names = [name for name, _ in headers]
         hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-        found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if found is None:
-            return error_answer(HTTPStatus.BAD_REQUEST, "the request names no host")
-        if self._hosts is not None and found[1].lower() not in self._hosts:
-            return error_answer(
+        host = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_TARGET_BYTES:
+            status, why = HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long"
+        elif sum(len(name) + len(value) + EACH_HEAD_BYTES for name, value in headers) > MOST_HEAD_BYTES:
+            status, why = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are too large"
+        elif b"content-length" in names and b"transfer-encoding" in names:
+            # A proxy may take another end for the true one than this server.
+            status, why = HTTPStatus.BAD_REQUEST, "the request has two lengths"
+        elif host is None:
+            status, why = HTTPStatus.BAD_REQUEST, "the request names no host"
+        elif self._hosts is not None and host[1].lower() not in self._hosts:
+            own = ", ".join(sorted(self._hosts))
+            status, why = (
                 HTTPStatus.MISDIRECTED_REQUEST,
-                f"this page answers to {', '.join(sorted(self._hosts))} only: for another name, set a token",
+                f"this page answers to {own} only: for another name, set a token",
             )
-        return None
+        else:
+            return None
+        return error_answer(status, why, connection="close")
 
     def _is_known(self, scope: Scope) -> bool:
         request = _requests.Request(scope)

@@ -17,14 +17,13 @@ from typing import Any, final
 from powertrain.errors import PowerTrainError
 from powertrain.integrations._extras import needed
 
-__all__ = ["listening", "running"]
+__all__ = ["PATIENCE_S", "listening", "running"]
 
 _config = needed("uvicorn.config", package="uvicorn", extra="serve")
 _server = needed("uvicorn.server", package="uvicorn", extra="serve")
 _h11_impl = needed("uvicorn.protocols.http.h11_impl", package="uvicorn", extra="serve")
 
 PATIENCE_S = 15.0
-"""For a client to send a whole request and take the answer."""
 KEEP_ALIVE_S = 10.0
 """Between two requests of a client; a page asks every three seconds."""
 MOST_CLIENTS = 300
@@ -71,7 +70,7 @@ class _Patient(_h11_impl.H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         # Not close(), which would wait for the client to take the rest.
-        self._deadline = self.loop.call_later(PATIENCE_S, self.transport.abort)
+        self._deadline = self.loop.call_later(self.config.patience_s, self.transport.abort)
 
 
 def listening(host: str, port: int, *, what: str) -> socket.socket:
@@ -96,12 +95,13 @@ def listening(host: str, port: int, *, what: str) -> socket.socket:
 
 
 @contextlib.contextmanager
-def running(app: Any, listener: socket.socket) -> Generator[None]:
+def running(app: Any, listener: socket.socket, *, patience_s: float = PATIENCE_S) -> Generator[None]:
     """Serve while the context lasts; its end cuts what is still open.
 
     Args:
         app: An ASGI application.
         listener: A socket that listens.
+        patience_s: For a client to send a whole request and take the answer.
     """
     config = _config.Config(
         app,
@@ -116,6 +116,7 @@ def running(app: Any, listener: socket.socket) -> Generator[None]:
         timeout_keep_alive=KEEP_ALIVE_S,
         h11_max_incomplete_event_size=MOST_HEAD_BYTES,
     )
+    config.patience_s = patience_s
     server = _server.Server(config)
     failed: list[BaseException] = []
 

@@ -28,7 +28,7 @@ from powertrain.fleet import Answer, FleetWatch, JobView, fleet_json, saving
 from powertrain.integrations._extras import needed
 from powertrain.integrations._guard import Guard, error_answer, serving_text
 from powertrain.integrations._monitoring import is_loopback
-from powertrain.integrations._patient import listening, running
+from powertrain.integrations._patient import PATIENCE_S, listening, running
 from powertrain.report import front_json, page_asset
 
 __all__ = ["DEFAULT_PORT", "LEAST_TOKEN", "LOOPBACK", "application", "serve"]
@@ -226,7 +226,12 @@ def application(watch: FleetWatch, *, token: str | None = None, host: str = LOOP
 
 @contextmanager
 def serve(
-    location: Path | str, *, host: str = LOOPBACK, port: int = DEFAULT_PORT, token: str | None = None
+    location: Path | str,
+    *,
+    host: str = LOOPBACK,
+    port: int = DEFAULT_PORT,
+    token: str | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> Generator[str]:
     """Serve the page of a store while the context lasts.
 
@@ -235,6 +240,7 @@ def serve(
         host: The address to listen at; by default only this machine can connect.
         port: The port; 0 takes a free one.
         token: A secret of at least `LEAST_TOKEN` characters, without which nothing is served.
+        patience_s: For a client to send a whole request and take the answer, before it is cut off.
 
     Yields:
         The URL of the page.
@@ -253,7 +259,7 @@ def serve(
     with listening(host, port, what="the page") as listener:
         watch = FleetWatch(location)
         try:
-            with running(application(watch, token=token, host=host), listener):
+            with running(application(watch, token=token, host=host), listener, patience_s=patience_s):
                 shown = f"[{host}]" if ":" in host else host
                 yield f"http://{shown}:{listener.getsockname()[1]}/"
         finally:
