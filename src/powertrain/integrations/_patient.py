@@ -124,6 +124,9 @@ def running(app: Any, listener: socket.socket, *, patience_s: float = PATIENCE_S
         # What a client breaks off in the middle of is nobody's concern.
         asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
         await server.serve(sockets=[listener])
+        # Else whoever waits for an answer would be told that it failed.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
 
     def run() -> None:
         try:

@@ -206,7 +206,7 @@
     }
     if (answer.text === asking.text) return;
     asking.text = answer.text;
-    showJob(JSON.parse(answer.text));
+    showJob(answer.data);
   }
 
   function showJob(found) {
@@ -263,7 +263,8 @@
       }
       const date = Date.parse(answer.headers.get("date"));
       if (path === "/api/fleet" && Number.isFinite(date) && Math.abs(date - Date.now()) > 2 * SECOND) aheadMs = date - Date.now();
-      return { status: answer.status, text: await answer.text() };
+      const text = await answer.text();
+      return { status: answer.status, text, data: JSON.parse(text) };
     } catch {
       return null;
     }
@@ -275,7 +276,7 @@
       showProblem("The server does not answer. Below is what was last known.");
       return;
     }
-    fleet = JSON.parse(answer.text);
+    fleet = answer.data;
     showFleet();
     const running = fleet.runs[0];
     const one = wanted() ?? (shown === null ? (running ?? fleet.jobs[0]) : undefined);
