@@ -3,9 +3,9 @@
     python benchmarks/serve.py [--requests 1000] [--clients 50] [--rows 1000000]
     python benchmarks/serve.py --picture docs/images/fleet.png    draw the picture in the documentation
 
-`powertrain serve` runs as a process of its own, and clients on loopback ask it. Each keeps its connection, as a
-browser does. They ask for what the page asks for: the page, its scripts, the fleet, and the front of a job.
-The second half of the requests has the tag of the last answer, as every later request of a browser has.
+`powertrain serve` runs as a process of its own, and clients on loopback ask it. Each keeps its connection, as
+a browser does. They ask for the page, its scripts, the fleet, and the front of a job. The second half of the
+requests has the tag of the last answer, as every later request of a browser has.
 """
 
 from __future__ import annotations

@@ -71,9 +71,12 @@ def test_who_asks_while_it_is_worked_out_gets_the_last_one_and_it_is_worked_out_
     assert known(kept, 1, lambda: "old").value == "old"
     clock.now_s = 100.0
     answers = [kept.ask("a", 2, slow) for _ in range(20)]
+    clock.now_s = 130.0
+    waiting = kept.ask("a", 2, slow)
     go.set()
     answers[0].pending.result(PATIENCE_S)
 
+    assert waiting.waited_s == 30.0
     assert {answer.value for answer in answers} == {"old"}
     assert len({id(answer.pending) for answer in answers}) == len(calls) == 1
     assert kept.ask("a", 2, slow).value == 1

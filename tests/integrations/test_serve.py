@@ -1,7 +1,5 @@
 """`powertrain serve`, asked by clients of every kind: a real uvicorn on a free port of loopback."""
 
-
-
 from __future__ import annotations
 
 import http.client

@@ -78,6 +78,8 @@ class Answer(Generic[T]):
     """Why a newer one could not be worked out."""
     pending: Future[None] | None
     """Done when a newer value, or problem, is there; None where nothing is worked out now."""
+    waited_s: float = 0.0
+    """For how long it has been worked out."""
 
 
 @final
@@ -90,6 +92,7 @@ class _Entry(Generic[T]):
     again_s: float = 0.0
     """When it may be worked out again, by the clock."""
     pending: Future[None] | None = None
+    began_s: float = 0.0
 
 
 @final
@@ -119,6 +122,11 @@ class Kept(Generic[T]):
         self._entries: OrderedDict[Hashable, _Entry[T]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def put(self, key: Hashable, value: T) -> None:
+        """Take a value that was worked out elsewhere, now."""
+        with self._lock:
+            self._entries[key] = _Entry(value=value, again_s=self._clock() + self._period_s)
+
     def ask(self, key: Hashable, state: Hashable, work: Callable[[], T]) -> Answer[T]:
         """Return what is known, and have it worked out anew if it is old and the state is another.
 
@@ -135,7 +143,8 @@ class Kept(Generic[T]):
                 self._begin(entry, state, work)
             while len(self._entries) > self._most:
                 self._entries.popitem(last=False)
-            return Answer(value=entry.value, problem=entry.problem, pending=entry.pending)
+            waited_s = 0.0 if entry.pending is None else self._clock() - entry.began_s
+            return Answer(value=entry.value, problem=entry.problem, pending=entry.pending, waited_s=waited_s)
 
     def _begin(self, entry: _Entry[T], state: Hashable, work: Callable[[], T]) -> None:
         pending: Future[None] = Future()
@@ -166,6 +175,6 @@ class Kept(Generic[T]):
             pending.set_result(None)
 
         if self._workers.do(task):
-            entry.pending = pending
+            entry.pending, entry.began_s = pending, self._clock()
         else:
             entry.problem = PowerTrainError("too much else is worked out now: ask again in a moment")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,15 @@ from powertrain.errors import PowerTrainError, StoreError, UnknownNameError
 from powertrain.fleet._job_view import JobView, job_view
 from powertrain.fleet._kept import SHARE, Answer, Kept, Workers
 from powertrain.fleet._overview import StoreReading, read_store
+from powertrain.wording import duration
 
 __all__ = ["FleetWatch"]
 
 PERIOD_S = 2.0
 REFIT_PERIODS = 2.5
 """Between two fits of a job whose profiles become more."""
+SILENT_S = 15.0
+"""For which a store may take to answer, before that is a problem; a million profiles take a second."""
 FITTERS = 2
 """Jobs that are fitted at the same time."""
 MOST_JOBS = 64
@@ -64,7 +68,7 @@ class FleetWatch:
             self._fitters, period_s=REFIT_PERIODS * period_s, share=share, most=MOST_JOBS
         )
         with open_store(location, create=False) as store:
-            self._first = read_store(store)
+            self._reading.put("store", read_store(store))
         self._read_at = self.now()
 
     @property
@@ -75,9 +79,10 @@ class FleetWatch:
     def reading(self) -> Answer[StoreReading]:
         """Return what is known of the store."""
         known = self._reading.ask("store", None, self._read)
-        if known.value is not None:
-            return known
-        return Answer(value=self._first, problem=known.problem, pending=known.pending)
+        problem = known.problem
+        if problem is None and known.waited_s > SILENT_S:
+            problem = StoreError(f"it has not answered for {duration(known.waited_s)}")
+        return replace(known, problem=problem)
 
     def job(self, reading: StoreReading, device: str, workload: str) -> Answer[JobView]:
         """Return what is known of a job.

@@ -104,7 +104,7 @@ class Guard:
         names = [name for name, _ in headers]
         hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
         host = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_TARGET_BYTES:
+        if len(scope["path"].encode()) + len(scope["query_string"]) > MOST_TARGET_BYTES:
             status, why = HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long"
         elif sum(len(name) + len(value) + EACH_HEAD_BYTES for name, value in headers) > MOST_HEAD_BYTES:
             status, why = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are too large"

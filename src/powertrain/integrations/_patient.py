@@ -49,7 +49,9 @@ class _Patient(_h11_impl.H11Protocol):
             if not silent:
                 transport.abort()
             else:
-                min(silent, key=lambda one: one._began_s).transport.abort()
+                oldest = min(silent, key=lambda one: one._began_s)
+                oldest._has_asked = True  # it is chosen once: it takes a moment to be gone
+                oldest.transport.abort()
         self._began_s = time.monotonic()
         super().connection_made(transport)
         self._wait()

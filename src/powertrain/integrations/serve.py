@@ -139,7 +139,7 @@ class _Api:
 async def _soon(ask: Callable[[], Answer[T]], patience_s: float) -> Answer[T]:
     """Return what is known, of something unknown after a while in which it may become known."""
     known = ask()
-    if known.pending is None:
+    if known.pending is None or known.waited_s > patience_s:
         return known
     await asyncio.wait([asyncio.wrap_future(known.pending)], timeout=patience_s)
     return ask()

@@ -211,7 +211,7 @@
 
   function showJob(found) {
     const isDrawn = "front" in found;
-    const reason = found.error ?? found.problem ?? "";
+    const reason = found.error ?? "";
     say(at("job-problem"), reason);
     show(at("job-problem"), reason !== "");
     if (!isDrawn) {
