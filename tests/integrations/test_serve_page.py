@@ -190,8 +190,9 @@ def test_a_store_without_profiles_and_a_store_that_goes_away_are_told(opened, tm
     file = tmp_path / "empty.db"
     open_store(file).close()
     with serve(file, port=0) as url:
-        page = opened(url, front=False)
+        page = opened(url, "phone", front=False)
         sync_api.expect(page.locator("#lead")).to_contain_text("There are no profiles yet")
+        sync_api.expect(page.locator("caption:visible")).to_have_count(0)
         assert axe.Axe().run(page).response["violations"] == []
         file.rename(tmp_path / "away.db")
         problem = page.locator("#problem")
