@@ -262,7 +262,7 @@ def measured(requests: int, clients: int, size: int) -> tuple[list[tuple[str, ..
                 loaded("the same, ten new profiles a second")
         said = (
             f"With {size:,} profiles, `powertrain serve` began after {server.started_s:.1f} s. The first\n"
-            f"answer about the fleet then took {fleet_s:.1f} s, and the first front {front_s:.1f} s."
+            f"answer about the fleet then took {1e3 * fleet_s:.0f} ms, and the first front {front_s:.1f} s."
         )
     return rows, said
 
