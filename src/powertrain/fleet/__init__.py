@@ -2,4 +2,38 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from powertrain.fleet._job_view import Baseline, JobView, job_view, saving
+from powertrain.fleet._json import fleet_json
+from powertrain.fleet._kept import WORKER, Answer, Kept, Workers
+from powertrain.fleet._overview import (
+    BestSoFar,
+    BoardNow,
+    FleetNow,
+    Job,
+    LiveRun,
+    StoreReading,
+    fleet_now,
+    read_store,
+)
+from powertrain.fleet._watch import FleetWatch
+
+__all__ = [
+    "WORKER",
+    "Answer",
+    "Baseline",
+    "BestSoFar",
+    "BoardNow",
+    "FleetNow",
+    "FleetWatch",
+    "Job",
+    "JobView",
+    "Kept",
+    "LiveRun",
+    "StoreReading",
+    "Workers",
+    "fleet_json",
+    "fleet_now",
+    "job_view",
+    "read_store",
+    "saving",
+]
