@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from powertrain.fleet._board import BoardFacts, Order, Work, facts, measured, model_slug, planned
+from powertrain.fleet._driver import (
+    Died,
+    Engine,
+    FleetOptions,
+    FleetProfiled,
+    Happened,
+    Wanted,
+    profile_fleet,
+)
 from powertrain.fleet._spread import BoardFactor, QuantitySpread, Spread, levelled, spread_of
-from powertrain.fleet._sweep import BOARD, Batch, Sweep, usual_shared
+from powertrain.fleet._sweep import BATCH, BOARD, Batch, Sweep, usual_shared
+from powertrain.fleet._tuning import FleetTuned, tune_fleet
 
 __all__ = [
+    "BATCH",
     "BOARD",
     "Batch",
     "BoardFactor",
+    "BoardFacts",
+    "Died",
+    "Engine",
+    "FleetOptions",
+    "FleetProfiled",
+    "FleetTuned",
+    "Happened",
+    "Order",
     "QuantitySpread",
     "Spread",
     "Sweep",
+    "Wanted",
+    "Work",
+    "facts",
     "levelled",
+    "measured",
+    "model_slug",
+    "planned",
+    "profile_fleet",
     "spread_of",
+    "tune_fleet",
     "usual_shared",
 ]
