@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,13 +117,13 @@ def test_boards_walk_stretches_of_their_own():
 
 
 def pairs(items):
-    return list(zip(items, items[1:], strict=False))
+    return list(itertools.pairwise(items))
 
 
 def test_what_was_measured_before_is_not_measured_again():
     sweep = Sweep(MODES, shared=2)
     first, second = sweep.shared
-    before = [profile(mode) for mode in MODES if mode != second][:30] + [profile(first, "a")]
+    before = [*[profile(mode) for mode in MODES if mode != second][:30], profile(first, "a")]
     known = {p.mode for p in before}
 
     assert sweep.recall(before) == len(known)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from powertrain.fleet._board import BoardFacts, Order, Work, facts, measured, model_slug, planned
+from powertrain.fleet._board import BoardFacts, Order, Work, facts, measured, model_slug, planned, status
 from powertrain.fleet._driver import (
     Died,
     Engine,
     FleetOptions,
     FleetProfiled,
     Happened,
+    Sharing,
     Wanted,
     profile_fleet,
+    sharing,
 )
 from powertrain.fleet._spread import BoardFactor, QuantitySpread, Spread, levelled, spread_of
 from powertrain.fleet._sweep import BATCH, BOARD, Batch, Sweep, usual_shared
@@ -30,6 +32,7 @@ __all__ = [
     "Happened",
     "Order",
     "QuantitySpread",
+    "Sharing",
     "Spread",
     "Sweep",
     "Wanted",
@@ -40,7 +43,9 @@ __all__ = [
     "model_slug",
     "planned",
     "profile_fleet",
+    "sharing",
     "spread_of",
+    "status",
     "tune_fleet",
     "usual_shared",
 ]

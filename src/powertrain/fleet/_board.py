@@ -29,10 +29,10 @@ from powertrain.planning import Sampling
 from powertrain.profiling import Procedure, RunOptions, profile_modes
 from powertrain.records import ModeTable, PowerMode, Profile
 from powertrain.space import ModeSpace
-from powertrain.workflow import modes_csv, open_device, plan
+from powertrain.workflow import DeviceStatus, device_status, modes_csv, open_device, plan
 from powertrain.workloads import Job, job_name, open_own
 
-__all__ = ["BoardFacts", "Order", "Work", "facts", "measured", "model_slug", "planned"]
+__all__ = ["BoardFacts", "Order", "Work", "facts", "measured", "model_slug", "planned", "status"]
 
 LOOK_S = 0.2
 """Between two looks at whether the process that started this one is still there."""
@@ -170,6 +170,11 @@ def facts(spec: str) -> BoardFacts:
         version=version("powertrain"),
         time_s=time.time(),
     )
+
+
+def status(spec: str) -> DeviceStatus:
+    """Return what the board of this machine does now; see `powertrain.workflow.device_status`."""
+    return device_status(_opened(spec))
 
 
 def planned(spec: str, work: Work, n: int | None, sampling: Sampling, seed: int) -> ModeTable:

@@ -28,7 +28,17 @@ from powertrain.progress import Progress
 from powertrain.records import ModeTable, Profile
 from powertrain.wording import counted
 
-__all__ = ["Died", "Engine", "FleetOptions", "FleetProfiled", "Happened", "Wanted", "profile_fleet"]
+__all__ = [
+    "Died",
+    "Engine",
+    "FleetOptions",
+    "FleetProfiled",
+    "Happened",
+    "Sharing",
+    "Wanted",
+    "profile_fleet",
+    "sharing",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +53,7 @@ MOST_CRASHES = 3
 """Crashes one after the other, without a profile between, after which a board is left out."""
 
 
-class Died(PowerTrainError):
+class Died(PowerTrainError):  # noqa: N818  # it happens to boards
     """A board's process or its whole machine is gone."""
 
 
@@ -210,6 +220,37 @@ def profile_fleet(
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """How a sweep would be shared out, were it begun now."""
+
+    device: str
+    simulated: bool
+    workload: str
+    boards: tuple[str, ...]
+    modes: int
+    """Different modes."""
+    kept: int
+    """Of these, modes that the store has already."""
+    shared: int
+    """Modes that every board measures."""
+    measurements: int
+    """Still to be made, by all boards together."""
+
+
+def sharing(
+    engine: Engine, work: Work, wanted: Wanted, store: AbstractStore, options: FleetOptions
+) -> Sharing:
+    """Tell how a sweep would be shared out; nothing is measured.
+
+    Raises:
+        FleetError: There is no board.
+        PowerTrainError: The boards lack the workload or the modes.
+    """
+    return _Run(engine, work, wanted, store, options).sharing()
+
+
+@final
 class _Run:
     """One sweep as it goes."""
 
@@ -226,7 +267,7 @@ class _Run:
         known = RunOptions(again=options.again, retry_flagged=options.retry_flagged).known(
             store.profiles(device=self._model.device, workload=self._name), rails=self._model.rails
         )
-        self._kept = self._sweep.recall(known)
+        self._kept, self._total = self._sweep.recall(known), len(modes)
         self._left_out, self._lost = set[str](), list[str]()
         self._crashes: dict[str, int] = {}
         self._idle, self._busy = list[str](), set[str]()
@@ -238,8 +279,6 @@ class _Run:
         for board in sorted(there):
             self._take_in(board)
         self._left_out |= {*engine.boards()} - {*there}
-        if self._sweep.missing:
-            store.refuse_read_only()
 
     def _modes(self, wanted: Wanted, board: str) -> ModeTable:
         if wanted.listed is not None:
@@ -254,7 +293,23 @@ class _Run:
                 raise UnknownModeError(f"{self._model.device} has no mode {mode}: give modes that it has")
         return ModeTable.of(distinct, modes.knobs)
 
+    def sharing(self) -> Sharing:
+        """Tell how the sweep would be shared out."""
+        return Sharing(
+            device=self._model.device,
+            simulated=self._model.simulated,
+            workload=self._name,
+            boards=tuple(sorted(self._idle)),
+            modes=self._total,
+            kept=self._kept,
+            shared=len(self._sweep.shared),
+            measurements=self._sweep.left if self._sweep.missing else 0,
+        )
+
     def go(self) -> FleetProfiled:
+        """Measure everything."""
+        if self._sweep.missing:
+            self._store.refuse_read_only()
         # A sweep that is complete is not gone on with, even if a board has not measured all shared modes.
         while self._sweep.left if self._begun else self._sweep.missing:
             self._begun = True
@@ -364,8 +419,8 @@ class _Run:
     def _nobody_left(self) -> FleetError:
         kept = f"what is finished is kept in {self._store.location}"
         return FleetError(
-            f"no board is left, and {counted(self._sweep.missing, 'mode')} are not measured; {kept}: the same "
-            "command goes on from there"
+            f"no board is left, and {counted(self._sweep.missing, 'mode')} are not measured; {kept}: the "
+            "same command goes on from there"
         )
 
     def _summary(self) -> FleetProfiled:

@@ -1,4 +1,4 @@
-"""How a sweep is shared out over equal boards: batches of modes, without anything of the engine that runs them.
+"""How a sweep is shared out over equal boards: batches of modes, whatever engine runs them.
 
 A sweep over many modes is one tour that saves settling (`powertrain.planning.order_modes`). Each board walks
 a stretch of its own. A board that has finished its stretch takes the second half of the longest that is left,
@@ -17,7 +17,7 @@ from typing import final
 from powertrain.planning import order_modes, plan_modes
 from powertrain.records import ModeTable, PowerMode, Profile
 
-__all__ = ["BOARD", "BATCH", "Batch", "Sweep", "usual_shared"]
+__all__ = ["BATCH", "BOARD", "Batch", "Sweep", "usual_shared"]
 
 BOARD = "board"
 """Under which a profile says which of several equal boards measured it."""

@@ -12,7 +12,7 @@ from powertrain.errors import DeviceError, FleetError, LargeSpaceError
 from powertrain.fleet._board import Order, Work
 from powertrain.fleet._driver import Died, Engine, FleetOptions, Happened, found_boards
 from powertrain.fleet._sweep import BOARD
-from powertrain.records import ModeTable, PowerMode, Profile
+from powertrain.records import PowerMode, Profile
 from powertrain.tuning import Budget, Decision, Goal, Tuner
 from powertrain.wording import counted
 
