@@ -55,6 +55,7 @@ COMMANDS = {
     "choose": "_choose",
     "evaluate": "_evaluate",
     "race": "_race",
+    "fleet": "_fleet",
     "report": "_report",
     "demo": "_report",
     "reproduce": "_reproduce",

@@ -17,11 +17,8 @@ A machine with a board tells Ray so by a resource of its own, `powertrain_board:
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
 import time
-import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,22 +29,29 @@ from typing_extensions import override
 from powertrain.errors import FleetError, PowerTrainError
 from powertrain.fleet import BoardFacts, Died, Engine, Happened, Order, Work, facts, measured, planned, status
 from powertrain.integrations._extras import needed
+from powertrain.integrations._ray_cells import RayCells
+from powertrain.integrations._ray_link import joined, ray
+from powertrain.integrations._ray_workers import SPEC_VARIABLE, tuned_loop, tuning
 from powertrain.planning import Sampling
 from powertrain.records import ModeTable, Profile
 from powertrain.workflow import DeviceStatus
 
-__all__ = ["RESOURCE", "SPEC_VARIABLE", "Cluster", "RayEngine", "connected", "spec_here"]
-
-_ray = needed("ray", package="Ray", extra="ray")
+__all__ = [
+    "RESOURCE",
+    "SPEC_VARIABLE",
+    "Cluster",
+    "RayCells",
+    "RayEngine",
+    "connected",
+    "spec_here",
+    "tuned_loop",
+    "tuning",
+]
 
 RESOURCE = "powertrain_board:"
 """What the names of the resources of boards begin with; the model follows."""
-SPEC_VARIABLE = "POWERTRAIN_BOARD"
-"""Variable of a machine's environment that holds the spec of its board."""
 SET_BY_RAY = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 """Of a worker that was given no processor and no GPU; but a board is all of its machine."""
-CONNECT_S = 5.0
-"""For a server to accept a connection."""
 ANSWER_S = 60.0
 """For a board to tell what it is: it may start a process and look for its clocks."""
 PLAN_S = 600.0
@@ -57,7 +61,7 @@ RESTORE_S = 20.0
 
 @contextmanager
 def connected(address: str = "auto") -> Generator[Cluster]:
-    """Connect to a cluster while the context lasts.
+    """Be connected to a cluster while the context lasts.
 
     Args:
         address: `HOST:PORT` of the head, or `auto` for the cluster that this machine belongs to.
@@ -65,67 +69,8 @@ def connected(address: str = "auto") -> Generator[Cluster]:
     Raises:
         FleetError: Nothing answers there, or this machine cannot take part.
     """
-    _refuse_silent(address)
-    if _ray.is_initialized():
+    with joined(address):
         yield Cluster()
-        return
-    with _quietly():
-        try:
-            _ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            raise FleetError(_unreachable(address, error)) from error
-        try:
-            yield Cluster()
-        finally:
-            _ray.shutdown()
-
-
-def _refuse_silent(address: str) -> None:
-    """Refuse an address where nothing listens, in seconds; Ray itself would try for a minute."""
-    if address == "auto":
-        return
-    host, mark, port = address.rpartition(":")
-    if address.startswith("ray://") or not mark or not port.isdecimal() or not host:
-        raise FleetError(
-            f"{address!r} is no address of a cluster: give HOST:PORT of its head, such as 10.0.0.1:6379"
-        )
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FleetError(
-            f"no Ray server answers at {address} ({reason}): start one there with ray start --head"
-        ) from error
-
-
-def _unreachable(address: str, error: Exception) -> str:
-    said = " ".join(str(error).split())
-    if "Version mismatch" in said:
-        return f"the cluster at {address} has another version of Ray or Python: {said[:200]}"
-    if address == "auto":
-        return "this machine belongs to no cluster of Ray: run ray start first, or give --address HOST:PORT"
-    return (
-        f"cannot take part in the cluster at {address} from this machine: run ray start --address={address} "
-        f"--num-cpus=0 here first ({said[:160]})"
-    )
-
-
-@contextmanager
-def _quietly() -> Generator[None]:
-    """Keep Ray's remarks on machines that die from the screen: what matters is said in a line by us."""
-    worker = needed("ray._private.worker", package="Ray", extra="ray")
-    before = worker.print_to_stdstream
-    worker.print_to_stdstream = _ignored
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        worker.print_to_stdstream = before
-
-
-def _ignored(*_: Any, **__: Any) -> None:
-    """Print nothing."""
 
 
 def spec_here(environ: Mapping[str, str] | None = None) -> str:
@@ -197,7 +142,7 @@ class Cluster:
 
 
 def _nodes() -> list[dict[str, Any]]:
-    return [node for node in _ray.nodes() if node["Alive"]]
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def _kinds_of(node: Mapping[str, Any]) -> list[str]:
@@ -212,10 +157,10 @@ class RayEngine(Engine):
         """Take a model of boards; `Cluster.engine` makes this."""
         self._resource = RESOURCE + model
         self._running: dict[Any, str] = {}
-        self._facts = _ray.remote(_facts_here)
-        self._status = _ray.remote(_status_here)
-        self._plan = _ray.remote(_planned_here)
-        self._measure = _ray.remote(_measured_here)
+        self._facts = ray.remote(_facts_here)
+        self._status = ray.remote(_status_here)
+        self._plan = ray.remote(_planned_here)
+        self._measure = ray.remote(_measured_here)
 
     @override
     def boards(self) -> Sequence[str]:
@@ -262,21 +207,21 @@ class RayEngine(Engine):
         end_s = time.monotonic() + ANSWER_S
         for board, reference in asked.items():
             try:
-                answers[board] = _ray.get(reference, timeout=max(end_s - time.monotonic(), 0.1))
-            except _ray.exceptions.GetTimeoutError:
-                _ray.cancel(reference, force=True)
+                answers[board] = ray.get(reference, timeout=max(end_s - time.monotonic(), 0.1))
+            except ray.exceptions.GetTimeoutError:
+                ray.cancel(reference, force=True)
                 answers[board] = FleetError(f"it did not answer within {ANSWER_S:.0f} s")
-            except _ray.exceptions.RayError as error:
+            except ray.exceptions.RayError as error:
                 answers[board] = _told(error)
         return answers
 
     @override
     def planned(self, board: str, work: Work, n: int | None, sampling: Sampling, seed: int) -> ModeTable:
         try:
-            return _ray.get(self._on(self._plan, board).remote(work, n, sampling, seed), timeout=PLAN_S)
-        except _ray.exceptions.GetTimeoutError:
+            return ray.get(self._on(self._plan, board).remote(work, n, sampling, seed), timeout=PLAN_S)
+        except ray.exceptions.GetTimeoutError:
             raise FleetError(f"{board} did not plan within {PLAN_S:.0f} s") from None
-        except _ray.exceptions.RayError as error:
+        except ray.exceptions.RayError as error:
             raise _told(error) from error
 
     @override
@@ -293,9 +238,9 @@ class RayEngine(Engine):
         if not self._running:
             time.sleep(timeout_s)
             return []
-        ready, _ = _ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
+        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
         if ready:
-            more, _ = _ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+            more, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
             ready = list(dict.fromkeys([*ready, *more]))
         return [self._next(stream) for stream in ready]
 
@@ -303,10 +248,10 @@ class RayEngine(Engine):
         """Return what comes next from a board."""
         board = self._running[stream]
         try:
-            return Happened(board=board, profile=_ray.get(next(stream)))
+            return Happened(board=board, profile=ray.get(next(stream)))
         except StopIteration:
             error = None
-        except _ray.exceptions.RayError as failed:
+        except ray.exceptions.RayError as failed:
             error = _told(failed)
         del self._running[stream]
         return Happened(board=board, error=error)
@@ -318,7 +263,7 @@ class RayEngine(Engine):
     @override
     def cancel(self) -> Sequence[Happened]:
         for stream in self._running:
-            _ray.cancel(stream)
+            ray.cancel(stream)
         kept, end_s = list[Happened](), time.monotonic() + RESTORE_S
         while self._running and time.monotonic() < end_s:
             kept += [happened for happened in self.wait(0.2) if happened.profile is not None]

@@ -1,0 +1,103 @@
+"""Connecting to a cluster of Ray, and being quiet about it."""
+
+# Ray may be absent where types are checked, and then nothing is known of its types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import logging
+import socket
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from powertrain.errors import FleetError
+from powertrain.integrations._extras import needed
+
+__all__ = ["LOCAL", "joined", "ray"]
+
+ray = needed("ray", package="Ray", extra="ray")
+
+LOCAL = "local"
+"""Stands for workers on this machine alone, which end with the run."""
+CONNECT_S = 5.0
+"""For a server to accept a connection."""
+
+
+@contextmanager
+def joined(address: str, *, jobs: int | None = None) -> Generator[None]:
+    """Be connected to a cluster while the context lasts.
+
+    Args:
+        address: `HOST:PORT` of the head, `auto` for the cluster that this machine belongs to, or `local` for
+            workers on this machine that end with the context.
+        jobs: How many workers, if they are local; as many as there are cores if None.
+
+    Raises:
+        FleetError: Nothing answers there, or this machine cannot take part.
+    """
+    _refuse_silent(address)
+    if ray.is_initialized():
+        yield
+        return
+    where: dict[str, Any] = {"address": address}
+    if address == LOCAL:
+        where |= {"num_cpus": jobs, "include_dashboard": False}
+    with _quietly():
+        try:
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+            raise FleetError(_unreachable(address, error)) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _refuse_silent(address: str) -> None:
+    """Refuse an address where nothing listens, in seconds; Ray itself would try for a minute."""
+    if address in ("auto", LOCAL):
+        return
+    host, mark, port = address.rpartition(":")
+    if address.startswith("ray://") or not mark or not port.isdecimal() or not host:
+        raise FleetError(
+            f"{address!r} is no address of a cluster: give HOST:PORT of its head, such as 10.0.0.1:6379"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FleetError(
+            f"no Ray server answers at {address} ({reason}): start one there with ray start --head"
+        ) from error
+
+
+def _unreachable(address: str, error: Exception) -> str:
+    said = " ".join(str(error).split())
+    if "Version mismatch" in said:
+        return f"the cluster at {address} has another version of Ray or Python: {said[:200]}"
+    if address == "auto":
+        return "this machine belongs to no cluster of Ray: run ray start first, or give --address HOST:PORT"
+    return (
+        f"cannot take part in the cluster at {address} from this machine: run ray start --address={address} "
+        f"--num-cpus=0 here first ({said[:160]})"
+    )
+
+
+@contextmanager
+def _quietly() -> Generator[None]:
+    """Keep Ray's remarks on machines that die from the screen: what matters is said in a line by us."""
+    worker = needed("ray._private.worker", package="Ray", extra="ray")
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = _ignored
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        worker.print_to_stdstream = before
+
+
+def _ignored(*_: Any, **__: Any) -> None:
+    """Print nothing."""
