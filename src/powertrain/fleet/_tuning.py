@@ -99,7 +99,7 @@ class _Run:
         while True:
             self._hand_out()
             if not self._busy:
-                if self._todo:
+                if not self._idle and (self._todo or self._tuner.propose(1)):
                     raise self._nobody_left()
                 break
             for board in sorted(self._busy - {*self._engine.boards()}):

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -45,10 +47,15 @@ def joined(address: str, *, jobs: int | None = None) -> Generator[None]:
     if address == LOCAL:
         where |= {"num_cpus": jobs, "include_dashboard": False}
     with _quietly():
+        before = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
             raise FleetError(_unreachable(address, error)) from error
+        finally:
+            # Ray takes SIGTERM, and would end this process without a word about what is kept.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)
         try:
             yield
         finally:
