@@ -266,7 +266,8 @@ def _by_script(spec: str, script: str, order: Order) -> Generator[Profile]:
                 while True:
                     ended = run.poll() is not None
                     found = store.profiles()
-                    yield from found[given:]
+                    for profile in found[given:]:  # an engine may send something, which a list cannot take
+                        yield profile  # noqa: UP028
                     given = len(found)
                     if ended:
                         break

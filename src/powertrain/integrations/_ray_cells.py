@@ -70,6 +70,11 @@ def _result(reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ray.exceptions.RayError):
+            said = " ".join(str(error.cause).split())[:160]
+            raise FleetError(
+                f"a worker of the cluster failed ({said}): it needs the same PowerTrain as this machine"
+            ) from error
         raise error.cause from error
     except ray.exceptions.RayError as error:
         raise FleetError(f"the cluster could not compute ({type(error).__name__}): run it again") from error

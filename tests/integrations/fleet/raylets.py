@@ -22,6 +22,7 @@ class Raylets:
     """The raylets of a test, each started and ended by it, on loopback."""
 
     def __init__(self, *, num_cpus=2):
+        before = signal.getsignal(signal.SIGTERM)
         self.cluster = Cluster(
             initialize_head=True,
             head_node_args={
@@ -31,6 +32,8 @@ class Raylets:
                 "_system_config": NOTICE,
             },
         )
+        # Ray takes the signal, and the tests are not to leave handlers behind.
+        signal.signal(signal.SIGTERM, before)
         self.nodes = {}
 
     @property
@@ -39,6 +42,7 @@ class Raylets:
 
     def board(self, name, spec, *, model=MODEL):
         """Add a board; `ready` waits for all of them."""
+        before = signal.getsignal(signal.SIGTERM)
         self.nodes[name] = self.cluster.add_node(
             wait=False,
             num_cpus=0,
@@ -48,6 +52,7 @@ class Raylets:
             include_dashboard=False,
             object_store_memory=FEW_BYTES,
         )
+        signal.signal(signal.SIGTERM, before)
 
     def ready(self):
         self.cluster.wait_for_nodes(timeout=90)
