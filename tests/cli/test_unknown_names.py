@@ -130,6 +130,15 @@ NOTHING = {
         ("{csv}", "--device", "sim:orin-agx", "--target", "lstm", "--profiles", "9", "--reference", "x"),
         ("{csv}", "--device", "sim:orin-agx", "--target", "lstm", "--profiles", "9", "--method", "x"),
     ],
+    "fleet": [
+        ("nothing",),
+        ("profile", "{folder}/none.py", *("--db", "{new}")),
+        ("profile", "{folder}/none.py:f", *("--db", "{new}")),
+        ("profile", "lstm", *("--db", "{new}", "--modes", "none.csv")),
+        ("tune", "{folder}/none.py"),
+        ("tune", "lstm", *("--objective", "nothing")),
+        ("join", "--device", "nowhere"),
+    ],
     "report": [
         ("--db", "none.db", "--out", "{out}"),
         ("--db", "{db}", "--workload", "nothing", "--out", "{out}"),
