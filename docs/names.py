@@ -62,9 +62,11 @@ def _docstring(name: str) -> str | None:
 
 
 def _written(module: str, name: str) -> str | None:
-    """Return the docstring of a class or function as it stands in the file of a module."""
+    """Return the docstring of a class or function as it stands in a module, or where that has it from."""
     path = SOURCE / Path(*module.split(".")).with_suffix(".py")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return ast.get_docstring(node)
+        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
+            return _written(str(node.module), name)
     return None

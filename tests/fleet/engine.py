@@ -40,8 +40,8 @@ class HereEngine:
                 answers[board] = replace(told, time_s=told.time_s + self.clocks_off_s.get(board, 0.0))
         return answers
 
-    def planned(self, board, work, n, sampling, seed):
-        return planned(self.spec(board), work, n, sampling, seed)
+    def planned(self, board, work, draw):
+        return planned(self.spec(board), work, draw)
 
     def submit(self, board, order):
         self.orders.append((board, order))

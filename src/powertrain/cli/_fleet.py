@@ -160,7 +160,7 @@ name_option = click.option(
     "wanted",
     metavar="N|grid|FILE",
     help="How many modes, all modes of the boards (grid), or those of a CSV file with a column per knob "
-    f"(- for stdin).  [default: {USUAL_MODES}]",
+    f"(- for stdin).  [default: {USUAL_MODES}, or all if there are fewer]",
 )
 @click.option(
     "--sampling",
@@ -414,7 +414,7 @@ def _wanted(text: str | None, sampling: Any) -> Wanted:
 
     if text is None or text == GRID or text.isdecimal():
         number = USUAL_MODES if text is None else None if text == GRID else int(text)
-        return Wanted(number=number, sampling=sampling)
+        return Wanted(number=number, or_all=text is None, sampling=sampling)
     if text != str(STDIO) and not Path(text).exists():
         raise click.BadParameter(
             f"{text!r} is neither a number of modes, nor {GRID}, nor a file", param_hint="--modes"

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from powertrain.fleet._board import BoardFacts, Order, Work, facts, measured, model_slug, planned, status
+from powertrain.fleet._board import (
+    BoardFacts,
+    Draw,
+    Order,
+    Work,
+    facts,
+    measured,
+    model_slug,
+    planned,
+    status,
+)
 from powertrain.fleet._driver import (
     Died,
     Engine,
@@ -25,6 +35,7 @@ __all__ = [
     "BoardFactor",
     "BoardFacts",
     "Died",
+    "Draw",
     "Engine",
     "FleetOptions",
     "FleetProfiled",

@@ -32,7 +32,7 @@ from powertrain.space import ModeSpace
 from powertrain.workflow import DeviceStatus, device_status, modes_csv, open_device, plan
 from powertrain.workloads import Job, job_name, open_own
 
-__all__ = ["BoardFacts", "Order", "Work", "facts", "measured", "model_slug", "planned", "status"]
+__all__ = ["BoardFacts", "Draw", "Order", "Work", "facts", "measured", "model_slug", "planned", "status"]
 
 LOOK_S = 0.2
 """Between two looks at whether the process that started this one is still there."""
@@ -177,16 +177,32 @@ def status(spec: str) -> DeviceStatus:
     return device_status(_opened(spec))
 
 
-def planned(spec: str, work: Work, n: int | None, sampling: Sampling, seed: int) -> ModeTable:
-    """Return `n` modes of the board in which to measure a workload, or all of them if None.
+@final
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """Which modes of a board to measure."""
+
+    number: int | None = None
+    """How many; all of them if None."""
+    or_all: bool = False
+    """Whether all will do where there are fewer."""
+    sampling: Sampling = "spread"
+    seed: int = 0
+
+
+def planned(spec: str, work: Work, draw: Draw) -> ModeTable:
+    """Return modes of the board in which to measure a workload.
 
     Raises:
         PowerTrainError: The board lacks the workload, or has fewer modes, or too many to list.
     """
     device, workload = _opened(spec), None if work.text is not None else work.workload
-    if n is None:
+    number = draw.number
+    if number is not None and draw.or_all:
+        number = min(number, device.count(workload=workload))
+    if number is None:
         return device.modes(workload=workload)
-    return plan(device, n, workload=workload, sampling=sampling, seed=seed)
+    return plan(device, number, workload=workload, sampling=draw.sampling, seed=draw.seed)
 
 
 def measured(spec: str, order: Order) -> Generator[Profile]:
@@ -266,8 +282,8 @@ def _by_script(spec: str, script: str, order: Order) -> Generator[Profile]:
                 while True:
                     ended = run.poll() is not None
                     found = store.profiles()
-                    for profile in found[given:]:  # an engine may send something, which a list cannot take
-                        yield profile  # noqa: UP028
+                    # A generator, because an engine may send something, which a list cannot take.
+                    yield from (profile for profile in found[given:])
                     given = len(found)
                     if ended:
                         break

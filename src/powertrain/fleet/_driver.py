@@ -18,7 +18,7 @@ from powertrain.errors import (
     PowerTrainError,
     UnknownModeError,
 )
-from powertrain.fleet._board import BoardFacts, Order, Work
+from powertrain.fleet._board import BoardFacts, Draw, Order, Work
 from powertrain.fleet._joining import clock_remark, differs, same_kind
 from powertrain.fleet._spread import Spread, spread_of
 from powertrain.fleet._sweep import BATCH, BOARD, Sweep, usual_shared
@@ -82,7 +82,7 @@ class Engine(Protocol):
         """Ask boards, all at once, what they are."""
 
     @abstractmethod
-    def planned(self, board: str, work: Work, n: int | None, sampling: Sampling, seed: int) -> ModeTable:
+    def planned(self, board: str, work: Work, draw: Draw) -> ModeTable:
         """Have a board plan; see `powertrain.fleet.planned`."""
 
     @abstractmethod
@@ -111,6 +111,8 @@ class Wanted:
     """The modes that a sweep is over: a number of them, all (None), or a table."""
 
     number: int | None = None
+    or_all: bool = False
+    """Whether all will do where there are fewer."""
     listed: Callable[[Sequence[str]], ModeTable] | None = None
     """Returns the modes, by the names of the knobs."""
     sampling: Sampling = "spread"
@@ -284,7 +286,10 @@ class _Run:
         if wanted.listed is not None:
             modes = wanted.listed([name for name, _ in self._model.knobs])
         else:
-            modes = self._engine.planned(board, self._work, wanted.number, wanted.sampling, self._how.seed)
+            draw = Draw(
+                number=wanted.number, or_all=wanted.or_all, sampling=wanted.sampling, seed=self._how.seed
+            )
+            modes = self._engine.planned(board, self._work, draw)
         distinct = list(dict.fromkeys(modes))
         if not distinct:
             raise DataError("there are no modes to measure")

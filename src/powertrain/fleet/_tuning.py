@@ -9,7 +9,7 @@ from typing import final
 
 from powertrain.dataset import AbstractStore
 from powertrain.errors import DeviceError, FleetError, LargeSpaceError
-from powertrain.fleet._board import Order, Work
+from powertrain.fleet._board import Draw, Order, Work
 from powertrain.fleet._driver import Died, Engine, FleetOptions, Happened, found_boards
 from powertrain.fleet._sweep import BOARD
 from powertrain.records import PowerMode, Profile
@@ -77,7 +77,7 @@ class _Run:
         self._model, there = found_boards(engine, options.say)
         first = sorted(there)[0]
         try:
-            modes = engine.planned(first, work, None, "spread", options.seed)
+            modes = engine.planned(first, work, Draw(seed=options.seed))
         except LargeSpaceError:
             modes = self._model.space
         # The spread between boards is not taken out of trials: too few are made to know it.

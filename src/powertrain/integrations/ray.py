@@ -27,12 +27,23 @@ from typing import Any, final
 from typing_extensions import override
 
 from powertrain.errors import FleetError, PowerTrainError
-from powertrain.fleet import BoardFacts, Died, Engine, Happened, Order, Work, facts, measured, planned, status
+from powertrain.fleet import (
+    BoardFacts,
+    Died,
+    Draw,
+    Engine,
+    Happened,
+    Order,
+    Work,
+    facts,
+    measured,
+    planned,
+    status,
+)
 from powertrain.integrations._extras import needed
 from powertrain.integrations._ray_cells import RayCells
 from powertrain.integrations._ray_link import joined, ray
 from powertrain.integrations._ray_workers import SPEC_VARIABLE, tuned_loop, tuning
-from powertrain.planning import Sampling
 from powertrain.records import ModeTable, Profile
 from powertrain.workflow import DeviceStatus
 
@@ -99,8 +110,8 @@ def _status_here() -> DeviceStatus:
     return status(spec_here())
 
 
-def _planned_here(work: Work, n: int | None, sampling: Sampling, seed: int) -> ModeTable:
-    return planned(spec_here(), work, n, sampling, seed)
+def _planned_here(work: Work, draw: Draw) -> ModeTable:
+    return planned(spec_here(), work, draw)
 
 
 def _measured_here(order: Order) -> Iterator[Profile]:
@@ -216,9 +227,9 @@ class RayEngine(Engine):
         return answers
 
     @override
-    def planned(self, board: str, work: Work, n: int | None, sampling: Sampling, seed: int) -> ModeTable:
+    def planned(self, board: str, work: Work, draw: Draw) -> ModeTable:
         try:
-            return ray.get(self._on(self._plan, board).remote(work, n, sampling, seed), timeout=PLAN_S)
+            return ray.get(self._on(self._plan, board).remote(work, draw), timeout=PLAN_S)
         except ray.exceptions.GetTimeoutError:
             raise FleetError(f"{board} did not plan within {PLAN_S:.0f} s") from None
         except ray.exceptions.RayError as error:
