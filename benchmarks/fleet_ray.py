@@ -43,6 +43,7 @@ NOTICE = {
     "health_check_failure_threshold": 2,
 }
 ANSWERS = 30
+PARTS = ("workloads",)
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def raylets(folder: Path, boards: int):
         nodes = {
             f"board-{n}": cluster.add_node(
                 wait=False,
-                num_cpus=0,
+                num_cpus=1,  # with none, Ray ends a process as soon as it is idle
                 resources={f"powertrain_board:{MODEL}": 1},
                 env_vars={"POWERTRAIN_BOARD": f"emulated:{folder}/board-{n}"},
                 node_name=f"board-{n}",
@@ -176,7 +177,9 @@ def state(tree: Path) -> dict[str, str]:
 
 def study(folder: Path) -> dict[str, object]:
     """Compute a small study here and on two local workers; return what differs."""
-    small = Settings.quick(seeds=1, workloads=("resnet18", "lstm"), boards=("sim:orin-nano",))
+    small = Settings.quick(
+        seeds=1, workloads=("resnet18", "lstm", "mobilenet_v3"), counts=(10,), few=8, many=10, parts=PARTS
+    )
     found, taken = [], []
     for name, compute in (("here", None), ("ray", RayCells(jobs=2))):
         started = time.monotonic()
