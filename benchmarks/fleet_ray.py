@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from _harness import machine, table, today, version, write_result
+from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
 from powertrain.dataset import open_store
@@ -34,7 +35,8 @@ MODEL = "orin-nano"
 HOW = Procedure(stabilise_s=0.3, stabilise_limit_s=1.0, precision=0.1, limit_s=1.0)
 BATCH = 2
 FEW_BYTES = 80 * 2**20
-LOOPBACK = "127.0.0.1"  # then the servers of Ray listen there only
+# The servers of Ray listen on loopback only, as they do on other systems than Linux.
+os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR], ray_constants.ENABLE_RAY_CLUSTER = "0", False
 # A head that notices within seconds that a raylet is gone; Ray's own settings take about half a minute.
 NOTICE = {
     "health_check_initial_delay_ms": 1000,
@@ -68,7 +70,6 @@ def raylets(folder: Path, boards: int):
         head_node_args={
             "num_cpus": 0,
             "include_dashboard": False,
-            "node_ip_address": LOOPBACK,
             "object_store_memory": FEW_BYTES,
             "_system_config": NOTICE,
         },
@@ -82,7 +83,6 @@ def raylets(folder: Path, boards: int):
                 env_vars={"POWERTRAIN_BOARD": f"emulated:{folder}/board-{n}"},
                 node_name=f"board-{n}",
                 include_dashboard=False,
-                node_ip_address=LOOPBACK,
                 object_store_memory=FEW_BYTES,
             )
             for n in range(boards)

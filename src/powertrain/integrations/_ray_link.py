@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from powertrain.errors import FleetError
@@ -46,7 +47,7 @@ def joined(address: str, *, jobs: int | None = None) -> Generator[None]:
     where: dict[str, Any] = {"address": address}
     if address == LOCAL:
         where |= {"num_cpus": jobs, "include_dashboard": False}
-    with _quietly():
+    with _quietly(), _on_loopback() if address == LOCAL else nullcontext():
         before = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
@@ -60,6 +61,26 @@ def joined(address: str, *, jobs: int | None = None) -> Generator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Generator[None]:
+    """Have the servers of a cluster that is started here listen on loopback only: whoever reaches them rules.
+
+    This is what Ray does on other systems than Linux.
+    """
+    constants = needed("ray._private.ray_constants", package="Ray", extra="ray")
+    name, before = constants.ENABLE_RAY_CLUSTERS_ENV_VAR, constants.ENABLE_RAY_CLUSTER
+    given = os.environ.get(name)
+    os.environ[name], constants.ENABLE_RAY_CLUSTER = "0", False  # of children, and of this process
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
+        if given is None:
+            os.environ.pop(name)
+        else:
+            os.environ[name] = given
 
 
 def _refuse_silent(address: str) -> None:

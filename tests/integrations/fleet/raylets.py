@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 
+from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
 MODEL = "jetson-orin-nano-8gb-simulated"
 FEW_BYTES = 80 * 2**20
-LOOPBACK = "127.0.0.1"  # then the servers of Ray listen there only
+# The servers of Ray listen on loopback only, as they do on other systems than Linux.
+os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR], ray_constants.ENABLE_RAY_CLUSTER = "0", False
 # A head that notices within seconds that a raylet is gone; Ray's own settings take half a minute.
 NOTICE = {
     "health_check_initial_delay_ms": 1000,
@@ -29,7 +31,6 @@ class Raylets:
             head_node_args={
                 "num_cpus": num_cpus,
                 "include_dashboard": False,
-                "node_ip_address": LOOPBACK,
                 "object_store_memory": FEW_BYTES,
                 "_system_config": NOTICE,
             },
@@ -52,7 +53,6 @@ class Raylets:
             env_vars={"POWERTRAIN_BOARD": spec},
             node_name=name,
             include_dashboard=False,
-            node_ip_address=LOOPBACK,
             object_store_memory=FEW_BYTES,
         )
         signal.signal(signal.SIGTERM, before)
