@@ -25,7 +25,9 @@ ray = needed("ray", package="Ray", extra="ray")
 LOCAL = "local"
 """Stands for workers on this machine alone, which end with the run."""
 CONNECT_S = 5.0
-"""For a server to accept a connection."""
+"""For a server to accept a connection, and to answer."""
+SETTINGS, FRAME_HEAD = 4, 9
+"""Of HTTP/2: the type of a frame of settings, and the bytes of the head of any frame."""
 
 
 @contextmanager
@@ -40,11 +42,11 @@ def joined(address: str, *, jobs: int | None = None) -> Generator[None]:
     Raises:
         FleetError: Nothing answers there, or this machine cannot take part.
     """
-    _refuse_silent(address)
+    place = _found(address)
     if ray.is_initialized():
         yield
         return
-    where: dict[str, Any] = {"address": address}
+    where: dict[str, Any] = {"address": place}
     if address == LOCAL:
         where |= {"num_cpus": jobs, "include_dashboard": False}
     with _quietly(), _on_loopback() if address == LOCAL else nullcontext():
@@ -52,7 +54,7 @@ def joined(address: str, *, jobs: int | None = None) -> Generator[None]:
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            raise FleetError(_unreachable(address, error)) from error
+            raise FleetError(_unreachable(place, error)) from error
         finally:
             # Ray takes SIGTERM, and would end this process without a word about what is kept.
             if threading.current_thread() is threading.main_thread():
@@ -83,30 +85,56 @@ def _on_loopback() -> Generator[None]:
             os.environ[name] = given
 
 
-def _refuse_silent(address: str) -> None:
-    """Refuse an address where nothing listens, in seconds; Ray itself would try for a minute."""
-    if address in ("auto", LOCAL):
-        return
-    host, mark, port = address.rpartition(":")
-    if address.startswith("ray://") or not mark or not port.isdecimal() or not host:
+def _found(address: str) -> str:
+    """Return where a server of Ray answers, in seconds; Ray itself would try for minutes, or for ever.
+
+    Raises:
+        FleetError: None answers.
+    """
+    if address == LOCAL:
+        return address
+    where = _own_cluster() if address == "auto" else address
+    host, mark, port = where.rpartition(":")
+    if where.startswith("ray://") or not mark or not port.isdecimal() or not host:
         raise FleetError(
-            f"{address!r} is no address of a cluster: give HOST:PORT of its head, such as 10.0.0.1:6379"
+            f"{where!r} is no address of a cluster: give HOST:PORT of its head, such as 10.0.0.1:6379"
         )
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+        answers = _speaks_http2(host, int(port))
+        reason = "something else listens there"
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        answers, reason = False, getattr(error, "strerror", None) or str(error)
+    if not answers:
         raise FleetError(
-            f"no Ray server answers at {address} ({reason}): start one there with ray start --head"
-        ) from error
+            f"no Ray server answers at {where} ({reason}): start one there with ray start --head"
+        )
+    return where
+
+
+def _own_cluster() -> str:
+    services = needed("ray._private.services", package="Ray", extra="ray")
+    found: str | None = services.canonicalize_bootstrap_address("auto")
+    if found is None:
+        raise FleetError(
+            "this machine belongs to no cluster of Ray: run ray start first, or give --address HOST:PORT"
+        )
+    return found
+
+
+def _speaks_http2(host: str, port: int) -> bool:
+    """Tell whether a server sends its settings (RFC 9113, 3.4), as every gRPC server does at once."""
+    with socket.create_connection((host, port), timeout=CONNECT_S) as link:
+        link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, SETTINGS, 0, 0, 0, 0, 0)))
+        head = b""
+        while len(head) < FRAME_HEAD and (more := link.recv(FRAME_HEAD - len(head))):
+            head += more
+    return len(head) == FRAME_HEAD and head[3] == SETTINGS
 
 
 def _unreachable(address: str, error: Exception) -> str:
     said = " ".join(str(error).split())
     if "Version mismatch" in said:
         return f"the cluster at {address} has another version of Ray or Python: {said[:200]}"
-    if address == "auto":
-        return "this machine belongs to no cluster of Ray: run ray start first, or give --address HOST:PORT"
     return (
         f"cannot take part in the cluster at {address} from this machine: run ray start --address={address} "
         f"--num-cpus=0 here first ({said[:160]})"

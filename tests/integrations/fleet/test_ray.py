@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +101,25 @@ def test_a_dry_run_measures_nothing(raylets, database):
     assert json.loads(ran.stdout)["measurements"] == 30 + 2 * 3
     assert "impostor is left out: it is Jetson AGX Xavier" in ran.stderr
     assert not Path(database).exists()
+
+
+def test_a_server_that_is_not_ray_s_is_told_so(database):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def answer():
+            link, _ = server.accept()
+            with link:
+                link.recv(100)
+                link.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        ran = run("profile", "lstm", "--address", address, "--db", database)
+        answering.join()
+
+    assert ran.exit_code == 1
+    assert f"no Ray server answers at {address} (something else listens there)" in ran.stderr
 
 
 @pytest.mark.parametrize(
