@@ -113,7 +113,10 @@ def _found(address: str) -> str:
 
 def _own_cluster() -> str:
     services = needed("ray._private.services", package="Ray", extra="ray")
-    found: str | None = services.canonicalize_bootstrap_address("auto")
+    try:
+        found: str | None = services.canonicalize_bootstrap_address("auto")
+    except ConnectionError:
+        found = None
     if found is None:
         raise FleetError(
             "this machine belongs to no cluster of Ray: run ray start first, or give --address HOST:PORT"

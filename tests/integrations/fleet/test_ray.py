@@ -34,7 +34,7 @@ from powertrain.profiling import Procedure
 from powertrain.study import Settings, run_study
 from powertrain.workflow import run_race
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("default")]  # warnings of Ray itself
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]  # those of Ray itself
 
 QUICK = Procedure(stabilise_s=0.1, stabilise_limit_s=0.5, precision=0.3, limit_s=1.5)
 ROOT = Path(__file__).parents[3]
