@@ -95,7 +95,8 @@ def _place(*, independent: bool) -> dict[str, str]:
         here = get_context()
         local, size, world = here.get_local_rank(), here.get_local_world_size(), here.get_world_size()
         run = here.get_experiment_name()
-    except (ImportError, RuntimeError):  # Ray Train is not installed, or this is none of its workers
+    # Ray Train is not installed, or this is none of its workers; under Ray Tune it raises the last of these.
+    except (ImportError, RuntimeError, DeprecationWarning):
         return {}
     if not (isinstance(local, int) and isinstance(size, int) and isinstance(world, int)):
         return {}

@@ -233,7 +233,9 @@ class RayEngine(Engine):
         except ray.exceptions.GetTimeoutError:
             raise FleetError(f"{board} did not plan within {PLAN_S:.0f} s") from None
         except ray.exceptions.RayError as error:
-            raise _told(error) from error
+            cause = getattr(error, "cause", None)
+            # What makes no sense, such as no modes at all, is an error of whoever asked.
+            raise (cause if isinstance(cause, ValueError) else _told(error)) from error
 
     @override
     def submit(self, board: str, order: Order) -> None:

@@ -135,6 +135,7 @@ def test_a_server_that_is_not_ray_s_is_told_so(database):
         (("lstm", "--board", "nano"), 1, "the cluster has no board nano: there are jetson-orin-nano"),
         (("nothing", "--board", "xavier"), 2, "unknown workload"),
         (("lstm", "--board", "xavier", "--modes", "999999"), 1, "ask for fewer"),
+        (("lstm", "--board", "xavier", "--modes", "0"), 2, "0 modes asked for"),
         (("none.py", "--board", "xavier"), 2, "there is no file none.py"),
     ],
 )
@@ -246,6 +247,40 @@ def test_of_the_workers_on_one_board_the_first_is_tuned_and_the_others_follow(ra
     assert (tmp_path / "rank-1").read_text() == "FollowingSession"
     with open_store(store) as kept:
         assert {p.workload for p in kept.profiles()} == {"mine"}
+    assert open_device(spec).state() == open_device("sim:orin-nano").state()
+
+
+def try_out(config):
+    """A trial of Ray Tune."""
+    from ray import tune
+
+    import powertrain as pt
+
+    for _ in pt.measured(range(1500)):
+        time.sleep(0.002)
+    tune.report({"seen": config["rate"]})
+
+
+def test_a_trial_of_ray_tune_is_tuned_on_its_board(raylets, tmp_path):
+    pytest.importorskip("pyarrow", reason="Ray Tune needs it")
+    from ray import tune
+
+    store = tmp_path / "tuned.db"
+    spec = f"sim:orin-nano?clock=real&off=settling&state={tmp_path / 'board'}"
+    trial = tuned_loop(
+        try_out, device=spec, max_power_w=30, trials=2, store=str(store), procedure=QUICK, name="trial"
+    )
+    with connected(raylets.address):
+        results = tune.Tuner(
+            tune.with_resources(trial, {"cpu": 1}),
+            param_space={"rate": tune.grid_search([3])},
+            run_config=tune.RunConfig(storage_path=str(tmp_path / "results"), verbose=0),
+        ).fit()
+
+    assert not results.errors
+    assert [result.metrics["seen"] for result in results] == [3]
+    with open_store(store) as kept:
+        assert {p.workload for p in kept.profiles()} == {"trial"}
     assert open_device(spec).state() == open_device("sim:orin-nano").state()
 
 
