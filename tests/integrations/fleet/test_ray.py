@@ -208,6 +208,14 @@ def kept(database):
         return len(store.profiles())
 
 
+@pytest.fixture
+def handlers():
+    """Put back what Ray Train and Ray Tune leave behind."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def train(config):
     """A loop that a worker of Ray Train runs; it leaves what became of the tuning in a file."""
     from ray.train import get_context
@@ -223,7 +231,7 @@ def train(config):
     Path(config["folder"], f"rank-{rank}").write_text(said, encoding="utf-8")
 
 
-def test_of_the_workers_on_one_board_the_first_is_tuned_and_the_others_follow(raylets, folder, tmp_path):
+def test_of_the_workers_on_one_board_the_first_is_tuned_and_the_others_follow(raylets, handlers, tmp_path):
     pytest.importorskip("pyarrow", reason="Ray Train needs it")
     from ray.train import RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
@@ -233,15 +241,13 @@ def test_of_the_workers_on_one_board_the_first_is_tuned_and_the_others_follow(ra
     loop = tuned_loop(
         train, device=spec, max_power_w=30, trials=2, store=str(store), procedure=QUICK, name="mine"
     )
-    before = signal.getsignal(signal.SIGINT)
     with connected(raylets.address):
         DataParallelTrainer(
             loop,
-            train_loop_config={"minibatches": 4000, "folder": str(tmp_path)},
+            train_loop_config={"minibatches": 3000, "folder": str(tmp_path)},
             scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 0.5}),
             run_config=RunConfig(storage_path=str(tmp_path / "results"), name="test"),
         ).fit()
-    signal.signal(signal.SIGINT, before)  # the trainer of Ray leaves its own behind
 
     assert (tmp_path / "rank-0").read_text() == "LoopSession"
     assert (tmp_path / "rank-1").read_text() == "FollowingSession"
@@ -261,7 +267,7 @@ def try_out(config):
     tune.report({"seen": config["rate"]})
 
 
-def test_a_trial_of_ray_tune_is_tuned_on_its_board(raylets, tmp_path):
+def test_a_trial_of_ray_tune_is_tuned_on_its_board(raylets, handlers, tmp_path):
     pytest.importorskip("pyarrow", reason="Ray Tune needs it")
     from ray import tune
 
