@@ -67,6 +67,11 @@ NOTHING = {
         ("--device", "sim:orin-nano", "--port", "0", "--db", "{folder}/none.db"),
         ("--device", "sim:orin-nano", "--port", "0", "--db", "foo://x"),
     ],
+    "serve": [
+        ("--db", "{folder}/none.db"),
+        ("--db", "foo://x", "--json"),
+        ("--db", "{db}", "--token-file", "{folder}/none"),
+    ],
     "export-nvpmodel": [
         ("nothing=3", *("--conf", "{conf}", "--like", "MAXN")),
         ("cpu_cores=6", *("--conf", "{conf}", "--like", "nothing")),

@@ -13,7 +13,7 @@ from powertrain import integrations
 tomllib = pytest.importorskip("tomllib", reason="from Python 3.11")
 
 MODULES = sorted(p.stem for p in Path(integrations.__file__).parent.glob("[!_]*.py"))
-PACKAGES = {"huggingface": "transformers", "metrics": "prometheus_client"}
+PACKAGES = {"huggingface": "transformers", "metrics": "prometheus_client", "serve": "starlette"}
 SETTINGS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
 
 

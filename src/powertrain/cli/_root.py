@@ -40,6 +40,7 @@ COMMANDS = {
     "modes": "_devices",
     "status": "_status",
     "metrics": "_metrics",
+    "serve": "_serve",
     "show": "_show",
     "profile": "_profile",
     "apply": "_hold",

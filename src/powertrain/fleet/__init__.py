@@ -24,36 +24,68 @@ from powertrain.fleet._driver import (
     profile_fleet,
     sharing,
 )
+from powertrain.fleet._job_view import Baseline, JobView, job_view, saving
+from powertrain.fleet._json import fleet_json
+from powertrain.fleet._kept import WORKER, Answer, Kept, Workers
+from powertrain.fleet._overview import (
+    BestSoFar,
+    BoardNow,
+    FleetNow,
+    Job,
+    LiveRun,
+    StoreReading,
+    fleet_now,
+    read_store,
+)
 from powertrain.fleet._spread import BoardFactor, QuantitySpread, Spread, levelled, spread_of
 from powertrain.fleet._sweep import BATCH, BOARD, Batch, Sweep, usual_shared
 from powertrain.fleet._tuning import FleetTuned, tune_fleet
+from powertrain.fleet._watch import FleetWatch
 
 __all__ = [
     "BATCH",
     "BOARD",
+    "WORKER",
+    "Answer",
+    "Baseline",
     "Batch",
+    "BestSoFar",
     "BoardFactor",
     "BoardFacts",
+    "BoardNow",
     "Died",
     "Draw",
     "Engine",
+    "FleetNow",
     "FleetOptions",
     "FleetProfiled",
     "FleetTuned",
+    "FleetWatch",
     "Happened",
+    "Job",
+    "JobView",
+    "Kept",
+    "LiveRun",
     "Order",
     "QuantitySpread",
     "Sharing",
     "Spread",
+    "StoreReading",
     "Sweep",
     "Wanted",
     "Work",
+    "Workers",
     "facts",
+    "fleet_json",
+    "fleet_now",
+    "job_view",
     "levelled",
     "measured",
     "model_slug",
     "planned",
     "profile_fleet",
+    "read_store",
+    "saving",
     "sharing",
     "spread_of",
     "status",
