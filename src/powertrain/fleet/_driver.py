@@ -166,8 +166,10 @@ class FleetProfiled:
     """How the boards differ, by all profiles of the workload that the store has now."""
 
 
-def found_boards(engine: Engine, say: Callable[[str], object]) -> tuple[BoardFacts, dict[str, BoardFacts]]:
-    """Ask all boards what they are; return what most of them are, and those that are it.
+def found_boards(
+    engine: Engine, say: Callable[[str], object]
+) -> tuple[BoardFacts, dict[str, BoardFacts], set[str]]:
+    """Ask all boards what they are; return what most of them are, those that are it, and the others.
 
     Raises:
         FleetError: No board is there, or none can be used.
@@ -183,7 +185,8 @@ def found_boards(engine: Engine, say: Callable[[str], object]) -> tuple[BoardFac
         raise FleetError(f"none of {counted(len(there), 'board')} can be used: see the lines above")
     for line in others.values():
         say(line)
-    return model, {board: found for board, found in answers.items() if board not in others}
+    equal = {board: found for board, found in answers.items() if board not in others}
+    return model, equal, {*there} - {*equal}
 
 
 def _asked(engine: Engine, boards: Iterable[str], say: Callable[[str], object]) -> dict[str, BoardFacts]:
@@ -261,7 +264,7 @@ class _Run:
     ) -> None:
         self._engine, self._work, self._store, self._how = engine, work, store, options
         self._started_s = time.monotonic()
-        self._model, there = found_boards(engine, options.say)
+        self._model, there, self._left_out = found_boards(engine, options.say)
         self._name = work.profiles_name
         modes = self._modes(wanted, sorted(there)[0])
         shared = usual_shared(len(modes), len(there)) if options.shared is None else options.shared
@@ -270,7 +273,7 @@ class _Run:
             store.profiles(device=self._model.device, workload=self._name), rails=self._model.rails
         )
         self._kept, self._total = self._sweep.recall(known), len(modes)
-        self._left_out, self._lost = set[str](), list[str]()
+        self._lost: list[str] = []
         self._crashes: dict[str, int] = {}
         self._idle, self._busy = list[str](), set[str]()
         self._away: dict[str, float] = {}
@@ -280,7 +283,6 @@ class _Run:
         self._looked_s = time.monotonic()
         for board in sorted(there):
             self._take_in(board)
-        self._left_out |= {*engine.boards()} - {*there}
 
     def _modes(self, wanted: Wanted, board: str) -> ModeTable:
         if wanted.listed is not None:

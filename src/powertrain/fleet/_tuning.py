@@ -74,7 +74,7 @@ class _Run:
     ) -> None:
         self._engine, self._work, self._store, self._how = engine, work, store, options
         self._started_s = time.monotonic()
-        self._model, there = found_boards(engine, options.say)
+        self._model, there, _ = found_boards(engine, options.say)
         first = sorted(there)[0]
         try:
             modes = engine.planned(first, work, Draw(seed=options.seed))

@@ -32,7 +32,7 @@ SETTINGS, FRAME_HEAD = 4, 9
 
 @contextmanager
 def joined(address: str, *, jobs: int | None = None) -> Generator[None]:
-    """Be connected to a cluster while the context lasts.
+    """Be connected to a cluster while the context lasts; a process that is connected already stays so.
 
     Args:
         address: `HOST:PORT` of the head, `auto` for the cluster that this machine belongs to, or `local` for
