@@ -39,6 +39,7 @@ COMMANDS = {
     "modes": "_devices",
     "status": "_status",
     "metrics": "_metrics",
+    "kubernetes": "_kubernetes",
     "show": "_show",
     "profile": "_profile",
     "apply": "_hold",

@@ -2,4 +2,15 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from powertrain.fleet._known import known_modes
+from powertrain.fleet._node import NodeChoice, NodeDecision, NodeModes, budget_w_of, decide, label_value
+
+__all__ = [
+    "NodeChoice",
+    "NodeDecision",
+    "NodeModes",
+    "budget_w_of",
+    "decide",
+    "known_modes",
+    "label_value",
+]
