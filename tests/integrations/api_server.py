@@ -107,7 +107,8 @@ class Cluster:
             cut = self._cut
             while True:
                 new = self._changed.wait_for(
-                    lambda: self._version > since or self._cut > cut or self.ended, min(last_s, PATIENCE_S)
+                    lambda seen=since: self._version > seen or self._cut > cut or self.ended,
+                    min(last_s, PATIENCE_S),
                 )
                 if self._cut > cut:
                     yield None

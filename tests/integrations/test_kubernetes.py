@@ -15,7 +15,7 @@ import pytest
 from tests.integrations.api_server import Cluster, api_server
 from tests.waiting import PATIENCE_S, until
 
-from powertrain import open_device
+import powertrain as pt
 from powertrain.errors import DeviceBusyError
 from powertrain.fleet import NodeModes
 from powertrain.integrations.kubernetes import Agent, ApiServer, Pace, ServerError, manifest
@@ -33,7 +33,7 @@ class Board:
     """A simulated board, whose state is in a file, and what is known of three of its modes."""
 
     def __init__(self, folder) -> None:
-        self.device = open_device(f"sim:orin-agx?state={folder / 'board.json'}")
+        self.device = pt.open_device(f"sim:orin-agx?state={folder / 'board.json'}")
         every = self.device.modes()
         rows = [0, len(every) // 2, len(every) - 1]
         self.known = NodeModes(
@@ -76,9 +76,7 @@ def running(cluster, board, *, pace=QUICK, name="agent-1") -> Generator[list[str
         yield told
     finally:
         stop.set()
-        cluster.cut_watches()
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
+        until(lambda: cluster.cut_watches() or not thread.is_alive())
 
 
 def test_a_node_is_labelled_with_its_board_and_the_range_of_its_watts(cluster, board):
@@ -237,16 +235,33 @@ def test_a_token_is_not_sent_unencrypted_over_a_network(tmp_path):
         ApiServer("10.0.0.1", "node-7")
 
 
-def test_the_command_ends_by_sigterm_with_the_board_restored(cluster, tmp_path):
-    state = tmp_path / "board.json"
-    cluster.annotate("power-budget-w", "300")
-    code = "import sys; from powertrain.cli import main; sys.exit(main())"
-    agent = subprocess.Popen(
-        [sys.executable, "-c", code, "kubernetes", "--device", f"sim:gpu-limits?state={state}"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    del agent
+def test_the_command_ends_by_sigterm_with_the_board_restored(cluster, board, tmp_path):
+    predictor = tmp_path / "lstm.ptm"
+    profiles = board.device.measure("lstm", pt.plan(board.device, 40))
+    pt.fit(profiles, method="linear").save(predictor)
+    cluster.annotate("power-budget-w", "30")
+
+    def in_force():
+        return dict(pt.open_device(board.device.spec).in_force())
+
+    found = in_force()
+    command = ["kubernetes", "--device", board.device.spec, "--predictor", str(predictor)]
+    where = ["--server", cluster.url, "--node", "node-7"]
+    agent = subprocess.Popen([sys.executable, "-m", "powertrain", *command, *where], stderr=subprocess.PIPE)
+    try:
+        cluster.status_is("keeps 30 W")
+        assert in_force() != found
+        agent.send_signal(signal.SIGTERM)
+        told = agent.communicate(timeout=PATIENCE_S)[1].decode()
+    finally:
+        agent.kill()
+        agent.wait()
+    assert agent.returncode == 0
+    assert told.splitlines()[0].startswith("powertrain: keeps 30 W with at most ")
+    assert "the agent has ended, and the board is as found" in told
+    assert "Traceback" not in told
+    assert in_force() == found
+    assert cluster.annotation("agent") is None
 
 
 @pytest.mark.parametrize("user", [None, 1500])

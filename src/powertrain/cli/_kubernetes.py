@@ -85,9 +85,11 @@ class _Manifest:
 @click.option(
     "--predictor",
     "predictors",
-    type=existing_file,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
     multiple=True,
-    help="Predictor of a workload that may run on the node. May be repeated.",
+    help="Predictor of a workload that may run on the node. May be repeated. With --manifest, a file of the "
+    "image.",
 )
 @database_option(required=False, purpose="Choose by the profiles of this database")
 @click.option(
@@ -154,6 +156,8 @@ def kubernetes_command(spec: str, known: _Known, cluster: _Cluster, wanted: _Man
         raise WrongUse("--workload is one of a database: give --db, too")
     if cluster.server is None and (cluster.token_file or cluster.ca_file):
         raise WrongUse("--token-file and --ca-file are for --server: give it, too")
+    for path in known.predictors:
+        existing_file.convert(path, None, None)
     from powertrain.workflow import open_device
 
     device = open_device(spec)

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-from powertrain.devices import AbstractDevice
+from powertrain.devices import AbstractDevice, AbstractLiveDevice
 from powertrain.errors import DataError, DeviceError, MissingKnobError
 from powertrain.records import FloatArray, ModeTable, PowerMode
 from powertrain.space import SOFTWARE_KNOBS
@@ -85,7 +85,8 @@ class NodeModes:
                     f"{', '.join(other.modes.knobs)}: name the workloads of one kind with --workload"
                 )
         rows = _rows_of_all(found, knobs)
-        powers, times = [], []
+        powers: list[FloatArray] = []
+        times: list[FloatArray] = []
         for one, own_rows in zip(found, rows, strict=True):
             power, time = one.prediction.estimates["power"], one.prediction.estimates["time"]
             powers.append(power.quantile(1 - risk, of_mean=True)[own_rows])
@@ -108,13 +109,15 @@ class NodeModes:
         """Take the power limits of a board of which nothing was measured: it keeps them by itself.
 
         Raises:
-            DeviceError: The board has no such knob.
+            DeviceError: The board has no such knob, or this process may not set it.
         """
         knob = next((knob for knob in device.space.knobs if knob.name == LIMIT), None)
         if knob is None:
+            missing = device.missing if isinstance(device, AbstractLiveDevice) else ()
+            why = next((f": {reason.sentence}" for reason in missing if reason.what == LIMIT), "")
             raise DeviceError(
-                f"{device.name} has no power limit to set, and nothing tells what its modes draw: give "
-                "--predictor, or --db"
+                f"{device.name} has no power limit to set{why}; nothing tells what its modes draw either: "
+                "give --predictor, or --db"
             )
         limits_w = np.asarray(knob.values)
         return cls(
@@ -252,9 +255,10 @@ def _left(status: str) -> NodeDecision:
 
 def _rows_of_all(found: Sequence[Candidates], knobs: tuple[str, ...]) -> list[np.ndarray[Any, Any]]:
     """Return for each workload the rows of the modes that all of them have, in one order."""
-    places = [
-        {mode: row for row, mode in enumerate(map(tuple, one.modes.select(knobs).tolist()))} for one in found
-    ]
+    places: list[dict[tuple[float, ...], int]] = []
+    for one in found:
+        values: list[list[float]] = one.modes.select(knobs).tolist()
+        places.append({tuple(mode): row for row, mode in enumerate(values)})
     shared = [mode for mode in places[0] if all(mode in others for others in places[1:])]
     if not shared:
         raise DataError("no mode is known for all workloads: profile them in common modes")

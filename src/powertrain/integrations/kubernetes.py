@@ -6,7 +6,8 @@ from powertrain.integrations.kubernetes import Agent, ApiServer
 
 board = pt.open_device("jetson")
 server = ApiServer.of_pod("node-7")
-Agent(server, board, known_modes(board, predictors=[Path("resnet.ptm")]), name="agent-7").run(threading.Event())
+known = known_modes(board, predictors=[Path("resnet.ptm")])
+Agent(server, board, known, name="agent-7").run(threading.Event())
 ```
 
 It needs no package: three requests to the API server are Python's own HTTP. `powertrain kubernetes` runs it.
