@@ -2,9 +2,10 @@
 
     python benchmarks/scale.py [--kinds 20] [--profiles 20] [--boards 10000] [--out scale.md]
 
-Measured here, in seconds of one core: fitting a reference, a transfer to a new workload, predicting all modes of
-a kind and choosing for one board, choosing for many boards at once, keeping a profile, the report of a store
-by its size, and a scrape of the metrics. Processor time is taken, so other work on the machine counts little.
+Measured here, in seconds of one core: fitting a reference, a transfer to a new workload, predicting all
+modes of a kind and choosing for one board, choosing for many boards at once, keeping a profile, the report of
+a store by its size, and a scrape of the metrics. Processor time is taken, so other work on
+the machine counts little.
 
 Computed from them: what fleets of more boards cost. The formulas stand beside the numbers. As a check, the
 choice is also measured for a fleet of `--boards`, and compared with the formula.
@@ -33,7 +34,7 @@ from powertrain.records import ModeTable, Prediction, ProfileTable
 from powertrain.telemetry import Telemetry
 
 FLEETS = (1, 100, 1_000, 10_000, 100_000)
-BOARDS = ("sim:orin-agx", "sim:orin-nano", "sim:xavier-agx")
+BOARDS = ("sim:orin-agx", "sim:orin-nano", "sim:xavier-agx", "sim:orin-nano-super")
 REFERENCE, TARGET = "mobilenet_v3", "resnet18"
 REFERENCE_PROFILES = 300
 WORKLOADS = 10
@@ -41,7 +42,7 @@ WORKLOADS = 10
 SCRAPE_EVERY_S, DAY_S = 15, 86_400
 WRITES_A_SECOND = 256
 """What PostgreSQL kept from 200 writers on two cores: benchmarks/results/store.md."""
-KEPT, REPORTED = 2_000, (20_000, 100_000)
+KEPT, REPORTED = 2_000, (20_000, 300_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,10 @@ def kinds_of(number: int, profiles: int) -> tuple[list[Kind], list[float], list[
     kinds, fits, transfers = [], [], []
     for i in range(number):
         spec = f"{BOARDS[i % len(BOARDS)]}?seed={i}"
-        many, few = (profiles_of(spec, REFERENCE, REFERENCE_PROFILES, i), profiles_of(spec, TARGET, profiles, i))
+        many, few = (
+            profiles_of(spec, REFERENCE, REFERENCE_PROFILES, i),
+            profiles_of(spec, TARGET, profiles, i),
+        )
         made: list[AbstractPredictor] = []
         fits.append(processor_s(lambda many=many, made=made: made.append(pt.fit(many))))
         transfers.append(processor_s(lambda few=few, made=made: made.append(pt.transfer(made[:1], few))))
@@ -112,7 +116,7 @@ def looked_up(steps: list[Steps], of_kind: np.ndarray, limits_w: np.ndarray) -> 
 
 
 def choice_costs(kinds: list[Kind], folder: Path) -> dict[str, float]:
-    """Return the costs of predicting and choosing, each the median over the kinds."""
+    """Return the costs of predicting and choosing, each the mean over the kinds."""
     predict, one, steps, sizes = [], [], [], []
     for i, kind in enumerate(kinds):
         found: list[Prediction] = []
@@ -126,11 +130,11 @@ def choice_costs(kinds: list[Kind], folder: Path) -> dict[str, float]:
     limits_w = np.random.default_rng(0).uniform(5, 50, 20_000)
     lookup = processor_s(lambda: looked_up(every, np.zeros(20_000, dtype=int), limits_w), times=3) / 20_000
     return {
-        "predict_s": float(np.median(predict)),
-        "choose_s": float(np.median(one)),
-        "steps_s": float(np.median(steps)),
+        "predict_s": float(np.mean(predict)),
+        "choose_s": float(np.mean(one)),
+        "steps_s": float(np.mean(steps)),
         "lookup_s": lookup,
-        "predictor_bytes": float(np.median(sizes)),
+        "predictor_bytes": float(np.mean(sizes)),
     }
 
 
@@ -159,11 +163,11 @@ def store_costs(folder: Path) -> dict[str, float]:
 
 def scrape_costs() -> tuple[float, int]:
     """Return what one scrape of a board's metrics costs the board [s], and its size [bytes]."""
-    telemetry, found = Telemetry(pt.open_device("sim:orin-agx")), []
+    telemetry = Telemetry(pt.open_device("sim:orin-agx"))
+    found: list[bytes] = []
     with telemetry.looking():
-        cost_s = processor_s(lambda: found.append(exposition(telemetry.now())), times=50)
-    body = found[-1]
-    return cost_s, len(body if isinstance(body, bytes) else str(body).encode())
+        cost_s = processor_s(lambda: found.append(exposition(telemetry)[0]), times=50)
+    return cost_s, len(found[-1])
 
 
 def checked(kinds: list[Kind], boards: int, costs: Costs) -> tuple[float, float]:
@@ -178,16 +182,22 @@ def elementary(costs: Costs, profiles: int, kinds: int) -> list[str]:
     rows = [
         ("`fit`", f"fit a reference to {REFERENCE_PROFILES} profiles", _ms(costs.fit_s)),
         ("`transfer`", f"transfer it to a workload of {profiles} profiles", _ms(costs.transfer_s)),
-        ("`predict`", f"predict all modes of a kind (median {costs.modes:,})", _ms(costs.predict_s)),
+        ("`predict`", f"predict all modes of a kind ({costs.modes:,})", _ms(costs.predict_s)),
         ("`choose`", "choose one mode of these", _ms(costs.choose_s)),
         ("`steps`", "prepare the choice for every watt limit", _ms(costs.steps_s)),
         ("`lookup`", "look one board up there", _ms(costs.lookup_s)),
-        ("`keep`", "keep one profile in a SQLite file, synced to the disk", _ms(costs.keep_s)),
+        ("`keep`", "keep one profile in a SQLite file, the wait for the disk not counted", _ms(costs.keep_s)),
         ("`report`", "write a report, whatever the store holds", _ms(costs.report_s)),
         ("`report_profile`", "the same for each profile in it", _ms(costs.report_profile_s)),
-        ("`scrape`", "serve the metrics of a board once", _ms(costs.scrape_s)),
+        (
+            "`scrape`",
+            "make the text of one scrape of a board (metrics.md has it with HTTP)",
+            _ms(costs.scrape_s),
+        ),
     ]
-    lines = table(("cost", f"what, over {kinds} kinds of boards", "ms of a core"), rows, words=2)
+    lines = table(
+        ("cost", f"what, on average over {kinds} kinds of simulated boards", "ms of a core"), rows, words=2
+    )
     sizes = (
         f"A profile takes {costs.profile_bytes:,.0f} bytes of the file, a predictor "
         f"{costs.predictor_bytes / 1e3:,.0f} kB, and a scrape {costs.scrape_bytes / 1e3:,.1f} kB."
@@ -197,33 +207,43 @@ def elementary(costs: Costs, profiles: int, kinds: int) -> list[str]:
 
 def computed(costs: Costs, kinds: int, profiles: int) -> list[str]:
     """Return the table of what fleets of all sizes cost, a line a cost."""
-    fleets = [(boards, min(kinds, boards)) for boards in FLEETS]
-    pairs = [(boards, own * WORKLOADS) for boards, own in fleets]
-    stored = [boards * profiles * 365 for boards in FLEETS]
-    apart_s = [boards * WORKLOADS * (costs.transfer_s + costs.predict_s + costs.choose_s) for boards in FLEETS]
-    shared_s = [own * (costs.transfer_s + costs.predict_s + costs.steps_s) for _, own in pairs]
+
+    def line(name: str, cost: Callable[[int], float]) -> list[str]:
+        return [name, *(_short(cost(boards)) for boards in FLEETS)]
+
+    def pairs(boards: int) -> int:
+        return min(kinds, boards) * WORKLOADS
+
+    def stored(boards: int) -> int:
+        return boards * profiles * 365
+
+    predictor_mb, profile_gb = costs.predictor_bytes / 1e6, costs.profile_bytes / 1e9
+    shared_s = costs.transfer_s + costs.predict_s + costs.steps_s
+    alone_s = costs.transfer_s + costs.predict_s + costs.choose_s
+    a_second, scraped = profiles / DAY_S, 1 / SCRAPE_EVERY_S
     lines = [
-        ("kinds of boards", [f"{own}" for _, own in fleets]),
-        ("predictors, shared", [f"{own:,}" for _, own in pairs]),
-        ("their size [MB]", [_short(own * costs.predictor_bytes / 1e6) for _, own in pairs]),
-        ("a predictor for each board instead [MB]", [_short(b * WORKLOADS * costs.predictor_bytes / 1e6) for b in FLEETS]),
-        ("all predictors anew [core s]", [_short(s) for s in shared_s]),
-        ("the same, each board for itself [core s]", [_short(s) for s in apart_s]),
-        ("a new limit for every board [core s]", [_short(b * costs.lookup_s) for b in FLEETS]),
-        ("profiles written a second", [_short(b * profiles / DAY_S) for b in FLEETS]),
-        ("of what PostgreSQL kept on 2 cores [%]", [_short(100 * b * profiles / DAY_S / WRITES_A_SECOND) for b in FLEETS]),
-        ("profiles after a year", [f"{n:,}" for n in stored]),
-        ("their size [GB]", [_short(n * costs.profile_bytes / 1e9) for n in stored]),
-        ("a report of all of them [core s]", [_short(costs.report_s + n * costs.report_profile_s) for n in stored]),
-        ("scrapes a second", [_short(b / SCRAPE_EVERY_S) for b in FLEETS]),
-        ("what Prometheus takes in [MB/s]", [_short(b / SCRAPE_EVERY_S * costs.scrape_bytes / 1e6) for b in FLEETS]),
-        ("a board's core, for its scrapes [%]", [_short(100 * costs.scrape_s / SCRAPE_EVERY_S)] * len(FLEETS)),
-    ]  # fmt: skip
-    return table(("boards", *(f"{boards:,}" for boards in FLEETS)), [(name, *cells) for name, cells in lines])
+        line("kinds of boards", lambda b: min(kinds, b)),
+        line("predictors, shared", pairs),
+        line("their size [MB]", lambda b: pairs(b) * predictor_mb),
+        line("a predictor for each board instead [MB]", lambda b: b * WORKLOADS * predictor_mb),
+        line("all predictors anew [core s]", lambda b: pairs(b) * shared_s),
+        line("the same, each board for itself [core s]", lambda b: b * WORKLOADS * alone_s),
+        line("a new limit for every board [core s]", lambda b: b * costs.lookup_s),
+        line("profiles written a second", lambda b: b * a_second),
+        line("of what PostgreSQL kept on 2 cores [%]", lambda b: 100 * b * a_second / WRITES_A_SECOND),
+        line("profiles after a year", stored),
+        line("their size [GB]", lambda b: stored(b) * profile_gb),
+        line(
+            "a report of all of them [core s]", lambda b: costs.report_s + stored(b) * costs.report_profile_s
+        ),
+        line("scrapes a second", lambda b: b * scraped),
+        line("what Prometheus takes in [MB/s]", lambda b: b * scraped * costs.scrape_bytes / 1e6),
+    ]
+    return table(("boards", *(f"{boards:,}" for boards in FLEETS)), lines)
 
 
 FORMULAS = """\
-With B boards of K kinds, W = {workloads} workloads, P = {profiles} profiles a board and day, and the costs above:
+With B boards of K kinds, W = {workloads} workloads, P = {profiles} profiles a board and day:
 
 - shared predictors: K W of them. All of them anew: K W (`transfer` + `predict` + `steps`).
 - each board for itself: B W (`transfer` + `predict` + `choose`).
@@ -238,7 +258,9 @@ def _ms(duration_s: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    if isinstance(value, int) or value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value >= 0.001 else "< 0.001"
 
 
 def main() -> None:
@@ -254,9 +276,9 @@ def main() -> None:
         kinds, fits, transfers = kinds_of(options.kinds, options.profiles)
         scrape_s, scrape_bytes = scrape_costs()
         costs = Costs(
-            modes=int(np.median([len(kind.modes) for kind in kinds])),
-            fit_s=float(np.median(fits)),
-            transfer_s=float(np.median(transfers)),
+            modes=int(np.mean([len(kind.modes) for kind in kinds])),
+            fit_s=float(np.mean(fits)),
+            transfer_s=float(np.mean(transfers)),
             **choice_costs(kinds, folder),
             **store_costs(folder),
             scrape_s=scrape_s,
@@ -266,8 +288,8 @@ def main() -> None:
     load, wall_s = os.getloadavg()[1], time.monotonic() - started_s
     values = {"workloads": WORKLOADS, "profiles": options.profiles, "day_s": DAY_S, "every_s": SCRAPE_EVERY_S}
     lines = [
-        f"{machine()}, {today()}. Other work shared its cores: a mean load of {load:.1f}. All measurements took "
-        f"{wall_s:.0f} s.",
+        f"{machine()}, {today()}. Other work shared its cores: a mean load of {load:.1f}. "
+        f"All measurements took {wall_s:.0f} s.",
         "",
         "Measured:",
         "",
