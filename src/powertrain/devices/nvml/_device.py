@@ -26,8 +26,9 @@ from powertrain.devices.cpu._cores import CoresPart
 from powertrain.devices.nvml._driver import UNSUPPORTED, Call, NvmlGpu, why_forbidden
 from powertrain.devices.nvml._parts import ClocksPart, PowerLimitPart
 from powertrain.devices.nvml._processes import Neighbours
-from powertrain.devices.nvml._zeusd import Zeusd, without_socket, zeusd_socket
+from powertrain.devices.nvml._zeusd import ZeusdSetter
 from powertrain.devices.remote._base import AskHelper, with_help, without_help
+from powertrain.devices.zeusd import without_socket, zeusd_socket
 from powertrain.errors import DeviceError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.units import joules_from_millijoules, watts_from_milliwatts
@@ -109,7 +110,7 @@ class NvmlDevice(AbstractLiveDevice):
         files = RealSysfs() if sysfs is None else sysfs
         options, socket = without_socket(options)
         asked = KnobOptions(options)
-        self._zeusd = None if socket is None else self._through(Zeusd(socket, self._gpu))
+        self._zeusd = None if socket is None else self._through(ZeusdSetter(socket, self._gpu))
         forbidden = why_forbidden(self._gpu.spec, euid, sysfs=files) if socket is None else None
         missing = self._find_parts(CoresPart(files), forbidden, asked, helper, probe=probe)
         if for_others:
@@ -155,13 +156,13 @@ class NvmlDevice(AbstractLiveDevice):
         if not lacks or remote is not None or helper is None or self._zeusd is not None or socket is None:
             return missing
         try:
-            self._zeusd = self._through(Zeusd(socket, self._gpu))
+            self._zeusd = self._through(ZeusdSetter(socket, self._gpu))
         except DeviceError as error:
             return tuple(without_help(reason, error, who="zeusd") for reason in missing)
         self._parts = self._own_parts(cores, None, asked, tries=probe)
         return missing_of(self._parts)
 
-    def _through(self, zeusd: Zeusd) -> Zeusd:
+    def _through(self, zeusd: ZeusdSetter) -> ZeusdSetter:
         self._gpu.setter = zeusd.change
         return zeusd
 
