@@ -1,5 +1,6 @@
-# `make demo` and `make test` set up what they need in .venv and run; nothing but Python, make and a C compiler
-# has to be there before. PYTHON chooses the interpreter: make test PYTHON=python3.12
+# `make demo` and `make test` set up what they need in .venv and run; nothing but Python and make has to be there
+# before. Without a C compiler, the tests of NVIDIA GPUs are skipped. PYTHON chooses the interpreter:
+# make test PYTHON=python3.12
 
 PYTHON ?= python3
 VENV ?= .venv

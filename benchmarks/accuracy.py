@@ -179,7 +179,7 @@ def ratio_lines(errors: dict[Key, dict[str, float]]) -> list[str]:
     for part in dict.fromkeys((key[0], key[1]) for key in compared):
         some = [r for k, r in compared.items() if (k[0], k[1]) == part]
         rows.append([f"{part[0]}, {part[1]}", *ratio_cells(some)])
-    head = ["`gp` over the best rival of each target", "geometric mean", "above 1.1 %", "worst"]
+    head = ["`gp` over the best rival of each target", "geometric mean", "share above 1.1 [%]", "worst"]
     return [*table(head, rows), ""]
 
 

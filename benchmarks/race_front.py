@@ -11,6 +11,7 @@ and the tuner once more beside it. Rivals whose package is missing are left out.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from race import COURSES, Course
 from powertrain.evaluation import RaceLimits, RacePlan, RaceRow, Tables, Track, race
 from powertrain.models import predictor_class
 from powertrain.opening import open_device
-from powertrain.records import ModeTable
+from powertrain.records import Limits, ModeTable
 from powertrain.tuning import Budget, Goal, Tuner
 
 ON = ("Jetson TX2, three clocks", "server, two caps", "Orin Nano (simulated)", "AGX Orin (simulated)")
@@ -82,10 +83,12 @@ def proposals(trials: int) -> list[str]:
     others = [w for w in board.workloads() if w != "lstm"][:3]
     fitted = [predictor_class("gp").fit(board.measure(w, known)) for w in others]
     lines: list[list[str]] = []
-    for references in ((), fitted):
-        tuner = Tuner(
-            board.space, Goal(objective="front"), references=references, budget=Budget(most_trials=trials)
-        )
+    goals = {
+        "the fastest under 30 W": Goal(limits=Limits(max_power_w=30)),
+        "the front": Goal(objective="front"),
+    }
+    for (name, goal), references in itertools.product(goals.items(), ((), fitted)):
+        tuner = Tuner(board.space, goal, references=references, budget=Budget(most_trials=trials))
         seconds: list[float] = []
         while True:
             started_s = time.process_time()
@@ -96,8 +99,10 @@ def proposals(trials: int) -> list[str]:
             tuner.tell(board.measure("lstm", ModeTable.of([mode], modes.knobs), seed=len(seconds))[0])
         spent = 1e3 * np.array(seconds[:-1])
         cells = [f"{value:.0f}" for value in (np.median(spent), np.quantile(spent, 0.9), spent.max())]
-        lines.append([str(len(references)), *cells])
-    return table(["references", "median ms of a processor", "90th percentile ms", "longest ms"], lines)
+        lines.append([name, str(len(references)), *cells])
+    return table(
+        ["looked for", "references", "median ms of a processor", "90th percentile ms", "longest ms"], lines
+    )
 
 
 def read(course: Course) -> tuple[str, dict[str, Track], Tables] | None:

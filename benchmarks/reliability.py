@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from powertrain.evaluation import ChoiceRow, LimitSweep, evaluate
+from powertrain.report import INK, MUTED, save_figure, styled
 
 RISKS = (0.01, 0.05, 0.1, 0.2, 0.5)
 PROFILES = (5, 10, 20, 50, 100)
@@ -56,9 +57,14 @@ def line(title: str, n: int, rows: list[ChoiceRow]) -> list[str]:
 
 def draw(every: list[ChoiceRow], titles: list[str], path: Path) -> None:
     """Plot the share of limits exceeded against the risk, by number of profiles and for the worst file."""
+    with styled():
+        save_figure(drawn(every, titles), path)
+
+
+def drawn(every: list[ChoiceRow], titles: list[str]) -> Figure:
     figure = Figure(figsize=(5.5, 4.2), layout="constrained")
     axes = figure.subplots()
-    axes.plot(RISKS, RISKS, "k--", lw=1, label="as stated")
+    axes.plot(RISKS, RISKS, color=INK, ls="--", lw=1, label="as stated")
     percent = FuncFormatter(lambda share, _: f"{100 * share:g} %")
     counts = sorted({row.case.profiles for row in every})
     for n in counts:
@@ -74,7 +80,7 @@ def draw(every: list[ChoiceRow], titles: list[str], path: Path) -> None:
     axes.plot(
         RISKS,
         np.maximum(worst, LEAST),
-        color="#777777",
+        color=MUTED,
         ls=":",
         marker="x",
         label="the worst file and number",
@@ -85,7 +91,7 @@ def draw(every: list[ChoiceRow], titles: list[str], path: Path) -> None:
         axis.set_major_formatter(percent)
     axes.minorticks_off()
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=130, metadata={"Software": None})
+    return figure
 
 
 def main() -> int:
@@ -93,7 +99,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--targets", type=int, default=3)
     parser.add_argument("--out", default="reliability.md")
-    parser.add_argument("--plot", type=Path, default=IMAGES / "reliability.png", help="Where to draw it.")
+    parser.add_argument("--plot", type=Path, default=IMAGES / "reliability.svg", help="Where to draw it.")
     options = parser.parse_args()
     if not DATA.is_dir():
         print(f"skipped: the measurements are not at {DATA}")

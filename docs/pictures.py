@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,6 +15,7 @@ from powertrain import workflow
 from powertrain.models import AbstractPredictor, predictor_class
 from powertrain.planning import plan_modes
 from powertrain.records import FloatArray, ModeTable, ProfileTable
+from powertrain.report import BLUE, INK, MUTED, ORANGE, save_figure, styled
 from powertrain.virtual.simulated import SimulatedBoard
 
 IMAGES = Path(__file__).parent / "images"
@@ -25,8 +25,6 @@ ALIKE, UNLIKE = "unet", "mobilenet_v3"
 FEW, MANY = 5, 400
 """Profiles of the target and of each reference."""
 COUNTS = (3, 4, 5, 6, 8, 10, 15, 20, 30, 50)
-BLUE, ORANGE, GREEN, GREY = "#1f6fb4", "#d9731a", "#2a8a4a", "#777777"
-"""Colours that are told apart on white and on black."""
 
 
 class Example:
@@ -75,7 +73,7 @@ def models(*examples: Example) -> Figure:
     """Draw what the profiles alone say, the closest reference, and both together, along the GPU's clock."""
     figure = Figure(figsize=(9, 2.8 * len(examples)), layout="constrained")
     shown = (
-        ("gp-alone", "the profiles alone", GREY),
+        ("gp-alone", "the profiles alone", MUTED),
         ("nearest", "the closest reference, shifted", ORANGE),
         ("gp", "gp: both, by how sure each is", BLUE),
     )
@@ -89,10 +87,10 @@ def models(*examples: Example) -> Figure:
                 example.gpu_mhz, low, high, color=colour, alpha=0.25, lw=0, label="90 % interval"
             )
             axes.plot(example.gpu_mhz, told.value, color=colour, label="predicted")
-            axes.plot(example.gpu_mhz, truth, "k--", lw=1, label="simulated truth")
+            axes.plot(example.gpu_mhz, truth, color=INK, ls="--", lw=1, label="simulated truth")
             axes.set(title=title, xlabel="GPU clock [MHz]", yscale="log")
         panels[0].set_ylabel(f"{example.target}: time [ms]")
-    rows[0][-1].legend(fontsize=7, frameon=False)
+    rows[0][-1].legend(fontsize=7)
     return figure
 
 
@@ -107,11 +105,11 @@ def trust(example: Example) -> Figure:
     figure = Figure(figsize=(6, 3.1), layout="constrained")
     axes = figure.subplots()
     labels = ("alone", "beside the closest reference", "likeness to all of them")
-    axes.stackplot(COUNTS, 100 * np.array(shares).T, labels=labels, colors=(GREY, ORANGE, BLUE), alpha=0.8)
+    axes.stackplot(COUNTS, 100 * np.array(shares).T, labels=labels, colors=(MUTED, ORANGE, BLUE), alpha=0.8)
     axes.set(xlabel="profiles", ylabel="share [%]", xscale="log", ylim=(0, 100), xlim=(3, 50))
     axes.set_xticks([3, 5, 10, 20, 50], ["3", "5", "10", "20", "50"])
     axes.minorticks_off()
-    axes.legend(loc="lower left", fontsize=8)
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 
@@ -122,8 +120,9 @@ def where(example: Example) -> Figure:
     about: FloatArray = logs - logs.mean(axis=1, keepdims=True)
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    x, y = (example.modes.values[:, knobs.index(knob)] for knob in ("gpu_mhz", "cpu_mhz"))
-    dots = axes.scatter(x, y, c=100 * about.std(axis=0), s=14, cmap="viridis", lw=0)
+    some = slice(None, None, 4)  # as many as an SVG file should hold
+    x, y = (example.modes.values[some, knobs.index(knob)] for knob in ("gpu_mhz", "cpu_mhz"))
+    dots = axes.scatter(x, y, c=100 * about.std(axis=0)[some], s=14, cmap="viridis", lw=0)
     profiled = example.few.modes.values
     axes.scatter(
         profiled[:, knobs.index("gpu_mhz")],
@@ -135,8 +134,12 @@ def where(example: Example) -> Figure:
         label=f"the {FEW} modes to profile",
     )
     axes.set(xlabel="GPU clock [MHz]", ylabel="CPU clock [MHz]")
-    axes.legend(loc="upper left", fontsize=8)
-    figure.colorbar(dots, label="references differ by [%]")
+    figure.legend(loc="outside upper center")
+    bar = figure.colorbar(dots, label="references differ by [%]", drawedges=False)
+    if bar.solids is not None:
+        bar.solids.set(
+            rasterized=False, edgecolor="face"
+        )  # a dark page inverts what is a picture within the drawing
     return figure
 
 
@@ -145,12 +148,12 @@ def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
     folder.mkdir(parents=True, exist_ok=True)
     alike, unlike = Example(ALIKE), Example(UNLIKE)
-    with mpl.rc_context({"font.size": 9}):
+    with styled():
         pictures = {"models": models(alike, unlike), "trust": trust(alike), "where": where(alike)}
-        for name, figure in pictures.items():
-            path = folder / f"transfer-{name}.png"
-            figure.savefig(path, dpi=130, metadata={"Software": None})
-            sys.stdout.write(f"{path}\n")
+    for name, figure in pictures.items():
+        path = folder / f"transfer-{name}.svg"
+        save_figure(figure, path)
+        sys.stdout.write(f"{path}\n")
     return 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import powertrain
+from powertrain.profiling import FLAGS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -20,13 +21,33 @@ def test_every_exported_name_is_on_the_python_page():
     assert missing in ([], ["PowerTrainError"])
 
 
-def test_the_version_is_that_of_the_newest_entry_of_the_changelog():
-    newest = re.search(
-        r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+def test_the_version_is_that_of_the_newest_entry_of_the_changelog_or_on_the_way_to_the_next():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    # The project's own file, because an editable installation keeps the version that it was installed with.
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    released = re.findall(r"^## \[(\d[^\]]*)\]", changelog, re.MULTILINE)
+    (version,) = re.findall(r'^version = "(.+)"$', project, re.MULTILINE)
+
+    coming, dev, _ = version.partition(".dev")
+
+    assert bool(dev) == ("\n## Unreleased\n" in changelog)
+    assert (coming not in released) if dev else (version == released[0])
+
+
+def test_every_extra_and_every_flag_is_in_the_list_of_them():
+    extras = re.search(
+        r"optional-dependencies\]\n(.*?)\n\n",
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    lists = (
+        ("getting-started.md", re.findall(r"^(\w+) = ", extras[1], re.MULTILINE) if extras else []),
+        ("concepts/measuring.md", [*FLAGS]),
     )
 
-    assert newest is not None
-    assert newest[1] == powertrain.__version__
+    for page, names in lists:
+        rows = re.findall(r"^\| (`.+?) \|", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
+        assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(names), page
 
 
 def test_every_page_of_the_site_is_in_its_navigation():

@@ -50,7 +50,8 @@ def open_device(
     """Open a device by its spec.
 
     Args:
-        spec: A simulated board such as `"sim:orin-agx"`, with options as in
+        spec: A device of this machine (`"jetson"`, `"nvml:0"`, `"cpu"`, or `"auto"`, the first of these that
+            is found), a simulated board such as `"sim:orin-agx"`, with options as in
             `"sim:orin-agx?seed=3&off=noise,heat"` (`clock=real` takes as long as a board would; `off=all`
             switches every disturbance off; `state=FILE` keeps the mode in a file, as hardware does), or
             `"replay:FILE.csv"`, with `#DEVICE` after it where the file has several. `"emulated:FOLDER"` is

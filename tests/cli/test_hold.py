@@ -153,6 +153,31 @@ finally:
     assert "SIGTERM came 0.2 s ago, and the script has not ended" in said
 
 
+def test_a_script_that_hangs_as_python_ends_has_ended_after_sigterm(board, tmp_path):
+    script = tmp_path / "train.py"
+    text = """
+import atexit, time, powertrain as pt
+
+class Pool:
+    def __del__(self):
+        time.sleep(100)
+
+pool = Pool()
+atexit.register(print, "the end", flush=True)
+print("here", flush=True)
+for _ in pt.measured(range(10**9)):
+    time.sleep(0.001)
+"""
+    script.write_text(text)
+    with powertrain("profile", script, "--device", board, "--db", tmp_path / "p.db") as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "here\n"
+        child.send_signal(signal.SIGTERM)
+        out, _ = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == 128 + signal.SIGTERM
+    assert out == "the end\n"
+
+
 def test_several_workloads_are_profiled_in_one_run(done, tmp_path):
     options = ("--device", "sim:orin-nano", "--db", tmp_path / "p.db", "--modes", 3)
     runs = done("profile", "lstm", "bert", *options, "--json").json["runs"]

@@ -175,26 +175,6 @@ def test_two_processes_may_make_and_fill_one_file_at_once(tmp_path):
     assert set(view(path)[0]) >= {f"knob_{i}" for i in range(5)}
 
 
-def test_a_store_may_be_used_on_both_sides_of_a_fork(tmp_path):
-    code = f"""
-import os
-from powertrain.dataset import open_store
-from powertrain.testing import example_profiles
-store = open_store({str(tmp_path / "p.db")!r})
-store.add(example_profiles())
-if not (child := os.fork()):
-    store.add(example_profiles())
-    store.close()
-    os._exit(0)
-os.waitpid(child, 0)
-store.add(example_profiles())
-print(len(store.profiles()) // len(example_profiles()))
-store.close()
-"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "3\n"
-
-
 def test_another_process_that_keeps_the_lock_is_named_as_the_reason(tmp_path):
     with SqliteStore(tmp_path / "p.db", timeout_s=0.05) as store:
         with closing(sqlite3.connect(tmp_path / "p.db", isolation_level=None)) as other:

@@ -85,8 +85,9 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 class TestPostgresStore(StoreSuite):
     @pytest.fixture(autouse=True)
-    def of_server(self, server: PostgresServer) -> None:
+    def of_server(self, server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url = server.url()
+        monkeypatch.setenv("PGPASSWORD", server.password)  # which a location does not tell
 
     def open_store(self, folder: Path) -> AbstractStore:
         return open_store(self.url)
@@ -98,8 +99,7 @@ class TestPostgresStore(StoreSuite):
         with open_store(self.url.replace("postgresql:", "postgres:"), create=False) as store:
             assert store.profiles() == example_profiles() * 2
 
-    def test_its_location_opens_it_again_for_whoever_has_the_password(self, server, monkeypatch) -> None:
-        monkeypatch.setenv("PGPASSWORD", server.password)
+    def test_its_location_opens_it_again_for_whoever_has_the_password(self, server) -> None:
         with open_store(self.url) as store:
             store.add([PLAIN])
             assert store.location == f"postgresql://postgres@127.0.0.1:{server.port}/postgres"
@@ -141,26 +141,6 @@ def test_the_view_for_people_has_a_column_for_every_knob(server):
         4,
     ]
     assert time.strptime(first["added_at"], "%Y-%m-%dT%H:%M:%SZ")
-
-
-def test_a_store_may_be_used_on_both_sides_of_a_fork(server):
-    code = f"""
-import os
-from powertrain.dataset import open_store
-from powertrain.testing import example_profiles
-store = open_store({server.url()!r})
-store.add(example_profiles())
-if not (child := os.fork()):
-    store.add(example_profiles())
-    store.close()
-    os._exit(0)
-os.waitpid(child, 0)
-store.add(example_profiles())
-print(len(store.profiles()) // len(example_profiles()))
-store.close()
-"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "3\n"
 
 
 def test_several_may_make_the_tables_at_once(server):

@@ -36,7 +36,8 @@ __all__ = ["setup_helper_command"]
 def setup_helper_command(uninstall: bool, dry_run: bool, device: str, group: str, as_json: bool) -> None:
     """Install powertrain-helper, a small root process that sets modes for the members of a group.
 
-    Run it as sudo powertrain setup-helper. You are added to the group. The helper accepts only modes from the
+    Run it as root, from a place that only root can change, as in sudo /opt/powertrain/bin/powertrain
+    setup-helper. You are added to the group. The helper accepts only modes from the
     device's own tables. When the program that holds the device is gone, it restores the device.
     docs/security.md explains what its users can do.
     """

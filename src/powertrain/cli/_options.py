@@ -60,9 +60,10 @@ MOST_COUNTED = 10**15
 SAMPLINGS = ("spread", "random")
 
 DEVICE_HELP = (
-    "A device of this machine (cpu, nvml:0, jetson or auto), a simulated board (sim:orin-agx), or "
-    "measurements (replay:FILE.csv, or replay:FILE.csv#NAME if the file has several devices). Add knobs of "
-    "the training as in cpu?batch_size=8,16&precision=fp32,bf16. powertrain devices lists all devices."
+    "A device of this machine (jetson, nvml:0, cpu, or auto, the first of these that is found), a simulated "
+    "board (sim:orin-agx), or measurements (replay:FILE.csv, or replay:FILE.csv#NAME if the file has several "
+    "devices). Add knobs of the training as in cpu?batch_size=8,16&precision=fp32,bf16. powertrain devices "
+    "lists all devices."
 )
 
 NAME_HELP = (

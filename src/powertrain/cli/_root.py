@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import atexit
 import contextlib
 import difflib
 import importlib
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Generator
 from types import FrameType
-from typing import Any, final
+from typing import Any, NoReturn, final
 
 import click
 from typing_extensions import override
@@ -287,6 +288,8 @@ def json_was_printed() -> None:
     _AFTER_THE_END.append(2)
 
 
+_TERMINATED_BY: list[int] = []
+"""The signals that have ended the command."""
 _AFTER_THE_END: list[int] = []
 """File descriptors that take the place of standard output when the command has ended."""
 
@@ -298,9 +301,27 @@ def main() -> None:
     """
     _open_what_is_closed()
     try:
-        powertrain(prog_name="powertrain")
-    finally:
-        _finish_stdout()
+        try:
+            powertrain(prog_name="powertrain")
+        finally:
+            _finish_stdout()
+    except SystemExit as end:
+        if _TERMINATED_BY and isinstance(end.code, int):
+            _end_before_python_does(end.code)
+        raise
+
+
+def _end_before_python_does(code: int) -> NoReturn:
+    """End after a signal as Python would, but for the last step, in which nothing can end it any more.
+
+    There a script whose pool was forked has been seen to hang, and the thread of `_end_at_last` does not run.
+    """
+    threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]  # waits for threads, and ends executors
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _open_what_is_closed() -> None:
@@ -346,6 +367,7 @@ def _terminated_as_by_ctrl_c() -> Generator[None]:
         from powertrain.devices import Terminated
 
         del frame
+        _TERMINATED_BY.append(number)
         # Not a Thread: starting one takes locks, which this may have been called in the middle of.
         _thread.start_new_thread(_end_at_last, (number,))
         raise Terminated(number)

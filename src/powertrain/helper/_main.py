@@ -21,6 +21,7 @@ from powertrain.helper._audit import DEFAULT_AUDIT, Audit
 from powertrain.helper._listen import inherited, listening
 from powertrain.helper._server import Server
 from powertrain.helper._service import DEFAULT_LEASE_S, Service
+from powertrain.wording import visible
 
 __all__ = ["main"]
 
@@ -32,14 +33,23 @@ LEAST_LEASE_S = 1.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, or until idle where systemd starts it again; 0: the device is as it was before."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s", level=logging.INFO)
+    journal = logging.StreamHandler(sys.stderr)
+    journal.setFormatter(_Visible("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[journal], level=logging.INFO)
     try:
         return _run(given)
     except KeyboardInterrupt:  # stopped while it tried the board's clocks, which have been restored
         return 0
     except (PowerTrainError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"error: {visible(' '.join(str(error).split()))}\n")
         return 1
+
+
+class _Visible(logging.Formatter):
+    """Spells out control characters, which would steer the terminal of whoever reads the journal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,8 +13,9 @@ from powertrain.records._frames import new_frame
 from powertrain.records._many import Coded, ManyProfiles, Owner
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode
 from powertrain.records._prediction import CENTRAL_90, Z90, Estimate, Prediction, check_risk, quantile
-from powertrain.records._profiles import Profile, ProfileTable, distinct_rows, of_one_sum, sum_of
+from powertrain.records._profile import Profile, of_one_sum, sum_of
 from powertrain.records._shown import Shown, View, rows_view
+from powertrain.records._table import ProfileTable, distinct_rows
 
 __all__ = [
     "CENTRAL_90",

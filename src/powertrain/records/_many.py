@@ -14,7 +14,8 @@ from typing_extensions import override
 from powertrain import quantities
 from powertrain.errors import DataError, MissingKnobError
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode, row_index
-from powertrain.records._profiles import Profile, ProfileTable, checked_column
+from powertrain.records._profile import Profile
+from powertrain.records._table import ProfileTable, checked_column
 
 __all__ = ["Coded", "ManyProfiles", "Owner"]
 

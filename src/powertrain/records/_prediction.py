@@ -15,8 +15,8 @@ from powertrain.quantities import Quantity
 from powertrain.records._choice import Interval
 from powertrain.records._frames import new_frame
 from powertrain.records._modes import FloatArray, row_index
-from powertrain.records._profiles import ProfileTable
 from powertrain.records._shown import Shown, View, rows_view
+from powertrain.records._table import ProfileTable
 
 if TYPE_CHECKING:
     import pandas as pd

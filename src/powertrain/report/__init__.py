@@ -23,6 +23,10 @@ from powertrain.report._plot_data import (
     learning_plot,
 )
 from powertrain.report._plots import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
     draw_agreement,
     draw_front,
     draw_learning,
@@ -30,6 +34,7 @@ from powertrain.report._plots import (
     figure_svg,
     log_ticks,
     save_figure,
+    styled,
 )
 from powertrain.report._run_plot import RunPlot, Stretch, draw_run
 from powertrain.report._tables import (
@@ -43,6 +48,10 @@ from powertrain.report._tables import (
 )
 
 __all__ = [
+    "BLUE",
+    "INK",
+    "MUTED",
+    "ORANGE",
     "AgreementPanel",
     "AgreementPlot",
     "Cell",
@@ -82,6 +91,7 @@ __all__ = [
     "log_ticks",
     "render_html",
     "save_figure",
+    "styled",
     "to_html",
     "to_markdown",
     "to_text",

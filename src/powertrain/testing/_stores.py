@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from powertrain.dataset import AbstractStore
+from powertrain.dataset import AbstractStore, MemoryStore
 from powertrain.errors import (
     DataError,
     StoreError,
@@ -39,6 +41,23 @@ def example_profiles() -> list[Profile]:
         replace(plain, device="Nano ü", mode=PowerMode(gpu_mhz=921.6)),
         plain,
     ]
+
+
+BOTH_SIDES = """
+import os, sys
+from powertrain.dataset import open_store
+from powertrain.testing import example_profiles
+store = open_store(sys.argv[1])
+store.add(example_profiles())
+if not (child := os.fork()):
+    store.add(example_profiles())
+    store.close()
+    os._exit(0)
+os.waitpid(child, 0)
+store.add(example_profiles())
+print(len(store.profiles()) // len(example_profiles()))
+store.close()
+"""
 
 
 class StoreSuite(ABC):
@@ -77,6 +96,16 @@ class StoreSuite(ABC):
             assert store.add(p for p in example_profiles()[:2]) == 2
             assert store.add([]) == 0
             assert len(store.profiles()) == 2
+
+    def test_it_may_be_used_on_both_sides_of_a_fork(self, tmp_path: Path) -> None:
+        with self.open_store(tmp_path) as store:
+            location = store.location
+        if location == MemoryStore().location:
+            pytest.skip("a store in memory belongs to its process")
+        ran = subprocess.run(
+            [sys.executable, "-c", BOTH_SIDES, location], capture_output=True, text=True, check=True
+        )
+        assert ran.stdout == "3\n"
 
     def test_adding_keeps_all_or_none(self, tmp_path: Path) -> None:
         def broken() -> Iterator[Profile]:
