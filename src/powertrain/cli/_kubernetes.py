@@ -101,7 +101,7 @@ class _Manifest:
 )
 @click.option(
     "--risk",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Amount(0, 1, min_open=True, max_open=True),
     default=0.05,
     show_default=True,
     help="Accepted probability that a workload draws more than the budget.",

@@ -181,8 +181,6 @@ class NodeDecision:
     """Whether to leave everything as it is, since what was asked cannot be understood."""
     status: str
     """One line for people."""
-    is_problem: bool
-    """Whether somebody has to mend something."""
 
 
 def decide(
@@ -207,9 +205,7 @@ def decide(
             f"board {now}; remove the label if the board was replaced"
         )
     if budget is None:
-        return NodeDecision(
-            choice=None, leave=False, status="no budget: the board is as found", is_problem=False
-        )
+        return NodeDecision(choice=None, leave=False, status="no budget: the board is as found")
     try:
         budget_w = budget_w_of(budget)
     except ValueError as error:
@@ -220,9 +216,9 @@ def decide(
             f"a budget of {budget_w:g} W is below the lowest, {known.lowest_w:.1f} W: the thriftiest mode is "
             f"held, {choice.mode}"
         )
-        return NodeDecision(choice=choice, leave=False, status=status, is_problem=True)
+        return NodeDecision(choice=choice, leave=False, status=status)
     status = f"keeps {budget_w:g} W with at most {choice.power_w:.1f} W: {choice.mode}"
-    return NodeDecision(choice=choice, leave=False, status=status, is_problem=False)
+    return NodeDecision(choice=choice, leave=False, status=status)
 
 
 def budget_w_of(text: str) -> float:
@@ -250,7 +246,7 @@ def label_value(text: str) -> str:
 
 
 def _left(status: str) -> NodeDecision:
-    return NodeDecision(choice=None, leave=True, status=status, is_problem=True)
+    return NodeDecision(choice=None, leave=True, status=status)
 
 
 def _rows_of_all(found: Sequence[Candidates], knobs: tuple[str, ...]) -> list[np.ndarray[Any, Any]]:

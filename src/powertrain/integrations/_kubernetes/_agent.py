@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import final
 
 from powertrain.devices import AbstractLiveDevice
-from powertrain.errors import DeviceBusyError, DeviceError
+from powertrain.errors import DeviceBusyError, MissingKnobError, PowerTrainError
 from powertrain.fleet import NodeChoice, NodeModes, decide
 from powertrain.integrations._kubernetes._server import (
     ApiServer,
@@ -171,7 +171,7 @@ class Agent:
         if not found.leave:
             try:
                 self._take(found.choice)
-            except DeviceError as error:
+            except PowerTrainError as error:
                 status = f"the board cannot be set: {error}"
             power = f"{found.choice.power_w:.1f}" if found.choice is not None and self._held else None
         self._say(status)
@@ -194,10 +194,20 @@ class Agent:
         self._release()
         if wanted is None:
             return
-        whole = set(wanted) == set(self._device.space.names)
-        hold = self._device.hold(wanted) if whole else self._device.hold_some(wanted)
+        try:
+            self._hold = self._entered(wanted)
+        except MissingKnobError:
+            # The helper sets the knobs of a device together. A power limit cuts even the highest clocks.
+            highest = {knob.name: knob.values[-1] for knob in self._device.space.knobs}
+            self._hold = self._entered(PowerMode({**highest, **wanted}))
+        self._held = wanted
+
+    def _entered(self, mode: PowerMode) -> AbstractContextManager[None]:
+        """Put the board into a mode, which may lack knobs; return what restores it."""
+        whole = all(knob.name in mode for knob in self._device.space.knobs)
+        hold = self._device.hold(mode) if whole else self._device.hold_some(mode)
         hold.__enter__()
-        self._hold, self._held = hold, wanted
+        return hold
 
     def _release(self) -> None:
         hold, self._hold, self._held = self._hold, None, None

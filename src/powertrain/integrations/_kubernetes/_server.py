@@ -104,7 +104,8 @@ class ApiServer:
         if parts.scheme == "http" and token is not None and host not in ("127.0.0.1", "::1", "localhost"):
             raise ForbiddenError(f"the token would go unencrypted to {host}: give an https address")
         self.node, self._token = node, token
-        self._host, self._port, self._base = host, port, parts.path.rstrip("/")
+        self._host, self._port = host, port or (443 if parts.scheme == "https" else 80)
+        self._base = parts.path.rstrip("/")
         self._tls = _tls(ca) if parts.scheme == "https" else None
 
     @classmethod
@@ -194,8 +195,9 @@ class ApiServer:
                 return answer
             told = answer.read(LARGEST_BYTES).decode("utf-8", errors="replace")
         except (OSError, http.client.HTTPException) as error:
-            where = f"{self._host}:{self._port or 443}"
-            raise ServerError(f"the API server at {where} does not answer ({_reason(error)})") from error
+            raise ServerError(
+                f"the API server at {self._host}:{self._port} does not answer ({_reason(error)})"
+            ) from error
         raise _refusal(answer.status, _message(told), self.node)
 
     def _line(self, answer: http.client.HTTPResponse) -> bytes:
