@@ -235,8 +235,8 @@ def why_forbidden(spec: str, euid: Callable[[], int], *, sysfs: Sysfs) -> Reason
     """
     if euid() != 0:
         mend = (
-            f"run sudo powertrain setup-helper --device {spec}, start zeusd, run with sudo, or run as root in "
-            "a container that has --cap-add=SYS_ADMIN"
+            f"run sudo powertrain setup-helper --device {spec}, start zeusd, run with sudo, or run as root "
+            "in a container that has --cap-add=SYS_ADMIN"
         )
         return _forbidden("changing it needs root", mend)
     status = sysfs.read_or("/proc/self/status")
