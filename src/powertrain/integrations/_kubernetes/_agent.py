@@ -56,7 +56,7 @@ class Pace:
 
 @final
 class Agent:
-    """One agent for one board."""
+    """Labels a node of a cluster, and holds its board within the annotated watt budget."""
 
     def __init__(
         self,

@@ -77,7 +77,7 @@ class Node:
 
 @final
 class ApiServer:
-    """The server, for one node."""
+    """The API server of a cluster, for one node."""
 
     def __init__(self, url: str, node: str, *, token: Path | None = None, ca: Path | None = None) -> None:
         """Take where it is; nothing is asked yet.
