@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Generator
 
 import pytest
@@ -125,3 +126,20 @@ def test_what_is_not_there_is_told_in_one_line(alone, monkeypatch):
     monkeypatch.setenv("ZEUSD_SOCK_PATH", "/nowhere")
     with pytest.raises(DeviceError, match="no zeusd listens here: start it"):
         open_device("zeusd:0")
+
+
+def test_a_zeusd_that_hangs_or_speaks_something_else_is_told_in_one_line(alone, tmp_path, monkeypatch):
+    monkeypatch.setattr("powertrain.devices.zeusd._client.DISCOVERY_S", 0.05)
+    path = tmp_path / "silent.sock"
+    monkeypatch.setenv("ZEUSD_SOCK_PATH", str(path))
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        with pytest.raises(DeviceError, match=r"does not answer \(timed out\): start it again"):
+            open_device("zeusd:0")
+        assert not any(spec.startswith("zeusd") for spec in found_here())
+    monkeypatch.setenv("ZEUSD_SOCK_PATH", str(alone.zeusd.path))
+    for answer in ("[]", "nothing", '{"enabled_api_groups": 3}'):
+        monkeypatch.setattr(alone.zeusd, "discover_text", lambda answer=answer: answer)
+        with pytest.raises(DeviceError, match="answers /discover with what is no such answer"):
+            open_device("zeusd:0")

@@ -58,6 +58,9 @@ class StandIn:
         ]
         return {"gpus": gpus, "enabled_api_groups": self.groups, "auth_required": bool(self.token)}
 
+    def discover_text(self) -> str:
+        return json.dumps(self.discover())
+
     def get(self, target: str) -> tuple[int, str]:
         """Return the status and the text of an answer of `gpu-read`."""
         parts = urlsplit(target)
@@ -133,7 +136,7 @@ def zeusd(emulated: Any, path: Path) -> Generator[StandIn]:
             if stand_in.old:
                 self._answer(404, "")
             elif self.path == "/discover":
-                self._answer(200, json.dumps(stand_in.discover()))
+                self._answer(200, stand_in.discover_text())
             else:
                 self._answer(*stand_in.get(self.path))
 

@@ -17,7 +17,8 @@ __all__ = ["SOCKETS", "Refusal", "ZeusdClient", "pci_address", "without_socket",
 
 SOCKETS = (Path("/run/zeusd/zeusd.sock"), Path("/var/run/zeusd.sock"))
 """Where it listens: as its systemd unit starts it, and by default."""
-TIMEOUT_S = 10.0
+TIMEOUT_S, DISCOVERY_S = 10.0, 2.0
+"""How long an answer may take. Nobody who lists devices waits long for a zeusd that hangs."""
 LARGEST_BYTES = 1 << 20
 """Of an answer, which takes a few hundred."""
 
@@ -71,7 +72,7 @@ class ZeusdClient:
             DevicePermissionError: This user may not use it to set a GPU.
             DeviceError: It does not answer, or not as documented.
         """
-        status, told = self.ask("GET", "/discover")
+        status, told = self.ask("GET", "/discover", timeout_s=DISCOVERY_S)
         if status == http.client.NOT_FOUND:
             return None
         if status != http.client.OK:
@@ -92,7 +93,9 @@ class ZeusdClient:
             )
         return content
 
-    def ask(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> tuple[int, str]:
+    def ask(
+        self, method: str, target: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = TIMEOUT_S
+    ) -> tuple[int, str]:
         """Return the status and the text of an answer.
 
         Raises:
@@ -109,7 +112,7 @@ class ZeusdClient:
             head.append(f"Authorization: Bearer {self._token}")
         try:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(TIMEOUT_S)
+                connection.settimeout(timeout_s)
                 connection.connect(str(self.path))
                 connection.sendall("\r\n".join([*head, "", ""]).encode() + content)
                 answer = http.client.HTTPResponse(connection, method=method)
