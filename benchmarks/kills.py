@@ -45,6 +45,8 @@ GROUP = pwd.getpwuid(NOBODY).pw_gid
 """The helper lets in whom the system knows as a member."""
 SIGNALS = (*(signal.SIGKILL,) * 7, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PATIENCE_S = 20.0
+SETTLED_S = 5.0
+"""For an emulated board to be seen as it is: its keeper may have to wait for a busy machine."""
 
 
 class Board(ABC):
@@ -64,6 +66,13 @@ class Board(ABC):
     @abstractmethod
     def state(self) -> object:
         """Return all that holding a mode may change."""
+
+    def settled(self, before: object) -> object:
+        """Return the state once it is as before, or as it still is after a while."""
+        until_s = time.monotonic() + SETTLED_S
+        while (after := self.state()) != before and time.monotonic() < until_s:
+            time.sleep(0.05)
+        return after
 
     def close(self) -> None:
         return
@@ -277,7 +286,7 @@ def run(board_name: str, *, helper: bool, kills: int, seed: int) -> tuple[list[l
         before = board.state()
         for turn in range(kills):
             who, changed = ways.round(before)
-            after = board.state()
+            after = board.settled(before)
             counts = seen.setdefault(who, [0, 0, 0])
             for place, one in enumerate((True, changed, after != before)):
                 counts[place] += one

@@ -79,6 +79,11 @@ NOTHING = {
         ("--manifest", "--image", "powertrain", "--user", "1500", "--privileged"),
         ("--manifest", "--image", "powertrain", "--user", "1", "--db", "postgresql://me:secret@host/fleet"),
     ],
+    "serve": [
+        ("--db", "{folder}/none.db"),
+        ("--db", "foo://x", "--json"),
+        ("--db", "{db}", "--token-file", "{folder}/none"),
+    ],
     "export-nvpmodel": [
         ("nothing=3", *("--conf", "{conf}", "--like", "MAXN")),
         ("cpu_cores=6", *("--conf", "{conf}", "--like", "nothing")),

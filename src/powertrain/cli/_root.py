@@ -41,6 +41,7 @@ COMMANDS = {
     "status": "_status",
     "metrics": "_metrics",
     "kubernetes": "_kubernetes",
+    "serve": "_serve",
     "show": "_show",
     "profile": "_profile",
     "apply": "_hold",

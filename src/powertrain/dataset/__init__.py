@@ -6,6 +6,8 @@ from powertrain.dataset._base import AbstractStore as AbstractStore
 from powertrain.dataset._csv import csv_blocks as csv_blocks
 from powertrain.dataset._csv import csv_text as csv_text
 from powertrain.dataset._csv import write_csv as write_csv
+from powertrain.dataset._lately import AddedProfile as AddedProfile
+from powertrain.dataset._lately import Holding as Holding
 from powertrain.dataset._memory import MemoryStore as MemoryStore
 from powertrain.dataset._open import open_store as open_store
 from powertrain.dataset._open import store_file as store_file
@@ -17,7 +19,9 @@ from powertrain.dataset._url import without_password as without_password
 
 __all__ = [
     "AbstractStore",
+    "AddedProfile",
     "CsvFile",
+    "Holding",
     "MemoryStore",
     "SqliteStore",
     "csv_blocks",

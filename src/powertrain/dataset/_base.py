@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 from typing_extensions import Self
 
+from powertrain.dataset._lately import AddedProfile, Holding
 from powertrain.errors import UnknownNameError
 from powertrain.records import ManyProfiles, ModeTable, PowerMode, Profile, ProfileTable, Shown, View
 from powertrain.space import ModeSpace
@@ -59,6 +60,20 @@ class AbstractStore(Shown):
         A store that finds them without reading all profiles overrides this.
         """
         return list(dict.fromkeys(profile.mode for profile in self.profiles(device=device)))
+
+    def holdings(self) -> dict[tuple[str, str], Holding]:
+        """Return what is held by `(device, workload)`, sorted: how many profiles, and when the last one came.
+
+        A store that knows when profiles were added overrides this.
+        """
+        return {owner: Holding(profiles=n, newest=n, added_at=None) for owner, n in self.counts().items()}
+
+    def latest(self, n: int) -> list[AddedProfile]:
+        """Return the `n` profiles that were added last, in the order of adding.
+
+        A store that knows when profiles were added, or finds them without reading all, overrides this.
+        """
+        return [AddedProfile(profile=one, added_at=None) for one in self.profiles()[-n:]]
 
     def refuse_read_only(self) -> None:
         """Raise `StoreError` where nothing can be added: called before a run that would measure for nothing.

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from powertrain import quantities
 from powertrain.dataset._base import AbstractStore
+from powertrain.dataset._lately import AddedProfile, Holding, moment
 from powertrain.dataset._rows import NUMBERS, gather, other_columns, rows_of
 from powertrain.errors import CorruptStoreError, DataError, PowerTrainError
 from powertrain.records import ManyProfiles, PowerMode, Profile
@@ -28,6 +29,10 @@ T = TypeVar("T")
 
 COLUMNS = ("device", "workload", "mode", *NUMBERS, "flags", "extra", "others")
 _SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM profile"
+_LATEST = f"SELECT id, {', '.join(COLUMNS)}, added_at FROM profile ORDER BY id DESC LIMIT"
+_HELD = """
+    SELECT profile.device, profile.workload, n, newest, added_at FROM profile JOIN
+    (SELECT count(*) AS n, max(id) AS newest FROM profile GROUP BY device, workload) AS held ON id = newest"""
 _KEY_BITS = 128
 
 
@@ -139,6 +144,22 @@ class AbstractSqlStore(AbstractStore):
         rows = self._read("SELECT device, workload, count(*) FROM profile GROUP BY 1, 2", (), _listed)
         # Sorted here: databases do not agree on the order of texts.
         return dict(sorted(((device, workload), n) for device, workload, n in rows))
+
+    @override
+    def holdings(self) -> dict[tuple[str, str], Holding]:
+        rows = self._read(_HELD, (), _listed)
+        held = (
+            ((device, workload), Holding(profiles=n, newest=newest, added_at=moment(added_at)))
+            for device, workload, n, newest, added_at in rows
+        )
+        return dict(sorted(held, key=lambda one: one[0]))
+
+    @override
+    def latest(self, n: int) -> list[AddedProfile]:
+        rows = self._read(f"{_LATEST} {int(n)}", (), _listed)
+        return [
+            AddedProfile(profile=self._profile(row[:-1]), added_at=moment(row[-1])) for row in reversed(rows)
+        ]
 
     def _profile(self, row: Row) -> Profile:
         number, device, workload, mode, *numbers, flags, extra, others = row

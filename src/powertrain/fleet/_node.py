@@ -16,7 +16,7 @@ from powertrain.records import FloatArray, ModeTable, PowerMode
 from powertrain.space import SOFTWARE_KNOBS
 from powertrain.workflow import Candidates
 
-__all__ = ["NodeChoice", "NodeDecision", "NodeModes", "budget_w_of", "decide", "label_value"]
+__all__ = ["NodeChoice", "NodeDecision", "NodeModes", "budget_w_of", "label_value", "node_decision"]
 
 LABEL_LENGTH = 63
 """Most characters of the value of a label (Kubernetes, Labels and Selectors)."""
@@ -183,7 +183,7 @@ class NodeDecision:
     """One line for people."""
 
 
-def decide(
+def node_decision(
     known: NodeModes, *, budget: str | None, board_label: str | None, held: PowerMode | None
 ) -> NodeDecision:
     """Decide what a node does.

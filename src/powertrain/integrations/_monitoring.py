@@ -7,7 +7,7 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-__all__ = ["dashboard", "service_unit"]
+__all__ = ["dashboard", "is_loopback", "service_unit"]
 
 HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome= of systemd.exec(5) hides."""
@@ -42,7 +42,7 @@ def service_unit(
         "user": f"User={_word(user)}\nRemoveIPC=yes" if user else "DynamicUser=yes",
         # The code itself must be seen, wherever it is.
         "home": "read-only" if any(p.is_relative_to(home) for p in code for home in HOMES) else "yes",
-        "addresses": "IPAddressAllow=localhost\nIPAddressDeny=any" if _is_loopback(host) else "",
+        "addresses": "IPAddressAllow=localhost\nIPAddressDeny=any" if is_loopback(host) else "",
     }
     text = _text("powertrain-metrics.service")
     for key, value in values.items():
@@ -61,7 +61,8 @@ def _word(text: str) -> str:
     return f'"{escaped}"' if " " in escaped else escaped
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can connect to an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from powertrain.report._fitting import FittedTable, fit_table, wrap_words
 from powertrain.report._front_view import FrontView, Goal, Marks, apply_words, front_json, front_view
-from powertrain.report._html import Fact, Illustration, ReportPage, Section, render_html
+from powertrain.report._html import Fact, Illustration, ReportPage, Section, page_asset, render_html
 from powertrain.report._plot_data import (
     AgreementPanel,
     AgreementPlot,
@@ -89,6 +89,7 @@ __all__ = [
     "front_view",
     "learning_plot",
     "log_ticks",
+    "page_asset",
     "render_html",
     "save_figure",
     "styled",

@@ -20,7 +20,7 @@ from typing import final
 from powertrain.report._front_view import FrontView, front_json, front_tables
 from powertrain.report._tables import Table, escape_html, to_html
 
-__all__ = ["Fact", "Illustration", "ReportPage", "Section", "render_html"]
+__all__ = ["Fact", "Illustration", "ReportPage", "Section", "page_asset", "render_html"]
 
 
 @final
@@ -88,8 +88,8 @@ def render_html(page: ReportPage) -> str:
     numbers = count(1)
     sections = "".join(_section(section, numbers) for section in page.sections)
     is_interactive = any(section.fronts for section in page.sections)
-    styles = _asset("page.css") + (_asset("front.css") if is_interactive else "")
-    script = f"<script>{_asset('front.js')}</script>\n" if is_interactive else ""
+    styles = page_asset("page.css") + (page_asset("front.css") if is_interactive else "")
+    script = f"<script>{page_asset('front.js')}</script>\n" if is_interactive else ""
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape_html(_policy(is_interactive))}">\n'
@@ -102,7 +102,8 @@ def render_html(page: ReportPage) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
+def page_asset(name: str) -> str:
+    """Return a part of the pages for one that is served: `front.js`, `front.css` or `page.css`."""
     return (resources.files("powertrain.report") / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -111,7 +112,7 @@ def _policy(is_interactive: bool) -> str:
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     if not is_interactive:
         return policy
-    digest = base64.b64encode(hashlib.sha256(_asset("front.js").encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(page_asset("front.js").encode()).digest()).decode()
     return f"{policy}; script-src 'sha256-{digest}'"
 
 

@@ -10,6 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,36 @@ class StoreSuite(ABC):
                 (("Orin", "'); DROP TABLE profile; --"), 1),
                 (("Orin", "resnet18"), 6),
             ]
+
+    def test_holdings_count_and_change_with_each_profile_that_is_added(self, tmp_path: Path) -> None:
+        given = example_profiles()
+        with self.open_store(tmp_path) as store:
+            assert store.holdings() == {}
+            store.add(given)
+            before = store.holdings()
+            assert {owner: held.profiles for owner, held in before.items()} == store.counts()
+            assert list(before) == list(store.counts())
+            store.add([given[6]])
+            after = store.holdings()
+        assert [owner for owner in after if after[owner] != before[owner]] == [("Nano ü", "resnet18")]
+        assert after["Nano ü", "resnet18"].newest > before["Nano ü", "resnet18"].newest
+
+    def test_the_latest_profiles_come_in_the_order_of_adding_with_their_time_if_it_is_known(
+        self, tmp_path: Path
+    ) -> None:
+        given = example_profiles()
+        with self.open_store(tmp_path) as store:
+            assert store.latest(3) == []
+            store.add(given)
+            latest = store.latest(3)
+            assert [one.profile for one in latest] == given[-3:]
+            assert [one.profile for one in store.latest(100)] == given
+            held = store.holdings()
+        now = datetime.now(timezone.utc)
+        for one in latest:
+            added_at = held[one.profile.device, one.profile.workload].added_at
+            assert (one.added_at is None) == (added_at is None)
+            assert one.added_at is None or abs((now - one.added_at).total_seconds()) < 600
 
     def test_deleting_forgets_one_workload_on_one_device(self, tmp_path: Path) -> None:
         given = example_profiles()

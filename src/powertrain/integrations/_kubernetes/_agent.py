@@ -13,7 +13,7 @@ from typing import final
 
 from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import DeviceBusyError, MissingKnobError, PowerTrainError
-from powertrain.fleet import NodeChoice, NodeModes, decide
+from powertrain.fleet import NodeChoice, NodeModes, node_decision
 from powertrain.integrations._kubernetes._server import (
     ApiServer,
     ConflictError,
@@ -161,7 +161,7 @@ class Agent:
 
     def _applied(self, node: Node) -> dict[str, str | None]:
         """Apply the budget to the board; return the annotations that tell of it."""
-        found = decide(
+        found = node_decision(
             self._known,
             budget=node.annotations.get(BUDGET),
             board_label=node.labels.get(BOARD),
