@@ -56,8 +56,10 @@ def _purpose(name: str) -> str:
 
 def _docstring(name: str) -> str | None:
     module, _, last = name.rpartition(".")
-    if module == "powertrain.integrations" or module.startswith("powertrain.integrations."):
-        return _written(module, last)  # it could only be imported beside an optional package
+    # It could only be imported beside an optional package, unless it comes from a module that needs none.
+    of_integration = module == "powertrain.integrations" or module.startswith("powertrain.integrations.")
+    if of_integration and (written := _written(module, last)) is not None:
+        return written
     return inspect.getdoc(getattr(importlib.import_module(module), last))
 
 

@@ -48,6 +48,7 @@ def arguments(tmp_path, database, grid_csv, predictor_file, reference_file, boar
         "modes": ("sim:orin-nano", "--sample", 5),
         "status": ("sim:orin-nano",),
         "metrics": ("--device", "sim:orin-nano"),
+        "kubernetes": (*on_grid, "--predictor", predictor_file),
         "serve": ("--db", database),
         "show": (database,),
         "tune": ("lstm", *NANO, "--minibatches", 200, "--trials", 2, "--precision", 50),

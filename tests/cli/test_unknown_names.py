@@ -67,6 +67,18 @@ NOTHING = {
         ("--device", "sim:orin-nano", "--port", "0", "--db", "{folder}/none.db"),
         ("--device", "sim:orin-nano", "--port", "0", "--db", "foo://x"),
     ],
+    "kubernetes": [
+        ("--device", "nowhere"),
+        ("--device", "sim:orin-nano", "--predictor", "none.ptm"),
+        ("--device", "sim:orin-nano", "--db", "{folder}/none.db"),
+        ("--device", "sim:orin-nano", "--db", "foo://x"),
+        ("--device", "sim:orin-agx", "--db", "{db}", "--workload", "nothing"),
+        ("--device", "sim:orin-nano", "--workload", "lstm"),
+        ("--manifest", "--user", "1500"),
+        ("--manifest", "--image", "a b", "--user", "1500"),
+        ("--manifest", "--image", "powertrain", "--user", "1500", "--privileged"),
+        ("--manifest", "--image", "powertrain", "--user", "1", "--db", "postgresql://me:secret@host/fleet"),
+    ],
     "serve": [
         ("--db", "{folder}/none.db"),
         ("--db", "foo://x", "--json"),

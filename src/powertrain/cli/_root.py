@@ -40,6 +40,7 @@ COMMANDS = {
     "modes": "_devices",
     "status": "_status",
     "metrics": "_metrics",
+    "kubernetes": "_kubernetes",
     "serve": "_serve",
     "show": "_show",
     "profile": "_profile",

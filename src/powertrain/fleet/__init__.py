@@ -27,6 +27,15 @@ from powertrain.fleet._driver import (
 from powertrain.fleet._job_view import Baseline, JobView, job_view, saving
 from powertrain.fleet._json import fleet_json
 from powertrain.fleet._kept import WORKER, Answer, Kept, Workers
+from powertrain.fleet._known import known_modes
+from powertrain.fleet._node import (
+    NodeChoice,
+    NodeDecision,
+    NodeModes,
+    budget_w_of,
+    label_value,
+    node_decision,
+)
 from powertrain.fleet._overview import (
     BestSoFar,
     BoardNow,
@@ -66,6 +75,9 @@ __all__ = [
     "JobView",
     "Kept",
     "LiveRun",
+    "NodeChoice",
+    "NodeDecision",
+    "NodeModes",
     "Order",
     "QuantitySpread",
     "Sharing",
@@ -75,13 +87,17 @@ __all__ = [
     "Wanted",
     "Work",
     "Workers",
+    "budget_w_of",
     "facts",
     "fleet_json",
     "fleet_now",
     "job_view",
+    "known_modes",
+    "label_value",
     "levelled",
     "measured",
     "model_slug",
+    "node_decision",
     "planned",
     "profile_fleet",
     "read_store",
