@@ -13,6 +13,7 @@ for script in (
     "profiling.py",
     "overhead.py",
     "metrics.py",
+    "scale.py",
     "real_training.py",
     "fronts.py",
     "speed.py",

@@ -106,6 +106,13 @@ def command_line() -> str:
             command, info_name=name, parent=root, terminal_width=100, max_content_width=100
         )
         parts += [f"## {name}\n", _block(command, context)]
+        for sub in command.list_commands(context) if isinstance(command, click.Group) else ():
+            part = command.get_command(context, sub)
+            assert part is not None
+            inner = click.Context(
+                part, info_name=sub, parent=context, terminal_width=100, max_content_width=100
+            )
+            parts += [f"### {name} {sub}\n", _block(part, inner)]
     parts.append(EXIT_CODES)
     return "\n".join(parts)
 

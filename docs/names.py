@@ -56,17 +56,19 @@ def _purpose(name: str) -> str:
 
 def _docstring(name: str) -> str | None:
     module, _, last = name.rpartition(".")
-    if module == "powertrain.integrations" or module.startswith("powertrain.integrations."):
-        return _written(module, last)  # it could only be imported beside an optional package
+    # It could only be imported beside an optional package, unless it comes from a module that needs none.
+    of_integration = module == "powertrain.integrations" or module.startswith("powertrain.integrations.")
+    if of_integration and (written := _written(module, last)) is not None:
+        return written
     return inspect.getdoc(getattr(importlib.import_module(module), last))
 
 
 def _written(module: str, name: str) -> str | None:
-    """Return the docstring of a class or function as it stands in the file of a module."""
+    """Return the docstring of a class or function as it stands in a module, or where that has it from."""
     path = SOURCE / Path(*module.split(".")).with_suffix(".py")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return ast.get_docstring(node)
-        if isinstance(node, ast.ImportFrom) and node.module and name in {one.name for one in node.names}:
-            return _written(node.module, name)
+        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
+            return _written(str(node.module), name)
     return None

@@ -20,6 +20,7 @@ PowerTrainError
 │   ├── WorkloadMemoryError     a minibatch did not fit into memory
 │   └── ProgramError            a program that was measured raised an exception or exited with an error
 ├── NoFeasibleModeError         no mode keeps the limits
+├── FleetError                  the engine of a fleet cannot be reached, or no board of it can be used
 ├── LargeSpaceError             a mode space has more modes than can be listed
 └── MissingExtraError           an optional dependency is not installed
 ```
@@ -41,6 +42,7 @@ __all__ = [
     "DeviceBusyError",
     "DeviceError",
     "DevicePermissionError",
+    "FleetError",
     "LargeSpaceError",
     "MissingExtraError",
     "MissingKnobError",
@@ -165,6 +167,10 @@ class ProgramError(WorkloadError):
 
 class NoFeasibleModeError(PowerTrainError):
     """No mode keeps the limits. The message names the nearest mode and by how much it misses them."""
+
+
+class FleetError(PowerTrainError):
+    """The engine that carries a fleet cannot be reached, or no board of the fleet can be used."""
 
 
 class LargeSpaceError(PowerTrainError):

@@ -30,6 +30,7 @@ GROUP = "powertrain.devices"
 BUILT_IN: dict[str, str] = {
     "jetson": "powertrain.devices.jetson:KIND",
     "nvml": "powertrain.devices.nvml:KIND",
+    "zeusd": "powertrain.devices.zeusd:KIND",
     "cpu": "powertrain.devices.cpu:KIND",
     "sim": "powertrain.virtual.simulated:KIND",
     "emulated": "powertrain.virtual.emulated:KIND",

@@ -48,6 +48,7 @@ def arguments(tmp_path, database, grid_csv, predictor_file, reference_file, boar
         "modes": ("sim:orin-nano", "--sample", 5),
         "status": ("sim:orin-nano",),
         "metrics": ("--device", "sim:orin-nano"),
+        "kubernetes": (*on_grid, "--predictor", predictor_file),
         "serve": ("--db", database),
         "show": (database,),
         "tune": ("lstm", *NANO, "--minibatches", 200, "--trials", 2, "--precision", 50),
@@ -79,7 +80,8 @@ def arguments(tmp_path, database, grid_csv, predictor_file, reference_file, boar
     return commands
 
 
-SPEAKING = [name for name in COMMANDS if name != "completion"]
+SPEAKING = [name for name in COMMANDS if name not in ("completion", "fleet")]
+"""Commands that print JSON; those of a fleet need Ray (`tests/integrations/fleet/test_ray.py`)."""
 
 
 def test_no_command_is_left_out(arguments):
@@ -100,7 +102,7 @@ def test_json_is_all_that_a_command_prints_on_stdout(done, arguments, name, capf
 def test_a_command_whose_reader_has_gone_ends_without_a_word(arguments, name, monkeypatch, capfd):
     reader, writer = os.pipe()
     os.close(reader)
-    given = arguments.get(name, (name, "bash"))
+    given = ("fleet", "join", *NANO) if name == "fleet" else arguments.get(name, (name, "bash"))
     if name in ("demo", "reproduce"):  # whose words go to stderr when stdout is for JSON
         given = [argument for argument in given if argument != "--json"]
     monkeypatch.setattr(sys, "argv", ["powertrain", *map(str, given)])

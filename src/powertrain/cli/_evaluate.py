@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._cells import compute_on, ray_option
 from powertrain.cli._options import (
     NAME_HELP,
     SAMPLINGS,
@@ -130,11 +131,13 @@ __all__ = ["evaluate_command"]
     metavar="NAME,...",
     help="Columns that are knobs, such as gpu_mhz,mem_mhz. The default is to guess.",
 )
+@ray_option
 @click.option("--json", "json_path", type=text_output, help="Write everything to this file; - for stdout.")
 @click.option("--plot", "plot_path", type=new_file, help="Draw the errors to a .png or .svg file.")
 def evaluate_command(
     files: tuple[Path, ...],
     knobs: tuple[str, ...] | None,
+    ray_address: str | None,
     json_path: Path | None,
     plot_path: Path | None,
     **options: Any,
@@ -150,7 +153,7 @@ def evaluate_command(
     for path in (json_path, plot_path):
         if path is not None:
             refuse_unwritable(path)
-    plan = _plan(**options)
+    plan, compute = _plan(**options), compute_on(ray_address)
     given = dict(map(content_of, files))
     contents = {path: content for path, content in given.items() if content is not None}
     with knobs_as_typed() if knobs else nullcontext():
@@ -165,7 +168,7 @@ def evaluate_command(
     )
     try:
         with progress_bar() as progress:
-            evaluation = evaluate(plan, tables, progress=progress)
+            evaluation = evaluate(plan, tables, compute=compute, progress=progress)
     except EvaluationInterruptedError as error:
         _show(error.evaluation, json_path)
         raise Interrupted(_interrupted(len(error.evaluation.rows), json_path)) from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._cells import compute_on, ray_option
 from powertrain.cli._options import NAME_HELP, Count, command, names, new_file, text_input, text_output
 from powertrain.cli._printing import (
     STDIO,
@@ -104,6 +105,7 @@ def _sources(context: click.Context, parameter: click.Parameter, value: tuple[st
     help="Columns that are knobs, such as gpu_mhz,mem_mhz. The default is to guess.",
 )
 @click.option("--jobs", type=Count(min=1), help="Processes. [default: as many as there are cores]")
+@ray_option
 @click.option(
     "--keep",
     "kept",
@@ -121,6 +123,7 @@ def race_command(
     knobs: tuple[str, ...] | None,
     limits: str,
     jobs: int | None,
+    ray_address: str | None,
     kept: Path | None,
     json_path: Path | None,
     plot_path: Path | None,
@@ -139,7 +142,7 @@ def race_command(
     for path in (json_path, plot_path, report_path):
         if path is not None:
             refuse_unwritable(path)
-    wanted = _limits(limits)
+    wanted, compute = _limits(limits), compute_on(ray_address, jobs)
     try:
         with progress_bar(every_s=60.0) as progress:
             found = run_race(
@@ -148,6 +151,7 @@ def race_command(
                 device=device,
                 knobs=knobs,
                 jobs=jobs or os.cpu_count() or 1,
+                compute=compute,
                 kept=kept,
                 progress=progress,
             )

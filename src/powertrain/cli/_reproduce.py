@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from powertrain.cli._cells import compute_on, ray_option
 from powertrain.cli._echo import echo
 from powertrain.cli._options import Count, command, json_option, names
 from powertrain.cli._printing import make_folder, print_json, print_table, progress_bar
@@ -47,9 +48,12 @@ PARTS = ("workloads", "minibatches", "boards", "references")
     type=Count(min=1),
     help="Processes to compute on. [default: as many as there are cores]",
 )
+@ray_option
 @click.option("--restart", is_flag=True, help="Discard what another study left in the folder.")
 @json_option
-def reproduce_command(out: Path, jobs: int | None, restart: bool, as_json: bool, **size: Any) -> None:
+def reproduce_command(
+    out: Path, jobs: int | None, ray_address: str | None, restart: bool, as_json: bool, **size: Any
+) -> None:
     """Run the paper's study on simulated boards: profile, transfer, predict, choose, and compare.
 
     It profiles a reference in 4,368 modes. From it, the paper's networks and gp learn other workloads,
@@ -58,12 +62,19 @@ def reproduce_command(out: Path, jobs: int | None, restart: bool, as_json: bool,
     """
     from powertrain.study import run_study, study_summary, write_study
 
-    settings = _settings(**size)
+    settings, compute = _settings(**size), compute_on(ray_address, jobs)
     make_folder(out)
     echo("The boards are simulated: no number below is a measurement.", err=as_json)
     try:
         with progress_bar() as progress:
-            result = run_study(out, settings, jobs=jobs or _cores(), restart=restart, progress=progress)
+            result = run_study(
+                out,
+                settings,
+                jobs=jobs or _cores(),
+                compute=compute,
+                restart=restart,
+                progress=progress,
+            )
     except KeyboardInterrupt as error:
         message = f"interrupted; what is finished is kept in {out}: the same command goes on from there"
         raise Interrupted(message) from error

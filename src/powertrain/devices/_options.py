@@ -50,6 +50,10 @@ class KnobOptions:
         values = self._values.get(knob, ())
         return values[0] if len(values) == 1 else None
 
+    def values_of(self, knob: str) -> tuple[float, ...]:
+        """Return the values that the options name for a knob; none where they name none."""
+        return self._values.get(knob, ())
+
     def space(
         self, hardware: Mapping[str, tuple[float, ...]], *, device: str, missing: Sequence[Reason] = ()
     ) -> ModeSpace:

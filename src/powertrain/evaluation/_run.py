@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, final
@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from powertrain.cells import Compute
 from powertrain.evaluation._choices import (
     MAXIMUM,
     OBSERVED,
@@ -87,7 +88,13 @@ class EvaluationInterruptedError(KeyboardInterrupt):
         self.evaluation = evaluation
 
 
-def evaluate(plan: EvaluationPlan, tables: Tables, *, progress: Progress | None = None) -> Evaluation:
+def evaluate(
+    plan: EvaluationPlan,
+    tables: Tables,
+    *,
+    compute: Compute | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
     """Fit every method of the plan on a few profiles of each target and compare with all its other modes.
 
     For each target, number of profiles and seed, the modes to profile are drawn once and given to all
@@ -97,6 +104,7 @@ def evaluate(plan: EvaluationPlan, tables: Tables, *, progress: Progress | None 
     Args:
         plan: What to score.
         tables: Profiles by `(device, workload)`; repeated modes are averaged.
+        compute: Computes the draws elsewhere than in this process; all but the times is the same.
         progress: Told about every step.
 
     Raises:
@@ -105,10 +113,28 @@ def evaluate(plan: EvaluationPlan, tables: Tables, *, progress: Progress | None 
     """
     run = _Run(plan=plan, targets=resolve(plan, tables), progress=progress)
     try:
-        run.go()
+        run.go() if compute is None else run.go_on(compute)
     except KeyboardInterrupt:
         raise EvaluationInterruptedError(run.result(interrupted=True)) from None
     return run.result(interrupted=False)
+
+
+_Cell = tuple[int, int, int]
+"""Number of the target, number of profiles, seed."""
+
+
+@final
+@dataclass(kw_only=True, eq=False)
+class _Found:
+    """What one draw gave."""
+
+    rows: list[ErrorRow] = field(default_factory=list[ErrorRow])
+    choices: list[ChoiceRow] = field(default_factory=list[ChoiceRow])
+    reference_fits: list[ReferenceFit] = field(default_factory=list[ReferenceFit])
+
+
+def _begin(plan: EvaluationPlan, targets: list[Target]) -> Callable[[_Cell], _Found]:
+    return _Run(plan=plan, targets=targets, progress=None).one
 
 
 @final
@@ -125,40 +151,74 @@ class _Run:
     references: dict[tuple[str, str, str], AbstractPredictor] = field(
         default_factory=dict[tuple[str, str, str], AbstractPredictor]
     )
+    new_fits: list[ReferenceFit] = field(default_factory=list[ReferenceFit])
+    """Of the draw that is being worked on."""
     done: int = 0
 
     def go(self) -> None:
-        classes = {method: predictor_class(method) for method in self.plan.methods}
-        for target, count, seed in self._cases():
-            profiled = plan_modes(
-                target.table.modes,
-                count,
-                sampling=self.plan.sampling,
-                seed=seed,
-                references=self._fitted("gp", predictor_class("gp"), target) if self.plan.informed else (),
-            )
-            case = Case(
-                device=target.table.device,
-                target=target.table.workload,
-                references=target.reference_names,
-                profiles=count,
-                seed=seed,
-                sampling=self.plan.sampling,
-            )
-            trial = _Trial(target=target, profiled=profiled, case=case, risks=self.plan.risks)
-            for method, predictor in classes.items():
-                references = self._fitted(method, predictor, target) if predictor.uses_references else []
-                self._tell(f"{method}: {case.target}, {counted(count, 'profile')}, seed {seed}")
-                row, choices = trial.score(predictor, references)
-                self.rows.append(row)
-                self.choices += choices
-            self.choices += trial.baselines()
+        # Straight into the rows of the evaluation: after Ctrl-C each that is done is there.
+        found = _Found(rows=self.rows, choices=self.choices, reference_fits=self.reference_fits)
+        for cell in self._cells():
+            self.one(cell, found)
 
-    def _cases(self) -> Iterator[tuple[Target, int, int]]:
-        for target in self.targets:
-            for count in self.plan.profiles:
-                for seed in range(self.plan.seeds):
-                    yield target, count, seed
+    def go_on(self, compute: Compute) -> None:
+        """Do the same elsewhere; the rows come in the same order."""
+        cells, found = self._cells(), dict[_Cell, _Found]()
+        try:
+            for cell, result in compute(_begin, (self.plan, self.targets), cells):
+                found[cell] = result
+                self.done += len(self.plan.methods) - 1
+                self._tell(f"{self.targets[cell[0]].table.workload}, {counted(cell[1], 'profile')}")
+        finally:
+            for cell in cells:
+                self._add(found.get(cell, _Found()))
+
+    def _add(self, found: _Found) -> None:
+        self.rows += found.rows
+        self.choices += found.choices
+        known = {(fit.method, fit.device, fit.workload) for fit in self.reference_fits}
+        self.reference_fits += [
+            fit for fit in found.reference_fits if (fit.method, fit.device, fit.workload) not in known
+        ]
+
+    def one(self, cell: _Cell, found: _Found | None = None) -> _Found:
+        """Draw profiles of one target, and try every method on them; what is found is added to `found`."""
+        number, count, seed = cell
+        target, found = self.targets[number], found or _Found()
+        self.new_fits = found.reference_fits
+        classes = {method: predictor_class(method) for method in self.plan.methods}
+        profiled = plan_modes(
+            target.table.modes,
+            count,
+            sampling=self.plan.sampling,
+            seed=seed,
+            references=self._fitted("gp", predictor_class("gp"), target) if self.plan.informed else (),
+        )
+        case = Case(
+            device=target.table.device,
+            target=target.table.workload,
+            references=target.reference_names,
+            profiles=count,
+            seed=seed,
+            sampling=self.plan.sampling,
+        )
+        trial = _Trial(target=target, profiled=profiled, case=case, risks=self.plan.risks)
+        for method, predictor in classes.items():
+            references = self._fitted(method, predictor, target) if predictor.uses_references else []
+            self._tell(f"{method}: {case.target}, {counted(count, 'profile')}, seed {seed}")
+            row, choices = trial.score(predictor, references)
+            found.rows.append(row)
+            found.choices += choices
+        found.choices += trial.baselines()
+        return found
+
+    def _cells(self) -> list[_Cell]:
+        return [
+            (number, count, seed)
+            for number in range(len(self.targets))
+            for count in self.plan.profiles
+            for seed in range(self.plan.seeds)
+        ]
 
     def _fitted(
         self, method: str, predictor: type[AbstractPredictor], target: Target
@@ -173,7 +233,7 @@ class _Run:
                 )
                 started_s = time.perf_counter()
                 self.references[key] = predictor.fit(table, seed=0)
-                self.reference_fits.append(
+                self.new_fits.append(
                     ReferenceFit(
                         method=method,
                         device=table.device,

@@ -73,7 +73,7 @@ class PowerTrainStrategy(_strategies.Strategy):
     finish in time trains fewer minibatches or is left out, and a line of the log tells which.
 
     Weights are left alone: a client counts as its `num-examples` says. In a trial it made little difference
-    whether that told all examples of the client or those that it trained on, and raising the weight of clients
+    whether that told all examples of the client or those that it trained on. Raising the weight of clients
     with fewer minibatches made learning slower (`benchmarks/fleet_flower.py`).
     """
 

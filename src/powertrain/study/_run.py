@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import shutil
-import signal
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, final
 
+from powertrain.cells import Compute, Processes
 from powertrain.errors import DataError
 from powertrain.files import append_file, write_file
 from powertrain.progress import Progress as Progress
@@ -42,6 +42,7 @@ def run_study(
     settings: Settings | None = None,
     *,
     jobs: int = 1,
+    compute: Compute | None = None,
     restart: bool = False,
     progress: Progress | None = None,
 ) -> StudyResult:
@@ -54,13 +55,14 @@ def run_study(
         folder: Where finished cases and fitted references are kept; made if missing.
         settings: The size of the study; the whole of it by default.
         jobs: Processes to compute on.
+        compute: Computes the cases instead of so many processes; the rows are the same.
         restart: Whether to throw away what the folder holds of another study.
         progress: Told about every case.
 
     Raises:
         DataError: The folder holds cases of other settings, or of other code, and `restart` was not said.
     """
-    study = settings or Settings()
+    study, compute = settings or Settings(), compute or Processes(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, study, restart=restart)
     done = dict(_finished(folder))
@@ -70,7 +72,9 @@ def run_study(
     for stage in (first, rest):
         missing = [case for case in stage if case.key not in done or not _fitted(case, folder)]
         told.skipped(len(stage) - len(missing))
-        for case, rows in _computed(missing, study, folder, jobs):
+        for case, (rows, files) in compute(_begin, _given(study, folder, compute), missing):
+            for name, content in files.items():
+                _write_bytes(folder / name, content)
             # A run that is killed loses only the cases that were being computed.
             line = json.dumps({"case": case.key, "rows": _without_nan(rows)}) + "\n"
             append_file(folder / CASES_FILE, line)
@@ -156,29 +160,41 @@ def _fitted(case: Case, folder: Path) -> bool:
     return all(reference_path(folder, case.workload, method).exists() for method in REFERENCE_METHODS)
 
 
-def _computed(
-    missing: list[Case], settings: Settings, folder: Path, jobs: int
-) -> Iterator[tuple[Case, Rows]]:
-    """Yield cases with their rows as they are finished."""
-    if jobs <= 1 or len(missing) <= 1:
-        for case in missing:
-            yield case, run_case(case, settings, folder)
-        return
-    # Workers start afresh, the same on every system, and leave Ctrl-C to this process.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupts) as pool:
-        waiting: dict[Future[Rows], Case] = {
-            pool.submit(run_case, case, settings, folder): case for case in missing
-        }
-        try:
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+def _begin(
+    settings: Settings, folder: Path | None, files: Mapping[str, bytes]
+) -> Callable[[Case], tuple[Rows, dict[str, bytes]]]:
+    """Return what computes a case: its rows, and the files that it leaves where the folder is not shared.
+
+    Without a folder, fitted references travel as `files`, by their path in a study's folder.
+    """
+    if folder is not None:
+        return lambda case: (run_case(case, settings, folder), {})
+    own = Path(mkdtemp(prefix="powertrain-study-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    for name, content in files.items():
+        _write_bytes(own / name, content)
+
+    def compute(case: Case) -> tuple[Rows, dict[str, bytes]]:
+        rows = run_case(case, settings, own)
+        if case.trials:
+            return rows, {}
+        left = [reference_path(own, case.workload, method) for method in REFERENCE_METHODS]
+        return rows, {str(path.relative_to(own)): path.read_bytes() for path in left}
+
+    return compute
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _given(settings: Settings, folder: Path, compute: Compute) -> tuple[Any, ...]:
+    """Return what every case needs, wherever it is computed."""
+    if compute.shares_files:
+        return settings, folder, {}
+    fitted = sorted((folder / "references").glob("*.ptm"))
+    return settings, None, {str(path.relative_to(folder)): path.read_bytes() for path in fitted}
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, content)
 
 
 def _without_nan(rows: Rows) -> Rows:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from powertrain.cells import Compute
 from powertrain.errors import DataError, UnknownNameError
 from powertrain.evaluation import Race, RacePlan, Tables, Track, race, track_of_board, track_of_table
 from powertrain.progress import Progress
@@ -30,6 +31,7 @@ def run_race(
     device: str | None = None,
     knobs: Sequence[str] | None = None,
     jobs: int = 1,
+    compute: Compute | None = None,
     kept: Path | None = None,
     progress: Progress | None = None,
 ) -> Race:
@@ -41,6 +43,7 @@ def run_race(
         device: Name or spec of the device; may be left out where there is only one.
         knobs: Columns of the files that are knobs, instead of guessing.
         jobs: See `race`.
+        compute: See `race`.
         kept: See `race`.
         progress: See `race`.
 
@@ -55,7 +58,7 @@ def run_race(
     made = plan(name)
     reference_devices = [device_name(d, [d for d, _ in tables]) for d in made.reference_devices]
     made = replace(made, reference_devices=tuple(reference_devices))
-    return race(made, tracks, tables, jobs=jobs, kept=kept, progress=progress)
+    return race(made, tracks, tables, jobs=jobs, compute=compute, kept=kept, progress=progress)
 
 
 def _of_board(spec: str) -> tuple[str, dict[str, Track], Tables]:

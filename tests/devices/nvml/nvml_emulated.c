@@ -259,6 +259,17 @@ int nvmlDeviceGetUUID(handle device, char *to, unsigned length) {
     return text(to, length, uuid);
 }
 
+/* nvmlPciInfo_t: the GPUs sit on the buses 1 and 2. */
+struct pci { char legacy[16]; unsigned domain, bus, device, id, subsystem; char address[32]; };
+
+int nvmlDeviceGetPciInfo_v3(handle device, struct pci *to) {
+    ENTER(device)
+    memset(to, 0, sizeof *to);
+    to->bus = (unsigned)number_of;
+    snprintf(to->address, sizeof to->address, "00000000:%02X:00.0", to->bus);
+    return SUCCESS;
+}
+
 READ(nvmlDeviceGetPersistenceMode, unsigned, 0, g->persistence)
 READ(nvmlDeviceGetMaxPcieLinkGeneration, unsigned, 0, 5)
 READ(nvmlDeviceGetMaxPcieLinkWidth, unsigned, 0, 16)

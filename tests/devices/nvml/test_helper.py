@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Generator
 
 import pytest
 from tests.devices.nvml.emulated import AT_REST, UNKNOWN
 from tests.devices.nvml.test_nvml import MODE, TRAINING
 from tests.helper.serving import served
+from tests.integrations.api_server import api_server
 from tests.waiting import until
 from typing_extensions import override
 
@@ -16,6 +18,8 @@ from powertrain.devices import DeviceSpec, Journal
 from powertrain.devices.nvml import KIND, NvmlDevice
 from powertrain.devices.remote import HelperClient, HelperPart, ask_helper
 from powertrain.errors import DeviceBusyError, DeviceError, DevicePermissionError
+from powertrain.fleet import known_modes
+from powertrain.integrations.kubernetes import Agent, ApiServer, Pace
 from powertrain.records import PowerMode
 from powertrain.testing import LiveDeviceSuite
 
@@ -152,6 +156,27 @@ def test_root_asks_no_helper(through):
         raise AssertionError("asked")
 
     assert "gpu_mhz" in through.open(euid=lambda: 0, helper=never).space.names
+
+
+def test_an_agent_of_a_cluster_keeps_a_budget_through_the_helper_by_the_power_limit_alone(through):
+    stop = threading.Event()
+    with api_server() as cluster:
+        cluster.annotate("power-budget-w", "320")
+        server, known = ApiServer(cluster.url, "node-7"), known_modes(through.mine)
+        agent = Agent(server, through.mine, known, name="agent-1", pace=Pace(least_wait_s=0.01))
+        running = threading.Thread(target=agent.run, args=(stop,))
+        running.start()
+        try:
+            cluster.status_is("keeps 320 W with at most 311.0 W: power_limit_w=311")
+            assert through.emulated.settings() == {
+                "limit_mw": 311_000,
+                "graphics_lock": 1800,
+                "memory_lock": 2600,
+            }
+        finally:
+            stop.set()
+            until(lambda: cluster.cut_watches() or not running.is_alive())
+    assert through.emulated.settings() == AT_REST
 
 
 def test_a_helper_for_a_gpu_needs_what_its_driver_asks_for_and_there_must_be_such_a_gpu(emulated, tmp_path):

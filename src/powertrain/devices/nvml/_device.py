@@ -18,7 +18,7 @@ from powertrain.devices._clock import Clock, MonotonicClock
 from powertrain.devices._hold import Holder
 from powertrain.devices._journal import Journal
 from powertrain.devices._options import SOFTWARE_NOTE, KnobOptions
-from powertrain.devices._parts import PartedSettings, knobs_of, lasting_parts
+from powertrain.devices._parts import Part, PartedSettings, knobs_of, lasting_parts, missing_of
 from powertrain.devices._readings import board_w
 from powertrain.devices._reasons import Reason, Why, error_of, note_of
 from powertrain.devices._sysfs import RealSysfs, Sysfs
@@ -26,7 +26,9 @@ from powertrain.devices.cpu._cores import CoresPart
 from powertrain.devices.nvml._driver import UNSUPPORTED, Call, NvmlGpu, why_forbidden
 from powertrain.devices.nvml._parts import ClocksPart, PowerLimitPart
 from powertrain.devices.nvml._processes import Neighbours
-from powertrain.devices.remote._base import AskHelper, with_help
+from powertrain.devices.nvml._zeusd import ZeusdSetter
+from powertrain.devices.remote._base import AskHelper, with_help, without_help
+from powertrain.devices.zeusd import without_socket, zeusd_socket
 from powertrain.errors import DeviceError
 from powertrain.records import ModeTable, PowerMode
 from powertrain.units import joules_from_millijoules, watts_from_milliwatts
@@ -85,6 +87,7 @@ class NvmlDevice(AbstractLiveDevice):
         Args:
             index: NVML's number of the GPU, from 0.
             options: Software knobs and fewer values of the hardware's, as in `"gpu_mhz=990&batch_size=8,16"`.
+                `zeusd=PATH` has the Zeus daemon at that socket set the GPU, whoever this process is.
             nvml: The binding to the driver's library; the installed `pynvml` if None.
             clock: The monotonic one by default.
             journal: Where the state is kept while the GPU is changed; the default one if None.
@@ -105,11 +108,11 @@ class NvmlDevice(AbstractLiveDevice):
         self.name, self.spec = self._gpu.name, self._gpu.spec + (f"?{options}" if options else "")
         self.clock = MonotonicClock() if clock is None else clock
         files = RealSysfs() if sysfs is None else sysfs
-        forbidden = why_forbidden(self._gpu.spec, euid, sysfs=files)
+        options, socket = without_socket(options)
         asked = KnobOptions(options)
-        self._clocks, self._limit = self._own_parts(forbidden, asked, tries=probe and forbidden is None)
-        own = (CoresPart(files), self._clocks, self._limit)
-        self._parts, missing, _ = with_help(own, helper, key=self._gpu.uuid)
+        self._zeusd = None if socket is None else self._through(ZeusdSetter(socket, self._gpu))
+        forbidden = why_forbidden(self._gpu.spec, euid, sysfs=files) if socket is None else None
+        missing = self._find_parts(CoresPart(files), forbidden, asked, helper, probe=probe)
         if for_others:
             self._parts = lasting_parts(self._parts, device=self._gpu.spec)
         self._hardware = knobs_of(self._parts)
@@ -131,19 +134,51 @@ class NvmlDevice(AbstractLiveDevice):
         )
         return Holder(settings, name=self.name, spec=self.spec, key=self._gpu.uuid, journal=journal)
 
+    def _find_parts(
+        self,
+        cores: CoresPart,
+        forbidden: Reason | None,
+        asked: KnobOptions,
+        helper: AskHelper | None,
+        *,
+        probe: bool,
+    ) -> tuple[Reason, ...]:
+        """Find who sets the knobs: this process, or else powertrain-helper, or else a zeusd.
+
+        Returns:
+            What is missing all the same, with the reasons.
+        """
+        own = self._own_parts(cores, forbidden, asked, tries=probe and forbidden is None)
+        self._parts, missing, remote = with_help(own, helper, key=self._gpu.uuid)
+        socket = zeusd_socket()
+        lacks = any(reason.why is Why.FORBIDDEN for reason in missing)
+        # Who asks no helper asks nobody: the helper itself, which is root.
+        if not lacks or remote is not None or helper is None or self._zeusd is not None or socket is None:
+            return missing
+        try:
+            self._zeusd = self._through(ZeusdSetter(socket, self._gpu))
+        except DeviceError as error:
+            return tuple(without_help(reason, error, who="zeusd") for reason in missing)
+        self._parts = self._own_parts(cores, None, asked, tries=probe)
+        return missing_of(self._parts)
+
+    def _through(self, zeusd: ZeusdSetter) -> ZeusdSetter:
+        self._gpu.setter = zeusd.change
+        return zeusd
+
     def _own_parts(
-        self, forbidden: Reason | None, asked: KnobOptions, *, tries: bool
-    ) -> tuple[ClocksPart, PowerLimitPart]:
-        """Return what NVML sets; `tries` as for the parts."""
-        clocks = ClocksPart(self._gpu, forbidden=forbidden, clock=self.clock, tries=tries)
-        limit = PowerLimitPart(
+        self, cores: CoresPart, forbidden: Reason | None, asked: KnobOptions, *, tries: bool
+    ) -> tuple[Part, ...]:
+        """Return what this process sets, by NVML or through a zeusd; `tries` as for the parts."""
+        self._clocks = ClocksPart(self._gpu, forbidden=forbidden, clock=self.clock, tries=tries)
+        self._limit = PowerLimitPart(
             self._gpu,
             forbidden=forbidden,
             clock=self.clock,
             tries=tries,
             pinned_w=asked.only_value("power_limit_w"),
         )
-        return clocks, limit
+        return cores, self._clocks, self._limit
 
     @override
     def modes(self, *, workload: str | None = None) -> ModeTable:
@@ -178,6 +213,9 @@ class NvmlDevice(AbstractLiveDevice):
     @override
     def notes(self) -> tuple[str, ...]:
         told = [note for part in self._parts for note in part.notes()]
+        if self._zeusd is not None:
+            knobs = [*self._clocks.knobs, *self._limit.knobs]
+            told.insert(0, f"zeusd at {self._zeusd.path} sets {', '.join(knobs) or 'nothing here'}.")
         software = SOFTWARE_NOTE.format(spec=self._gpu.spec)
         return (*told, *map(note_of, self.missing), *self._sensors.notes(), software)
 

@@ -18,8 +18,10 @@ from powertrain.errors import DeviceError, DevicePermissionError, MissingExtraEr
 __all__ = [
     "FATAL",
     "FUNCTION_NOT_FOUND",
+    "INVALID_ARGUMENT",
     "NOT_SUPPORTED",
     "NO_PERMISSION",
+    "UNKNOWN",
     "UNSUPPORTED",
     "WITHOUT_EFFECT",
     "Call",
@@ -36,7 +38,7 @@ UNSUPPORTED = "this GPU or its driver does not support it"
 """What is found where a function answers that it is not supported."""
 
 # nvmlReturn_t: the numbers are part of the library's binary interface.
-UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION = 1, 3, 4
+UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, UNKNOWN = 1, 2, 3, 4, 999
 DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 9, 12, 13
 GPU_IS_LOST, RESET_REQUIRED, VERSION_MISMATCH = 15, 16, 18
 
@@ -78,7 +80,9 @@ class NvmlGpu:
             MissingExtraError: The binding is not installed.
             DeviceError: There is no driver, or no such GPU.
         """
-        self.spec = f"nvml:{index}"
+        self.spec, self.index = f"nvml:{index}", index
+        self.setter: Callable[..., None] | None = None
+        """Calls the functions that change this GPU, for a process that may not; None: called here."""
         self._nvml = _binding(self.spec) if nvml is None else nvml
         # Counted by the library: whoever else in this process has initialised it is not disturbed.
         self._call("nvmlInit")
@@ -103,6 +107,26 @@ class NvmlGpu:
             DeviceError: It failed for another reason.
         """
         return self._call(function, self._handle, *arguments)
+
+    def change(self, function: str, *arguments: int) -> None:
+        """Call a function that changes this GPU, here or through the setter.
+
+        Raises:
+            DevicePermissionError: It needs root, or the setter is not for this user.
+            DeviceError: It failed for another reason.
+        """
+        if self.setter is None:
+            self.ask(function, *arguments)
+        else:
+            self.setter(function, *arguments)
+
+    def pci_address(self) -> str:
+        """Return where it sits, as in `0000:01:00.0` of `lspci -D`; empty where the driver does not tell."""
+        told: Any = self.look("nvmlDeviceGetPciInfo", default=None)
+        domain, bus, device = (_whole(getattr(told, name, None)) for name in ("domain", "bus", "device"))
+        if domain is None or bus is None or device is None:
+            return ""
+        return f"{domain:04x}:{bus:02x}:{device:02x}.0"
 
     def version(self, function: str) -> str:
         """Return a text that a function of the driver as a whole tells; empty where it tells none."""
@@ -211,8 +235,8 @@ def why_forbidden(spec: str, euid: Callable[[], int], *, sysfs: Sysfs) -> Reason
     """
     if euid() != 0:
         mend = (
-            f"run sudo powertrain setup-helper --device {spec}, run with sudo, or run as root in a container "
-            "that has --cap-add=SYS_ADMIN"
+            f"run sudo powertrain setup-helper --device {spec}, start zeusd, run with sudo, or run as root "
+            "in a container that has --cap-add=SYS_ADMIN"
         )
         return _forbidden("changing it needs root", mend)
     status = sysfs.read_or("/proc/self/status")

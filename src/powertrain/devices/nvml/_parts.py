@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 GRAPHICS, MEMORY = 0, 2
 """nvmlClockType_t: NVML_CLOCK_GRAPHICS and NVML_CLOCK_MEM."""
-VOLTA, AMPERE, UNKNOWN = 5, 7, 0xFFFFFFFF
+VOLTA, AMPERE, NO_ARCHITECTURE = 5, 7, 0xFFFFFFFF
 """nvmlDeviceArchitecture_t: graphics clocks can be locked since Volta, memory clocks since Ampere."""
 LOCKS = {"gpu_mhz": "nvmlDeviceSetGpuLockedClocks", "mem_mhz": "nvmlDeviceSetMemoryLockedClocks"}
 SET_LIMIT = "nvmlDeviceSetPowerManagementLimit"
@@ -108,7 +108,7 @@ class ClocksPart(_NvmlPart):
         self._changed = True
         self._graphics = _graphics_by_memory(gpu)
         architecture = gpu.find("nvmlDeviceGetArchitecture")
-        generation = UNKNOWN if architecture is None else architecture
+        generation = NO_ARCHITECTURE if architecture is None else architecture
         memory = tuple(self._graphics)
         no_memory = _why_missing("mem_mhz", memory, generation >= AMPERE, forbidden)
         # Where the memory clock cannot be locked by anybody it is the highest while something is trained.
@@ -215,7 +215,7 @@ class ClocksPart(_NvmlPart):
         failed: list[DeviceError] = []
         for knob in saved["locked"]:
             try:
-                self._gpu.ask(self.RESETS[knob])
+                self._gpu.change(self.RESETS[knob])
             except DeviceError as error:  # the other clock is to be unlocked all the same
                 failed.append(error)
         if failed:
@@ -233,7 +233,7 @@ class ClocksPart(_NvmlPart):
     def _change(self, function: str, mhz: int) -> None:
         before, self._changed = self._changed, True
         try:
-            self._gpu.ask(function, mhz, mhz)
+            self._gpu.change(function, mhz, mhz)
         except DeviceError as error:
             if code_of(error) in WITHOUT_EFFECT:
                 self._changed = before
@@ -309,7 +309,7 @@ class PowerLimitPart(_NvmlPart):
         """Return why nobody can set the limit, by asking for one that is out of range; else None."""
         refused = _refused(self._gpu, "power_limit_w", SET_LIMIT, most_mw + BEYOND_MW)
         if refused is None and self._gpu.find("nvmlDeviceGetPowerManagementLimit") != now_mw:
-            self._gpu.ask(SET_LIMIT, now_mw)  # a driver that takes any limit
+            self._gpu.change(SET_LIMIT, now_mw)  # a driver that takes any limit
         return refused
 
     @override
@@ -359,7 +359,7 @@ class PowerLimitPart(_NvmlPart):
 
     def _set(self, limit_mw: int) -> None:
         """Set the limit [mW] and read it back."""
-        self._gpu.ask(SET_LIMIT, limit_mw)
+        self._gpu.change(SET_LIMIT, limit_mw)
         shown_mw = self._shown("nvmlDeviceGetPowerManagementLimit", wanted=limit_mw)
         if shown_mw != limit_mw:
             raise UnreachableModeError(
@@ -405,13 +405,15 @@ def _why_missing(
 def _refused(gpu: NvmlGpu, knob: str, function: str, *arguments: int) -> Reason | None:
     """Return why nobody can set a knob, by a call that changes nothing; None if somebody can."""
     try:
-        gpu.ask(function, *arguments)
+        gpu.change(function, *arguments)
     except DeviceError as error:
         code = code_of(error)
         if code in (NOT_SUPPORTED, FUNCTION_NOT_FOUND):
             mend = "install a newer NVIDIA driver" if code == FUNCTION_NOT_FOUND else ""
             sentence = f"{UNSUPPORTED}: {function} is refused"
             return Reason(what=knob, why=Why.ABSENT, sentence=sentence, mend=mend)
+        if code == NO_PERMISSION and gpu.setter is not None:
+            return Reason(what=knob, why=Why.FORBIDDEN, sentence=str(error))
         if code == NO_PERMISSION:
             return Reason(
                 what=knob,

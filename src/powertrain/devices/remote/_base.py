@@ -11,7 +11,7 @@ from powertrain.devices._parts import Part, missing_of
 from powertrain.devices._reasons import Reason, Why
 from powertrain.errors import DeviceError
 
-__all__ = ["AskHelper", "RemotePart", "with_help"]
+__all__ = ["AskHelper", "RemotePart", "with_help", "without_help"]
 
 
 class RemotePart(Part):
@@ -67,7 +67,7 @@ def with_help(
     try:
         remote = ask(key)
     except DeviceError as error:
-        return tuple(parts), tuple(_without_help(reason, error) for reason in missing), None
+        return tuple(parts), tuple(without_help(reason, error) for reason in missing), None
     if remote is None:
         return tuple(parts), missing, None
     replaced = [part for part in parts if not part.knobs or not part.knobs.keys().isdisjoint(remote.knobs)]
@@ -80,8 +80,8 @@ def with_help(
     return (*kept, remote), still_missing, remote
 
 
-def _without_help(reason: Reason, error: DeviceError) -> Reason:
-    """Return the reason of a knob that the helper would set if it could be used."""
+def without_help(reason: Reason, error: DeviceError, *, who: str = "the helper") -> Reason:
+    """Return the reason of a knob that somebody else would set if that somebody could be used."""
     if reason.why is not Why.FORBIDDEN:
         return reason
-    return replace(reason, sentence=f"{reason.sentence}, and the helper cannot be used: {error}", mend="")
+    return replace(reason, sentence=f"{reason.sentence}, and {who} cannot be used: {error}", mend="")

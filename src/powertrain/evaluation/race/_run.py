@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from powertrain.cells import Compute, Processes
 from powertrain.errors import DataError
 from powertrain.evaluation._plan import Tables
 from powertrain.evaluation.race._plan import Lap, RacePlan, laps_of
@@ -77,6 +74,7 @@ def race(
     tables: Tables,
     *,
     jobs: int = 1,
+    compute: Compute | None = None,
     kept: Path | None = None,
     progress: Progress | None = None,
 ) -> Race:
@@ -87,6 +85,7 @@ def race(
         tracks: Targets by workload.
         tables: References by `(device, workload)`.
         jobs: Processes; the rows are the same for any number of them.
+        compute: Computes the cases instead of so many processes; the rows are the same.
         kept: A file of finished cases: those in it are not run again, new ones are added as they finish.
         progress: Told about every case.
 
@@ -103,7 +102,7 @@ def race(
     missing = [case for case in cases if case not in done]
     interrupted = False
     try:
-        for case, rows in _run(missing, plan, laps, jobs):
+        for case, rows in (compute or Processes(jobs))(_begin, (plan, laps), missing):
             done[case] = rows
             if kept is not None:
                 _keep(kept, case, rows)
@@ -206,40 +205,8 @@ def _scored(track: Track, named: PowerMode | None, limit_w: float, best_ms: floa
     }
 
 
-def _run(
-    missing: Sequence[Case], plan: RacePlan, laps: Sequence[Lap], jobs: int
-) -> Iterator[tuple[Case, list[RaceRow]]]:
-    """Yield cases with their rows as they are finished."""
-    if jobs <= 1 or len(missing) <= 1:
-        runner = _Runner(plan, laps)
-        for case in missing:
-            yield case, runner.rows(case)
-        return
-    # Workers start afresh, the same on every system, and leave Ctrl-C to this process.
-    with ProcessPoolExecutor(
-        min(jobs, len(missing)), mp_context=get_context("spawn"), initializer=_begin, initargs=(plan, laps)
-    ) as pool:
-        waiting: dict[Future[list[RaceRow]], Case] = {pool.submit(_rows_of, case): case for case in missing}
-        try:
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-_runner: list[_Runner] = []
-
-
-def _begin(plan: RacePlan, laps: Sequence[Lap]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Two processes with several threads each would wait for one another.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    _runner[:] = [_Runner(plan, laps)]
-
-
-def _rows_of(case: Case) -> list[RaceRow]:
-    return _runner[0].rows(case)
+def _begin(plan: RacePlan, laps: Sequence[Lap]) -> Callable[[Case], list[RaceRow]]:
+    return _Runner(plan, laps).rows
 
 
 def _fingerprint(plan: RacePlan, laps: Sequence[Lap]) -> str:

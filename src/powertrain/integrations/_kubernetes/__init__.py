@@ -1,0 +1,1 @@
+"""The parts of the agent on the nodes of a Kubernetes cluster; see `powertrain.integrations.kubernetes`."""
