@@ -153,6 +153,27 @@ finally:
     assert "SIGTERM came 0.2 s ago, and the script has not ended" in said
 
 
+def test_a_script_that_fails_because_of_sigterm_has_the_signals_exit_code(board, tmp_path):
+    script = tmp_path / "train.py"
+    text = """
+import time, powertrain as pt
+try:
+    print("here", flush=True)
+    for _ in pt.measured(range(10**9)):
+        time.sleep(0.001)
+except KeyboardInterrupt:
+    raise RuntimeError("a worker was killed") from None  # as PyTorch does where a worker got the signal, too
+"""
+    script.write_text(text)
+    with powertrain("profile", script, "--device", board, "--db", tmp_path / "p.db") as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "here\n"
+        child.send_signal(signal.SIGTERM)
+        _, said = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == 128 + signal.SIGTERM
+    assert "RuntimeError: a worker was killed" in said
+
+
 def test_a_script_that_hangs_as_python_ends_has_ended_after_sigterm(board, tmp_path):
     script = tmp_path / "train.py"
     text = """

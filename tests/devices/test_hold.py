@@ -145,6 +145,24 @@ def test_a_signal_while_it_is_being_changed_waits_until_it_is_given_back(holder,
     assert register.value == USERS
 
 
+@pytest.mark.parametrize("moment", ["at_write", "at_put_back"])
+def test_a_handler_that_raises_has_to_wait_until_the_device_is_whole(holder, register, journal, moment):
+    def raises(number, frame):  # as PyTorch's does where a worker of a DataLoader has died
+        del frame
+        raise RuntimeError(f"a worker was killed, says signal {number}")
+
+    setattr(register, moment, lambda: signal.raise_signal(signal.SIGCHLD))
+    before = signal.signal(signal.SIGCHLD, raises)
+    try:
+        with pytest.raises(RuntimeError, match="a worker was killed"), holder.hold(FAST):
+            assert moment == "at_put_back"
+        assert signal.getsignal(signal.SIGCHLD) is raises
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert register.value == USERS
+    assert journal.devices() == []
+
+
 def test_a_signal_that_comes_with_an_error_is_not_lost(holder, register):
     def both() -> None:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -172,7 +172,10 @@ class _LazyGroup(click.Group):
             raise Interrupted.by(error, "interrupted") from error
         except ProgramError as error:
             echo(error.trace, err=True, nl=False)
-            raise Failure(str(error), exit_code=error.exit_code) from error
+            code = error.exit_code
+            if error.trace and _TERMINATED_BY:  # as a worker that got the signal as well makes PyTorch raise
+                code = 128 + _TERMINATED_BY[-1]
+            raise Failure(str(error), exit_code=code) from error
         except _expected() as error:
             if ctx.params.get("debug"):
                 raise

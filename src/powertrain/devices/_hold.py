@@ -30,6 +30,7 @@ __all__ = ["Held", "Holder", "Settings", "Terminated", "restore_held"]
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+OTHER_SIGNALS = tuple(sorted(map(int, signal.valid_signals() - {*SIGNALS, signal.SIGKILL, signal.SIGSTOP})))
 
 
 class Terminated(KeyboardInterrupt):
@@ -239,7 +240,8 @@ class Held(AbstractContextManager[None]):
         self._check(self._mode)
         self._catch_signals()
         try:
-            self._take()
+            with _undisturbed():
+                self._take()
         except BaseException:
             self._restore()
             self._deliver()
@@ -275,6 +277,10 @@ class Held(AbstractContextManager[None]):
         """Bring the saved state back, once; then let others have the device."""
         if os.getpid() != self._process:
             return  # a fork, in which nothing is held: the device is the first process's
+        with _undisturbed():
+            self._bring_back()
+
+    def _bring_back(self) -> None:
         _HELD.discard(self)
         holder, saved = self._holder, self._saved
         try:
@@ -371,6 +377,30 @@ class Held(AbstractContextManager[None]):
             before(number, frame)
             return
         raise Terminated(number)
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    """Keep handlers of other signals waiting, which may raise: PyTorch's does when a worker has died.
+
+    They are called at the end, in the order in which their signals first came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    found = {number: signal.getsignal(number) for number in OTHER_SIGNALS}
+    theirs = {number: handler for number, handler in found.items() if callable(handler)}
+    came: dict[int, FrameType | None] = {}
+    for number in theirs:
+        signal.signal(number, came.setdefault)
+    try:
+        yield
+    finally:
+        for number, handler in theirs.items():
+            signal.signal(number, handler)
+        with ExitStack() as last:  # all are called, even if one raises
+            for number, frame in reversed(came.items()):
+                last.callback(theirs[number], number, frame)
 
 
 _HELD: weakref.WeakSet[Held] = weakref.WeakSet()
