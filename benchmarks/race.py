@@ -1,6 +1,6 @@
 """Let the tuner race against every rival, on files of ../shared/data and on simulated boards.
 
-    python benchmarks/race.py [--limits 4] [--slow-limits 1] [--targets 2] [--seeds 1] [--only TITLE ...]
+    python benchmarks/race.py [--limits 3] [--slow-limits 1] [--targets 2] [--seeds 1] [--only TITLE ...]
 
 Writes a table for each file and board, what each rival needs for the tuner's 90th percentile, and a drawing
 of regret and violations against trials and against seconds. Optuna's GP sampler and BoTorch take seconds for
@@ -50,6 +50,7 @@ AT = (6, 8, 12, 15, 51)
 DRAWN = ("tuner", "random", "coordinate", "gmd", "als", "optuna-tpe")
 DRAWN_TRIALS = 20
 REFERENCE_MODES = 400
+TITLE = "All files and boards, references given"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,8 @@ def raced(course: Course, options: argparse.Namespace, reference: str) -> tuple[
 
     fast = [*FAST, *(m for package, own in PEERS.items() if version(package) for m in own)]
     slow = [m for package, own in SLOW.items() if version(package) for m in own]
+    if options.drawing:
+        return rows(DRAWN, some, options.limits, DRAWN_TRIALS), []
     if reference == "none":
         return rows(["tuner", "gp-15", "gp-15-confirmed"], some, options.limits, 17), []
     few = slow and options.slow_limits and course.title in SLOW_ON
@@ -149,6 +152,19 @@ def needed(rows: Sequence[RaceRow], at: int) -> list[str]:
     return table(head, lines)
 
 
+def found(only: Sequence[str] | None) -> list[Course]:
+    """Return the courses that are asked for and whose measurements are there."""
+    there: list[Course] = []
+    for course in COURSES:
+        if only and course.title not in only:
+            continue
+        if course.source.startswith("sim:") or (DATA / f"{course.source}.csv").exists():
+            there.append(course)
+        else:
+            print(f"skipped: {course.title} is not in {DATA}")
+    return there
+
+
 def percent(value: float) -> str:
     return "∞" if np.isinf(value) else f"{value + 0.0:.2f}"
 
@@ -156,7 +172,7 @@ def percent(value: float) -> str:
 def write(lines: Sequence[str], every: Sequence[RaceRow], out: str) -> None:
     """Write the page and the drawing of what was raced so far."""
     drawn = [row for row in every if row.method in DRAWN and row.trials <= DRAWN_TRIALS]
-    draw_race(drawn, RESULTS / "race.svg", title="All files and boards, references given")
+    draw_race(drawn, RESULTS / "race.svg", title=TITLE)
     ends = [
         "## What each needs, all of the above together",
         "",
@@ -171,14 +187,19 @@ def write(lines: Sequence[str], every: Sequence[RaceRow], out: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--limits", type=int, default=2)
+    parser.add_argument("--limits", type=int, default=3)
     parser.add_argument("--slow-limits", type=int, default=1)
     parser.add_argument("--targets", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--out", default="race.md")
+    parser.add_argument("--drawing", action="store_true", help="make the drawing alone, of its methods")
     options = parser.parse_args()
+    if options.drawing:
+        drawn = [row for course in found(options.only) for row in raced(course, options, "others")[0]]
+        draw_race(drawn, RESULTS / "race.svg", title=TITLE)
+        return 0
     lines = [
         f"{machine()}, {today()}; up to {options.targets} targets, {options.limits} limits, "
         f"{options.seeds} seeds each.",
@@ -189,12 +210,7 @@ def main() -> int:
         "",
     ]
     every: list[RaceRow] = []
-    for course in COURSES:
-        if options.only and course.title not in options.only:
-            continue
-        if not course.source.startswith("sim:") and not (DATA / f"{course.source}.csv").exists():
-            print(f"skipped: {course.title} is not in {DATA}")
-            continue
+    for course in found(options.only):
         fast, slow = raced(course, options, "others")
         every += fast
         lines += [f"## {course.title}", "", *scores(fast, AT), ""]

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from _harness import machine, table, today, write_result
-from accuracy import DATA
-from race import COURSES, Course, percent
+from race import Course, found, percent
 
 from powertrain.evaluation import RaceLimits, RacePlan, RaceRow, race, summarise_race
 
@@ -60,12 +59,7 @@ def main() -> int:
     parser.add_argument("--out", default="race_tuner.md")
     options = parser.parse_args()
     lines: dict[str, list[list[str]]] = {reference: [] for reference in AT}
-    for course in COURSES:
-        if options.only and course.title not in options.only:
-            continue
-        if not course.source.startswith("sim:") and not (DATA / f"{course.source}.csv").exists():
-            print(f"skipped: {course.title} is not in {DATA}")
-            continue
+    for course in found(options.only):
         for reference, at in AT.items():
             lines[reference].append(line(course.title, raced(course, reference, options), at))
         write(lines, options)

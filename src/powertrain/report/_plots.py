@@ -6,6 +6,7 @@ Figures are made as objects, never through pyplot, so that no window opens and n
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -59,6 +60,7 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
 )
 INK, MUTED, CLOUD, GRID = "#222222", "#666666", "#C8CCD0", "#E6E8EA"
 METHOD_STYLES = {
+    "tuner": (BLUE, "o"),
     "gp": (BLUE, "o"),
     "gp-alone": (SKY, "P"),
     "paper": (VERMILLION, "s"),
@@ -165,12 +167,16 @@ def draw_learning(plot: LearningPlot, axes: Sequence[Axes] | None = None) -> Fig
 
 
 def draw_lines(plot: LinePlot) -> Figure:
-    """Draw lines over linear axes, a panel beside the other."""
+    """Draw lines over linear axes, two panels in a row."""
     with styled():
-        figure = figure_of(width=4.6 * len(plot.panels), height=4.4)
-        panels = figure.subplots(1, len(plot.panels), squeeze=False)[0]
-        for axes, panel in zip(panels, plot.panels, strict=True):
+        columns = min(len(plot.panels), 2)
+        rows = math.ceil(len(plot.panels) / columns)
+        figure = figure_of(width=4.6 * columns, height=3.6 * rows + 0.8)
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axes, panel in zip(panels, plot.panels, strict=False):
             _draw_line_panel(axes, panel)
+        for axes in panels[len(plot.panels) :]:
+            axes.set_axis_off()
         lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
         figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=min(4, len(lines)))
         figure.suptitle(plain(plot.title), fontsize=11, color=INK)
@@ -393,9 +399,9 @@ def _ms_and_w(time_ms: float, power_w: float) -> str:
 
 def _draw_curves(axes: Axes, quantity: str, curves: tuple[Curve, ...]) -> None:
     # A method looks the same in every plot; others take what is left, again and again.
-    spare = iter(SPARE_STYLES * (1 + len(curves) // len(SPARE_STYLES)))
+    styles = _styles([curve.method for curve in curves])
     for curve in curves:
-        color, marker = METHOD_STYLES.get(curve.method) or next(spare)
+        color, marker = styles[curve.method]
         label = plain(curve.method, longest=24)
         axes.fill_between(curve.profiles, curve.low_pct, curve.high_pct, color=color, alpha=0.18, lw=0)
         axes.plot(curve.profiles, curve.median_pct, color=color, marker=marker, ms=5, lw=1.6, label=label)
@@ -408,12 +414,32 @@ def _draw_curves(axes: Axes, quantity: str, curves: tuple[Curve, ...]) -> None:
 
 
 def _draw_line_panel(axes: Axes, panel: LinePanel) -> None:
-    spare = iter(SPARE_STYLES * (1 + len(panel.lines)))
+    styles = _styles([line.method for line in panel.lines])
     for line in panel.lines:
-        color, marker = METHOD_STYLES.get(line.method) or next(spare)
+        color, marker = styles[line.method]
         label = plain(line.method, longest=32)
         axes.plot(line.x, line.y, color=color, marker=marker, ms=3.5, lw=1.4, label=label)
     axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
+
+
+def _styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return a colour and a marker for each method: its own, or one that no other method here has."""
+    own = {name: METHOD_STYLES[name] for name in methods if name in METHOD_STYLES}
+    colors = dict.fromkeys(color for color, _ in (*SPARE_STYLES, *METHOD_STYLES.values()))
+    markers = "vDs^P<X>hp*d"
+    # Colours that nobody here has come first, then they come again with another marker.
+    taken = {color for color, _ in own.values()}
+    order = sorted(colors, key=lambda color: color in taken)
+    spare = (
+        (color, marker) for turn in range(len(methods)) for color, marker in _paired(order, markers, turn)
+    )
+    free = (style for style in spare if style not in own.values())
+    return {name: own.get(name) or next(free) for name in methods}
+
+
+def _paired(colors: Sequence[str], markers: str, turn: int) -> Iterator[tuple[str, str]]:
+    for place, color in enumerate(colors):
+        yield color, markers[(place + turn) % len(markers)]
 
 
 def _readable_ticks(axis: Axis) -> None:
