@@ -6,7 +6,6 @@ Figures are made as objects, never through pyplot, so that no window opens and n
 from __future__ import annotations
 
 import io
-import itertools
 import math
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -67,7 +66,6 @@ METHOD_STYLES = {
     "paper-scratch": (ORANGE, "D"),
     "linear": (GREEN, "^"),
 }
-SPARE_STYLES = ((PURPLE, "v"), (MUTED, "<"), (INK, "X"))
 
 STYLE = {
     "font.family": "sans-serif",
@@ -425,7 +423,7 @@ def _draw_line_panel(axes: Axes, panel: LinePanel) -> None:
 def _styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return a colour and a marker for each method: its own, or one that no other method here has."""
     own = {name: METHOD_STYLES[name] for name in methods if name in METHOD_STYLES}
-    colors = dict.fromkeys(color for color, _ in (*SPARE_STYLES, *METHOD_STYLES.values()))
+    colors = (ORANGE, GREEN, PURPLE, VERMILLION, MUTED, INK, SKY, BLUE)  # on a dark page, blue becomes sky
     markers = "vDs^P<X>hp*d"
     # Colours that nobody here has come first, then they come again with another marker.
     taken = {color for color, _ in own.values()}
