@@ -14,9 +14,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from _harness import RESULTS, machine, table, today, version, write_result
+from _harness import machine, table, today, version, write_result
 from accuracy import DATA
 
 from powertrain.dataset import read_csv
@@ -50,6 +51,7 @@ AT = (6, 8, 12, 15, 51)
 DRAWN = ("tuner", "random", "coordinate", "gmd", "als", "optuna-tpe")
 DRAWN_TRIALS = 20
 REFERENCE_MODES = 400
+DRAWING = Path(__file__).parents[1] / "docs" / "images" / "race.svg"
 TITLE = "All files and boards, references given"
 
 
@@ -172,7 +174,7 @@ def percent(value: float) -> str:
 def write(lines: Sequence[str], every: Sequence[RaceRow], out: str) -> None:
     """Write the page and the drawing of what was raced so far."""
     drawn = [row for row in every if row.method in DRAWN and row.trials <= DRAWN_TRIALS]
-    draw_race(drawn, RESULTS / "race.svg", title=TITLE)
+    draw_race(drawn, DRAWING, title=TITLE)
     ends = [
         "## What each needs, all of the above together",
         "",
@@ -181,7 +183,7 @@ def write(lines: Sequence[str], every: Sequence[RaceRow], out: str) -> None:
         *needed(every, 12),
         "",
     ]
-    ends += ["![Regret and violations against trials and against seconds](race.svg)"]
+    ends += ["![Regret and violations against trials and against seconds](../../docs/images/race.svg)"]
     write_result(out, "Race", "python benchmarks/race.py", [*lines, *ends])
 
 
@@ -198,7 +200,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.drawing:
         drawn = [row for course in found(options.only) for row in raced(course, options, "others")[0]]
-        draw_race(drawn, RESULTS / "race.svg", title=TITLE)
+        draw_race(drawn, DRAWING, title=TITLE)
         return 0
     lines = [
         f"{machine()}, {today()}; up to {options.targets} targets, {options.limits} limits, "
