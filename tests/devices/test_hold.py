@@ -163,6 +163,21 @@ def test_a_handler_that_raises_has_to_wait_until_the_device_is_whole(holder, reg
     assert journal.devices() == []
 
 
+def test_a_signal_goes_before_what_another_handler_raises(holder, register, journal):
+    def raises(number, frame):
+        raise RuntimeError(f"a worker was killed, says signal {number} {frame}")
+
+    register.at_put_back = lambda: signal.raise_signal(signal.SIGCHLD)
+    before = signal.signal(signal.SIGCHLD, raises)
+    try:
+        with pytest.raises(Terminated), holder.hold(FAST):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert register.value == USERS
+    assert journal.devices() == []
+
+
 def test_a_signal_that_comes_with_an_error_is_not_lost(holder, register):
     def both() -> None:
         os.kill(os.getpid(), signal.SIGTERM)

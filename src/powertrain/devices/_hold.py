@@ -33,6 +33,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OTHER_SIGNALS = tuple(sorted(map(int, signal.valid_signals() - {*SIGNALS, signal.SIGKILL, signal.SIGSTOP})))
 
 
+NOT_RESTORED = (PowerTrainError, OSError)
+"""What is raised where a device could not be restored."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP came; a device that was held has been restored."""
 
@@ -243,8 +247,7 @@ class Held(AbstractContextManager[None]):
             with _undisturbed():
                 self._take()
         except BaseException:
-            self._restore()
-            self._deliver()
+            self._end()
             raise
         self._working = False
         self._deliver()
@@ -254,8 +257,7 @@ class Held(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._working = True
-        self._restore()
-        self._deliver()
+        self._end()
 
     def _take(self) -> None:
         holder, journal = self._holder, self._holder.journal
@@ -347,18 +349,33 @@ class Held(AbstractContextManager[None]):
         if self._working:
             self._pending = number  # delivered once the device is in a whole state
             return
-        self._working = True
-        self._restore()
-        self._raise(number, frame)
+        self._pending = number
+        self._deliver(frame)
 
-    def _deliver(self) -> None:
-        """Act on a signal that came while the device was being changed."""
+    def _end(self) -> None:
+        """Restore the device, and act on a signal that came meanwhile."""
+        try:
+            self._restore()
+        except NOT_RESTORED:
+            raise
+        except Exception:  # of a handler of the script's, which had to wait
+            self._deliver()
+            raise
+        self._deliver()
+
+    def _deliver(self, frame: FrameType | None = None) -> None:
+        """Restore the device and act on a signal that waits, if there is one."""
         number, self._pending = self._pending, None
         if number is None:
             return
         self._working = True
-        self._restore()
-        self._raise(number, None)
+        try:
+            self._restore()
+        except NOT_RESTORED:  # which is worse than a signal that is lost
+            raise
+        except Exception as error:  # as PyTorch's handler raises where a worker got the signal as well
+            logger.debug("signal %d goes before %r", number, error)
+        self._raise(number, frame)
 
     def _hand_on(self, number: int, frame: FrameType | None) -> None:
         """Have a signal do in a forked process what it would do if nothing were held."""
