@@ -94,12 +94,15 @@ def test_a_measured_loader_beside_the_callback_counts_once(measuring):
 
 @pytest.mark.parametrize("options", [{"val_check_interval": 4}, {}])
 def test_validation_within_and_after_an_epoch_does_not_count(measuring, options):
-    with measuring(2) as found:
-        fit(PowerTrainCallback(), validates=True, n=80, **options)
-    assert len(found) == 2
-    for profile in found:
-        assert profile.time_ms < 100 * 1e3 * STEP_S
-        assert "interrupted" not in profile.flags
+    # A busy machine may interrupt a step; a validation would do so every time.
+    for _ in range(3):
+        with measuring(2) as found:
+            fit(PowerTrainCallback(), validates=True, n=80, **options)
+        assert len(found) == 2
+        if all(p.time_ms < 100 * 1e3 * STEP_S and "interrupted" not in p.flags for p in found):
+            break
+    else:
+        pytest.fail(f"validation was measured: {found}")
 
 
 def test_epochs_of_two_steps_are_enough(measuring):
