@@ -91,7 +91,7 @@ def listening(host: str, port: int, *, what: str) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        # The words of `create_server` name the address once more; a name that is unknown has words of its own.
+        # What `create_server` says names the address once more; for an unknown name, the words are its own.
         reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
         raise PowerTrainError(
             f"{what} cannot be served on port {port} of {host} ({reason}): give another port"
