@@ -92,7 +92,8 @@ def listening(host: str, port: int, *, what: str) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         # What `create_server` says names the address once more; for an unknown name, the words are its own.
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise PowerTrainError(
             f"{what} cannot be served on port {port} of {host} ({reason}): give another port"
         ) from error
