@@ -294,4 +294,5 @@ def _by_script(spec: str, script: str, order: Order) -> Generator[Profile]:
                     run.terminate()
         if run.returncode:
             said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise WorkloadError(f"{order.work.profiles_name}: {said[-1] if said else 'it failed'}")
+            why = said[-1].removeprefix("error: ") if said else "it failed"
+            raise WorkloadError(f"{order.work.profiles_name}: {why}")

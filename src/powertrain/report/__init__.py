@@ -22,21 +22,9 @@ from powertrain.report._plot_data import (
     front_plot,
     learning_plot,
 )
-from powertrain.report._plots import (
-    BLUE,
-    INK,
-    MUTED,
-    ORANGE,
-    draw_agreement,
-    draw_front,
-    draw_learning,
-    draw_lines,
-    figure_svg,
-    log_ticks,
-    save_figure,
-    styled,
-)
+from powertrain.report._plots import draw_agreement, draw_front, draw_learning, draw_lines, log_ticks
 from powertrain.report._run_plot import RunPlot, Stretch, draw_run
+from powertrain.report._style import BLUE, INK, MUTED, ORANGE, figure_svg, save_figure, styled
 from powertrain.report._tables import (
     Cell,
     Column,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 
-from powertrain.report._plots import BLUE, MUTED, ORANGE, VERMILLION, figure_of, plain, styled
+from powertrain.report._style import BLUE, MUTED, ORANGE, VERMILLION, figure_of, plain, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
