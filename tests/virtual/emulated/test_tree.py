@@ -34,9 +34,12 @@ def tree(tmp_path: Path) -> Generator[Path]:
     """An AGX Orin that is kept while the test lasts, and ends cleanly."""
     root = tmp_path / "tree"
     with keeping(root, "orin-agx", "--jetpack", "6") as keeper:
-        yield root
-        keeper.terminate()
-        assert keeper.wait(PATIENCE_S) == 0
+        try:
+            yield root
+            keeper.terminate()
+            assert keeper.wait(PATIENCE_S) == 0
+        finally:
+            keeper.kill()
 
 
 def keeping(root: Path, *arguments: str) -> subprocess.Popen[str]:

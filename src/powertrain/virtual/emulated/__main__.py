@@ -6,7 +6,6 @@ import argparse
 import json
 import signal
 import sys
-import threading
 from pathlib import Path
 from types import FrameType
 
@@ -38,10 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.tree.exists() and any(given.tree.iterdir()):
         parser.error(f"{given.tree} is not empty: give a new folder")
-    stop = threading.Event()
+    # Not an Event: to set one takes a lock, which the signal may find held by the wait that it interrupts.
+    signals: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        del frame
+        signals.append(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    keeper.run(stop)
+    keeper.run(lambda: bool(signals))
     return 0
 
 

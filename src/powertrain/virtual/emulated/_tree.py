@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -97,11 +98,12 @@ class TreeKeeper:
         self._refresh_at_s = clock.now_s()
         self._build()
 
-    def run(self, stop: threading.Event) -> None:
-        """Keep the tree until told to stop."""
+    def run(self, ended: Callable[[], bool]) -> None:
+        """Keep the tree until it has ended."""
         try:
-            while not stop.wait(POLL_S):
+            while not ended():
                 self.poll()
+                time.sleep(POLL_S)
         finally:
             self._train("")
             for watched in self._watched.values():
