@@ -174,6 +174,36 @@ except KeyboardInterrupt:
     assert "RuntimeError: a worker was killed" in said
 
 
+def test_a_handler_that_raises_while_a_terminated_run_is_closed_changes_no_exit_code(board, tmp_path):
+    script = tmp_path / "train.py"
+    text = """
+import signal, sys, threading, time, traceback, powertrain as pt
+
+def raises(number, frame):
+    raise RuntimeError("a worker was killed")  # as PyTorch does, wherever the main thread is
+
+def wait_for_the_end():
+    main = threading.main_thread().ident
+    while __file__ in "".join(traceback.format_stack(sys._current_frames()[main])):
+        time.sleep(0.0001)
+    signal.pthread_kill(main, signal.SIGCHLD)
+
+signal.signal(signal.SIGCHLD, raises)
+threading.Thread(target=wait_for_the_end, daemon=True).start()
+print("here", flush=True)
+for _ in pt.measured(range(10**9)):
+    time.sleep(0.001)
+"""
+    script.write_text(text)
+    with powertrain("profile", script, "--device", board, "--db", tmp_path / "p.db") as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "here\n"
+        child.send_signal(signal.SIGTERM)
+        _, said = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == 128 + signal.SIGTERM, said
+    assert "Traceback" not in said
+
+
 def test_a_script_that_hangs_as_python_ends_has_ended_after_sigterm(board, tmp_path):
     script = tmp_path / "train.py"
     text = """

@@ -180,6 +180,12 @@ class _LazyGroup(click.Group):
             if ctx.params.get("debug"):
                 raise
             raise (WrongUse if _is_wrong_use(error) else Failure)(_message(error)) from error
+        except Exception as error:
+            if not _TERMINATED_BY:
+                raise
+            # PyTorch's handler raises wherever the workers' death finds us, such as while the run is closed.
+            name = signal.Signals(_TERMINATED_BY[-1]).name
+            raise Interrupted(name, exit_code=128 + _TERMINATED_BY[-1]) from error
 
 
 @contextlib.contextmanager
@@ -314,6 +320,10 @@ def main() -> None:
         if _TERMINATED_BY and isinstance(end.code, int):
             _end_before_python_does(end.code)
         raise
+    except Exception:
+        if _TERMINATED_BY:  # a handler raised after the command had ended
+            _end_before_python_does(128 + _TERMINATED_BY[-1])
+        raise
 
 
 def _end_before_python_does(code: int) -> NoReturn:
@@ -321,6 +331,7 @@ def _end_before_python_does(code: int) -> NoReturn:
 
     There a script whose pool was forked has been seen to hang, and the thread of `_end_at_last` does not run.
     """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # workers that die now have nobody raise any more
     threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]  # waits for threads, and ends executors
     atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
     for stream in (sys.stdout, sys.stderr):
