@@ -39,6 +39,9 @@ __all__ = ["NvmlDevice"]
 RAIL = "NVML board power"
 OVER_LIMIT = 2.0
 """How far above the greatest power limit of the board a reading is believed: the limit holds in the mean."""
+LEAST_SHARE = 0.002
+"""Of the least power limit of the board: it draws more than that at rest, and less is a number in another
+unit. Boards that are known draw 2 % and more."""
 NO_POWER = Reason(
     what="power sensor",
     why=Why.ABSENT,
@@ -230,6 +233,10 @@ class NvmlDevice(AbstractLiveDevice):
             raise error_of(NO_POWER, device=self.name)
         # The clock is read after the sensors, whose reading takes a while.
         power_w = board_w({RAIL: self._sensors.power_w()}, (RAIL,))
+        if power_w < self._limit.least_w * LEAST_SHARE:
+            raise DeviceError(
+                f"{RAIL} shows {power_w:.4g} W, and the least limit of the board is {self._limit.least_w:g} W"
+            )
         try:
             energy_j = self._sensors.energy_j()
         except DeviceError:
@@ -272,7 +279,8 @@ class NvmlDevice(AbstractLiveDevice):
         others = self._neighbours.busy()
         told = {
             "capped": below,
-            "undone": above and f"{above}: something else has taken the lock away",
+            "undone": (above and f"{above}: something else has taken the lock away")
+            or self._limit.moved(mode),
             "shared": others and f"{others} used the GPU meanwhile",
         }
         return {flag: sentence for flag, sentence in told.items() if sentence}
