@@ -124,6 +124,15 @@ def test_a_power_that_no_gpu_draws_is_no_reading(bench, power_mw):
             device.read_power()
 
 
+def test_without_a_power_sensor_the_energy_counter_tells_the_power(bench):
+    refusing(bench, "nvmlDeviceGetPowerUsage", 3)
+    found = bench.profile()
+    assert found.power_w == pytest.approx(60, rel=0.02)
+    assert found.flags == ()
+    assert found.extra["power_from"] == "NVML energy counter"
+    assert any("so power is what the energy counter tells" in note for note in bench.open().notes())
+
+
 def test_a_power_in_another_unit_is_no_reading(bench):
     device = bench.open()
     bench.library.instead["nvmlDeviceGetPowerUsage"] = lambda _: 60  # watts, where milliwatts are meant
