@@ -134,8 +134,6 @@ class NvmlDevice(AbstractLiveDevice):
             self._environment["power_limit_w"] = f"{self._limit.now_w:g}"
         self._lock = threading.Lock()
         self._cuts, self._seen = 0, 0
-        self._counted = (-math.inf, math.nan, math.nan)
-        """When the counter was last looked at for a power, what it showed [J], and the power since before."""
 
     def _holder_of(self, missing: Sequence[Reason], journal: Journal | None) -> Holder:
         settings = PartedSettings(
@@ -257,12 +255,9 @@ class NvmlDevice(AbstractLiveDevice):
         """Read the energy counter, and tell the power since the look before."""
         energy_j, now_s = self._sensors.energy_j(), self.clock.now_s()
         with self._lock:
-            before_s, before_j, power_w = self._counted
-            if now_s - before_s >= COUNTER_S:
-                power_w = (energy_j - before_j) / (now_s - before_s)
-                self._counted = now_s, energy_j, power_w if power_w >= 0 else math.nan
+            power_w = self._sensors.counted_w(energy_j, now_s)
         self._look_for_cuts()
-        return PowerReading(time_s=now_s, rails_w={}, power_w=self._counted[2], energy_j=energy_j)
+        return PowerReading(time_s=now_s, rails_w={}, power_w=power_w, energy_j=energy_j)
 
     @override
     def job(self, workload: str, *, data: Path | None = None) -> Job:
@@ -331,6 +326,8 @@ class _Sensors:
         self._reasons = gpu.working(
             ("nvmlDeviceGetCurrentClocksEventReasons",), ("nvmlDeviceGetCurrentClocksThrottleReasons",)
         )
+        self._counted = (-math.inf, math.nan, math.nan)
+        """When the counter was last looked at for a power, what it showed [J], and the power since before."""
         self._temperature = gpu.working(("nvmlDeviceGetTemperatureV", 0), ("nvmlDeviceGetTemperature", 0))
 
     @property
@@ -343,6 +340,14 @@ class _Sensors:
 
     def energy_j(self) -> float:
         return joules_from_millijoules(self._read(self._energy))
+
+    def counted_w(self, energy_j: float, now_s: float) -> float:
+        """Return the power that the counter tells since an earlier look; NaN at first, and where it fell."""
+        before_s, before_j, power_w = self._counted
+        if now_s - before_s >= COUNTER_S:
+            power_w = (energy_j - before_j) / (now_s - before_s)
+            self._counted = now_s, energy_j, power_w if power_w >= 0 else math.nan
+        return self._counted[2]
 
     def temperature_c(self) -> float:
         return self._read(self._temperature)
