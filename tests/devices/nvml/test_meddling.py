@@ -254,6 +254,13 @@ def test_a_lock_that_is_refused_in_a_way_that_nobody_documents_is_tried_before_i
     assert locks(bench) == {}
 
 
+def test_a_limit_in_force_that_no_such_board_has_keeps_no_limit_from_being_held(bench):
+    bench.library.instead["nvmlDeviceGetEnforcedPowerLimit"] = lambda _: 7
+    device = bench.open("cpu_cores=1&power_limit_w=200&without=gpu_mhz,mem_mhz")
+    with device.hold(device.modes()[0]):
+        assert bench.library._usual.limit_mw == 200_000
+
+
 def test_a_driver_that_takes_every_lock_is_left_without_one(bench):
     locked = bench.library._usual.locked
     bench.library.instead["nvmlDeviceSetGpuLockedClocks"] = lambda _, least, most: locked.update(

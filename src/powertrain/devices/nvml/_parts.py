@@ -332,6 +332,9 @@ class PowerLimitPart(_NvmlPart):
             now_mw = None  # no limit of such a board: what it tells could not be restored
         default_mw = gpu.find("nvmlDeviceGetPowerManagementDefaultLimit")
         self._enforced = gpu.working(("nvmlDeviceGetEnforcedPowerLimit",))
+        enforced_mw = gpu.find(*self._enforced) if self._enforced else None
+        if enforced_mw is not None and ends_known and enforced_mw < ends_mw[0] / FAR_OFF:
+            self._enforced = None  # no limit of such a board either
         self.default_w = math.nan if default_mw is None else watts_from_milliwatts(float(default_mw))
         self.now_w = math.nan if now_mw is None else watts_from_milliwatts(float(now_mw))
         self.most_w = (
