@@ -59,9 +59,9 @@ be."""
 MEANING = """\
 Outside the tree: an exception that is none of PowerTrain's errors. Not opened: the board does not say what it
 is, or the library is lost; one line tells it. Offered, not held: a clock of a GPU whose driver refuses every
-lock as it refuses an impossible one. To lock it as a trial would undo what somebody else has locked. The error
-names the function, and the option `without=KNOB` leaves the knob out. Boards and processors are tried once
-after each boot.
+lock as it refuses an impossible one. To lock it as a trial would undo what somebody else has locked. The
+error names the function, and the option `without=KNOB` leaves the knob out. Boards and processors are tried
+once after each boot.
 """
 
 
