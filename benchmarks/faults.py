@@ -58,10 +58,10 @@ be."""
 
 MEANING = """\
 Outside the tree: an exception that is none of PowerTrain's errors. Not opened: the board does not say what it
-is, or the library is lost; one line tells it. Offered, not held: a clock or a limit that a GPU's driver
-refuses only when it is set or reset. Resetting it to try would undo what somebody else has set. The error
-names the function, and the option `without=KNOB` leaves the knob out. Boards and processors are tried once
-after each boot.
+is, or the library is lost; one line tells it. Offered, not held: a clock of a GPU whose driver refuses every
+lock as it refuses an impossible one. To lock it as a trial would undo what somebody else has locked. The
+error names the function, and the option `without=KNOB` leaves the knob out. Boards and processors are tried
+once after each boot.
 """
 
 

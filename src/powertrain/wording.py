@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["counted", "duration", "plural", "visible"]
+__all__ = ["counted", "duration", "one_line", "plural", "visible"]
 
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 MINUTE_S, HOUR_S = 60.0, 3600.0
+LONGEST_LINE = 1000
+"""Characters of a message; the longest that PowerTrain itself means have some 400."""
 
 _CONTROLS = re.compile(
     # All that moves a cursor, colours or starts a command of a terminal (C0 and C1 without tab and line
@@ -57,6 +59,26 @@ def duration(time_s: float) -> str:
     if time_s < 2 * HOUR_S:
         return f"{_two_digits(time_s / MINUTE_S)} min"
     return f"{_two_digits(time_s / HOUR_S)} h"
+
+
+def one_line(text: str) -> str:
+    r"""Return a message as one line that can be read: of a very long one the middle is left out.
+
+    A message quotes what it found, and a file may hold a number of 5,000 digits, or as many columns.
+
+    ```pycon
+    >>> one_line("two\n  words")
+    'two words'
+    >>> len(one_line("9" * 5000)) < 1000
+    True
+
+    ```
+    """
+    line = " ".join(text.split())
+    if len(line) <= LONGEST_LINE:
+        return line
+    # What was found stands at the beginning, and what to do at the end.
+    return f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 3 :]}"
 
 
 def _two_digits(number: float) -> str:

@@ -5,6 +5,8 @@ import re
 import pytest
 
 from powertrain.dataset import open_store
+from powertrain.devices.jetson import PowerLog
+from powertrain.errors import DataError
 
 
 def test_the_simulated_boards_are_always_here_and_say_that_they_are_simulated(done):
@@ -184,6 +186,13 @@ def test_a_log_of_tegrastats_gives_each_row_its_mean_power(done, tmp_path, log, 
         profiles = store.profiles()
     assert [p.power_w for p in profiles] == [6, 9]
     assert profiles[0].extra["power_from"] == "VDD_IN"
+
+
+def test_lines_of_a_log_that_show_no_power_that_can_be_enter_no_mean():
+    log = PowerLog.read(LOG.replace("VDD_IN 7000mW", "VDD_IN -7000mW"))
+    assert log.mean_w("0", "2") == 7
+    with pytest.raises(DataError, match="go back after 2026-11-26 14:03:22: the clock was set"):
+        PowerLog.read(LOG + LOG)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from powertrain.cli._echo import drop_stdout, echo
 from powertrain.errors import MissingKnobError, PowerTrainError, ProgramError, UnknownNameError
+from powertrain.wording import one_line
 
 __all__ = [
     "COMMANDS",
@@ -77,7 +78,7 @@ class AbstractFailure(click.ClickException):
     """A failure to be shown as one line on stderr; its `exit_code` is that of the process."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(message))
 
     @override
     def show(self, file: Any = None) -> None:
@@ -234,7 +235,7 @@ def _message(error: BaseException) -> str:
 class _OneLine(logging.Formatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}"
+        return f"{record.levelname.lower()}: {one_line(record.getMessage())}"
 
 
 @final

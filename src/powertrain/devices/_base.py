@@ -280,7 +280,7 @@ class AbstractLiveDevice(AbstractDevice):
     @final
     def state(self) -> Mapping[str, Any]:
         """Return what holding a mode may change, as JSON values: the same before and after."""
-        return self._holder.settings.save()
+        return self._holder.settings.shown()
 
     @abstractmethod
     def read_power(self) -> PowerReading:

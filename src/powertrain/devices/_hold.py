@@ -72,7 +72,11 @@ class Settings(ABC):
 
     @abstractmethod
     def save(self) -> Mapping[str, Any]:
-        """Return the present state as JSON values."""
+        """Return the present state as JSON values: a mode is about to be held, and this to be restored."""
+
+    def shown(self) -> Mapping[str, Any]:
+        """Return the present state like `save`, for whoever only looks."""
+        return self.save()
 
     @abstractmethod
     def write(self, mode: PowerMode) -> None:

@@ -45,7 +45,8 @@ SETTLE_S = 0.2
 class Part(ABC):
     """What sets some of a device's knobs.
 
-    A part is used in this order: `check`, `save`, `prepare`, `write`, `lost` at any time, `put_back`.
+    A part is used in this order: `check`, `save`, `begin`, `prepare`, `write`, `lost` and `save` at any time,
+    `put_back`.
     """
 
     name: str
@@ -75,7 +76,14 @@ class Part(ABC):
 
     @abstractmethod
     def save(self) -> Mapping[str, Any]:
-        """Return the present state as JSON values, by names that stay the same."""
+        """Return the present state as JSON values, by names that stay the same.
+
+        Anybody may ask at any time, also while a mode is held.
+        """
+
+    def begin(self) -> None:
+        """Note that what was just saved is what the next `put_back` brings back."""
+        return
 
     def prepare(self) -> None:
         """Bring into view what is about to be set, by settings that `save` returns at any time.
@@ -216,8 +224,14 @@ class PartedSettings(Settings):
 
     @override
     def save(self) -> Mapping[str, Any]:
-        self._saved = {part.name: dict(part.save()) for part in self._set}
+        self._saved = self.shown()
+        for part in self._set:
+            part.begin()
         return self._saved
+
+    @override
+    def shown(self) -> dict[str, dict[str, Any]]:
+        return {part.name: dict(part.save()) for part in self._set}
 
     @override
     def write(self, mode: PowerMode) -> None:

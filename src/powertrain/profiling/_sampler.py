@@ -57,6 +57,8 @@ LEAST_COVERED = 0.5
 TOLERANCE = 0.15
 """How far two sensors of one device may be apart, relative: boards' sensors are rated 5 % each, and one that
 averages follows a load that swings only in part."""
+MOST_NOISE = 0.15
+"""What noise of the readings adds to that at most, however much they swing."""
 
 
 @final
@@ -209,6 +211,7 @@ class Sampler:
         if not readings_w or not mean_w > 0:
             return ""
         noise_w = 4 * float(np.std(readings_w)) / math.sqrt(len(readings_w))
+        noise_w = min(noise_w, MOST_NOISE * mean_w)
         sensor_w = self._mean_reading_w(spans)
         if self.counts_energy and abs(sensor_w - mean_w) > TOLERANCE * max(sensor_w, mean_w) + noise_w:
             return (
@@ -268,7 +271,12 @@ class _Steps:
     refused_because = "the energy counter fell, or rose by more than can be drawn"
 
     def __init__(self, readings: Sequence[PowerReading], *, most_w: float) -> None:
-        counted = [reading for reading in readings if math.isfinite(reading.energy_j)]
+        counted: list[PowerReading] = []
+        for reading in readings:
+            # A counter that moves now and then shows the same between: its step is from one move to the next.
+            moved = not counted or reading.energy_j != counted[-1].energy_j or reading.dropped
+            if math.isfinite(reading.energy_j) and moved:
+                counted.append(reading)
         self.times_s = np.array([reading.time_s for reading in counted])
         seconds, joules = np.diff(self.times_s), np.diff([reading.energy_j for reading in counted])
         told = np.array([not reading.dropped for reading in counted[1:]], dtype=bool)
@@ -296,6 +304,8 @@ class _Steps:
 
 def _most_w(watts: FloatArray, limit_w: float) -> float:
     """Return the power beyond which a value is not believed: the device's limit, or many times the others."""
-    if math.isfinite(limit_w) or len(watts) < LEAST_AROUND:
+    # A counter that moves now and then shows zeros between: they say nothing of how much is drawn.
+    above = watts[watts > 0]
+    if math.isfinite(limit_w) or len(above) < LEAST_AROUND:
         return limit_w
-    return OVER_OTHERS * float(np.median(watts))
+    return OVER_OTHERS * float(np.median(above))

@@ -103,6 +103,19 @@ def test_a_driver_without_a_table_offers_steps_between_its_ends(sysfs, opened):
     assert (values[0], values[-1], len(values)) == (1200, 2400, 8)
 
 
+def test_clocks_that_the_firmware_forbids_are_not_offered(sysfs, opened):
+    sysfs.put(f"{policy(sysfs, 0, greatest=1800000)}/bios_limit", 1_800_000)
+    assert opened("cpu_cores=1").space.knob("cpu_mhz").values == (1200, 1800)
+
+
+def test_the_processors_name_is_short_and_holds_nothing_that_a_terminal_obeys(sysfs, opened):
+    sysfs.put("/proc/cpuinfo", "model name : Odd\x1b[31m\0Processor" + 500 * "x")
+    name = opened("cpu_cores=1").name
+    assert name.startswith("Odd")
+    assert name.isprintable()
+    assert len(name) < 150
+
+
 def test_after_a_kill_another_process_restores_the_clock(tmp_path):
     for path, text in policy_files(0).items():
         file = tmp_path / path.lstrip("/")

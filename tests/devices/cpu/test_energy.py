@@ -187,6 +187,60 @@ def test_two_counters_of_one_name_are_both_added(machine):
     assert machine.profile().power_w == pytest.approx(2 * PACKAGE_W, rel=0.02)
 
 
+@pytest.mark.parametrize("name", [errno.EIO, "", "\ufffd\ufffdkage-1"])
+def test_a_counter_whose_name_cannot_be_read_may_be_a_package_so_no_sum_is_told(machine, name):
+    machine.counter("0", "package-0", steady(PACKAGE_W))
+    machine.counter("1", str(name), steady(PACKAGE_W))
+    if isinstance(name, int):
+        machine.sysfs.unreadable[f"{RAPL}:1/name"] = name
+    device = CpuDevice("cpu_cores=1", sysfs=machine.sysfs, clock=machine.clock, journal=machine.journal)
+    assert device.rails == ()
+    assert any("intel-rapl:1/name does not tell what is counted" in note for note in device.notes())
+
+
+def test_a_part_of_a_package_is_not_added_to_it_whatever_its_name(machine):
+    machine.counter("0", "package-0", steady(PACKAGE_W))
+    machine.counter("0:0", "package-0-die-0", steady(PACKAGE_W))
+    assert machine.profile().power_w == pytest.approx(PACKAGE_W, rel=0.02)
+
+
+def test_a_counter_that_stood_still_while_another_counted_costs_that_time_and_no_mean(machine):
+    def loses(now_s: float) -> float:
+        return 5e9 + PACKAGE_W * 1e6 * (min(now_s, 1.2) + max(now_s - 1.7, 0))
+
+    machine.counter("0", "package-0", steady(PACKAGE_W))
+    machine.counter("1", "package-1", loses)
+    found = machine.profile()
+    assert found.power_w == pytest.approx(2 * PACKAGE_W, rel=0.03)
+    assert "stood still" in found.extra["dropped_readings"]
+
+
+def test_counters_that_all_move_once_a_second_as_in_a_virtual_machine_lose_nothing(machine):
+    for number in range(2):
+        machine.counter(str(number), f"package-{number}", lambda s: 5e9 + PACKAGE_W * 1e6 * int(s + 0.3))
+    found = machine.profile()
+    assert found.power_w == pytest.approx(2 * PACKAGE_W, rel=0.05)
+    assert "dropped_readings" not in found.extra
+
+
+@pytest.mark.parametrize(("file", "text"), [("enabled", "0"), ("constraint_0_power_limit_uw", "1")])
+def test_a_limit_that_is_not_in_force_or_is_none_bounds_nothing(machine, file, text):
+    machine.counter("0", "package-0", steady(3 * PACKAGE_W), limit_w=15)
+    machine.sysfs.put(f"{RAPL}:0/{file}", text)
+    assert machine.profile().power_w == pytest.approx(3 * PACKAGE_W, rel=0.02)
+
+
+def test_a_processor_that_rested_for_long_may_draw_forty_times_as_much(machine):
+    machine.counter("0", "package-0", lambda s: 5e9 + 2e6 * min(s, 3) + 80e6 * max(s - 3, 0))
+    device = CpuDevice("cpu_cores=1", sysfs=machine.sysfs, clock=machine.clock, journal=machine.journal)
+    for _ in range(30):
+        machine.clock.sleep_s(0.1)
+        machine.count()
+        device.read_power()
+    (found,) = profile_modes(device, Training(machine), device.modes().take([0]))
+    assert found.power_w == pytest.approx(80, rel=0.05)
+
+
 def test_a_clock_that_the_firmware_caps_flags_the_profile(machine):
     folder = "/sys/devices/system/cpu/cpufreq/policy0"
     for name, khz in (("min", 1_200_000), ("max", 2_400_000)):

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.devices.jetson.boards import ALLOWED, CPU, Changed, board_of, device_on, every_board, middle
+from tests.devices.jetson.boards import (
+    ALLOWED,
+    CPU,
+    Changed,
+    board_of,
+    device_on,
+    every_board,
+    gpu_folder,
+    middle,
+)
 from typing_extensions import override
 
 from powertrain.devices import Journal, VirtualClock
@@ -45,10 +54,21 @@ def test_the_module_counts_and_not_the_carrier_board(tmp_path):
 
 def test_a_module_that_is_not_known_is_called_what_it_calls_itself(tmp_path):
     board = board_of(AGX)
-    changed = Changed(board, {COMPATIBLE: "nvidia,tegra999\0", MODEL: "NVIDIA Jetson Zeta\0"})
+    changed = Changed(board, {COMPATIBLE: "nvidia,tegra999\0", MODEL: "NVIDIA Jetson \x1b[2JZeta\0"})
     device = JetsonDevice(sysfs=changed, clock=board.clock, journal=Journal(tmp_path))
-    assert (device.name, device.identity.soc) == ("Jetson Zeta", "tegra999")
+    assert (device.name, device.identity.soc) == (r"Jetson \x1b[2JZeta", "tegra999")
     assert len(device.space) == 15_312
+
+
+@pytest.mark.parametrize("no_clock", ["0", "1", "-5", "abc"])
+def test_an_entry_of_a_table_that_is_no_clock_takes_no_other_with_it(no_clock, tmp_path):
+    board = board_of(AGX)
+    tables = [f"{gpu_folder(board)}/available_frequencies"]
+    tables += board.glob(f"{CPU}/cpufreq/policy*/scaling_available_frequencies")
+    listed = {board.resolve(path): board.read_or(path) for path in tables}
+    odd = {path: f"{text} {no_clock}" for path, text in listed.items() if text}
+    device, usual = device_on(board, tmp_path, sysfs=Changed(board, odd)), device_on(board, tmp_path)
+    assert device.space == usual.space
 
 
 @pytest.mark.parametrize("compatible", ["raspberrypi,5-model-b\0brcm,bcm2712\0", None])

@@ -450,3 +450,16 @@ def test_tabs_and_blanks_part_a_line_alike():
     )
 
     assert parse_conf(text).modes == CONF.modes
+
+
+def test_a_conf_may_begin_with_a_mark_of_its_encoding_and_hold_other_ends_of_lines_in_comments():
+    text = "\ufeff# by J\u2028Doe\x0c page 1\r\n" + orin_like().replace("\n", "\r\n")
+
+    assert parse_conf(text).modes == CONF.modes
+
+
+def test_two_modes_of_one_name_are_told_apart_by_their_ids():
+    names = [mode.name for mode in CONF.modes]
+    text = orin_like().replace(f"NAME={names[1]} ", f"NAME={names[0]} ")
+
+    assert [mode.name for mode in parse_conf(text).modes] == [names[0], f"{names[0]}_ID1", names[2]]

@@ -13,6 +13,7 @@ from tests.devices.jetson.boards import Changed, board_of, device_on, every_boar
 from powertrain.devices.jetson import TegrastatsReader
 from powertrain.devices.jetson._power import summed_rails
 from powertrain.errors import DeviceError
+from powertrain.profiling import profile_modes
 from powertrain.virtual.emulated import EMULATED
 
 AGX = "orin-agx@jp6"
@@ -135,6 +136,66 @@ def test_a_whole_that_reads_below_zero_is_no_power_from_hwmon_iio_or_an_ina238(n
         device.read_power()
 
 
+def channel_of(board, label: str) -> str:
+    """Return the file of a channel's label, without its ending."""
+    files = [f"{chip}/in{n}_label" for chip in board.glob("/sys/class/hwmon/hwmon*") for n in (1, 2, 3)]
+    return next(path.removesuffix("_label") for path in files if board.read_or(path) == label)
+
+
+def test_two_channels_of_one_label_are_told_apart_and_none_is_taken_for_the_whole(tmp_path):
+    board = board_of("orin-nano@jp6")
+    twice = Changed(board, {f"{channel_of(board, 'VDD_SOC')}_label": "VDD_IN"})
+    device = device_on(board, tmp_path, sysfs=twice)
+    assert device.rails == ()
+    assert any(
+        "VDD_IN (1-0040 channel 1)" in note and "two channels have one label" in note
+        for note in device.notes()
+    )
+    asked = device_on(board, tmp_path, "rails=VDD_IN (1-0040 channel 1)", sysfs=twice)
+    assert asked.read_power().power_w == pytest.approx(5, rel=0.2)
+
+
+def test_a_label_is_told_without_what_a_terminal_obeys(tmp_path):
+    board = board_of("orin-nano@jp6")
+    label = {f"{channel_of(board, 'VDD_SOC')}_label": "VDD\x1b[2J_SOC"}
+    assert "\x1b" not in "".join(device_on(board, tmp_path, sysfs=Changed(board, label)).notes())
+
+
+def profiled(board, folder, changed):
+    device = device_on(board, folder, sysfs=Changed(board, changed))
+    modes = device.modes()
+    (found,) = profile_modes(device, board.job("resnet18"), modes.take([len(modes) - 1]))
+    return found
+
+
+def test_a_summed_rail_that_shows_less_than_what_it_feeds_flags_the_profile(tmp_path):
+    board = board_of(AGX)
+    current = board.resolve(channel_of(board, "VIN_SYS_5V0").replace("/in", "/curr") + "_input")
+    found = profiled(board, tmp_path, {current: "0"})
+    assert "sensors_disagree" in found.flags
+    assert "parts of it as" in found.extra["sensors"]
+
+
+def test_a_carriers_monitor_that_is_called_as_a_modules_input_is_compared_with_the_modules_rails(tmp_path):
+    board, chip = board_of(AGX), "/sys/class/hwmon/hwmon99"
+    more = {"name": "ina3221", "in1_label": "VDD_IN", "in1_input": "5000", "curr1_input": "100"}
+    reading = device_on(
+        board,
+        tmp_path,
+        sysfs=Changed(board, {chip: "", **{f"{chip}/{file}": text for file, text in more.items()}}),
+    ).read_power()
+    assert reading.power_w == pytest.approx(0.5)
+    assert reading.least_w > 3
+
+
+def test_a_monitor_that_is_saturated_gives_no_power(tmp_path):
+    board = board_of("orin-nano@jp6")
+    current = board.resolve(channel_of(board, "VDD_IN").replace("/in", "/curr") + "_input")
+    found = profiled(board, tmp_path, {current: "163800"})
+    assert "sensor_failed" in found.flags
+    assert "draws 150 W at most" in found.extra["failed_readings"]
+
+
 @given(st.lists(st.sampled_from(["VDD_IN", "POM_5V_IN", "VIN", "GPU", "VDD_SOC", "NC", ""]), unique=True))
 def test_a_rail_that_carries_all_is_never_added_to_others(labels):
     summed = summed_rails(labels)
@@ -145,7 +206,9 @@ def test_a_rail_that_carries_all_is_never_added_to_others(labels):
 
 def test_tegrastats_is_read_where_the_monitors_are_roots(tmp_path):
     line = "RAM 1/2MB VDD_GPU_SOC 2390mW/2390mW VDD_CPU_CV 796mW/796mW VIN_SYS_5V0 3522mW/3522mW"
-    program = f"import time\nwhile True:\n    print({line!r}, flush=True)\n    time.sleep(0.02)"
+    # Its first line may lack what the others have.
+    first = "print('RAM 1/2MB VDD_GPU_SOC 2390mW/2390mW', flush=True)"
+    program = f"import time\n{first}\nwhile True:\n    time.sleep(0.02)\n    print({line!r}, flush=True)"
     started: list[TegrastatsReader] = []
 
     def start() -> TegrastatsReader:

@@ -124,6 +124,40 @@ def test_a_power_that_no_gpu_draws_is_no_reading(bench, power_mw):
             device.read_power()
 
 
+def test_without_a_power_sensor_the_energy_counter_tells_the_power(bench):
+    refusing(bench, "nvmlDeviceGetPowerUsage", 3)
+    found = bench.profile()
+    assert found.power_w == pytest.approx(60, rel=0.02)
+    assert found.flags == ()
+    assert found.extra["power_from"] == "NVML energy counter"
+    assert any("so power is what the energy counter tells" in note for note in bench.open().notes())
+
+
+def test_a_power_in_another_unit_is_no_reading(bench):
+    device = bench.open()
+    bench.library.instead["nvmlDeviceGetPowerUsage"] = lambda _: 60  # watts, where milliwatts are meant
+    with pytest.raises(DeviceError, match=r"shows 0.06 W, and the least limit of the board is 100 W"):
+        device.read_power()
+
+
+def test_sensors_that_disagree_only_now_and_then_are_flagged_however_much_they_swing(bench):
+    bench.library.instead["nvmlDeviceGetPowerUsage"] = lambda _: (
+        60_000 if bench.clock.now_s() % 1 < 0.5 else 120_000
+    )
+    assert "sensors_disagree" in bench.profile().flags
+
+
+@pytest.mark.parametrize("still_s", [0.3, 100.0])
+def test_a_counter_that_stops_for_a_while_or_for_good_does_not_pull_the_mean_down(bench, still_s):
+    def counted(_) -> int:
+        now_s = bench.clock.now_s()
+        return round(60_000 * (now_s if now_s < 2.3 else max(2.3, now_s - still_s)))
+
+    bench.library.instead["nvmlDeviceGetTotalEnergyConsumption"] = counted
+    found = bench.profile()
+    assert found.power_w == pytest.approx(60, rel=0.02) or "sensors_disagree" in found.flags
+
+
 def busy(bench, *, mhz: int, reasons: int = 0) -> None:
     bench.library.instead |= {
         "nvmlDeviceGetUtilizationRates": lambda _: SimpleNamespace(gpu=90),
@@ -187,6 +221,116 @@ def test_a_knob_that_the_driver_lets_nobody_set_is_none_and_the_others_are_held(
     assert any(note.startswith(f"No {knob}") and function in note for note in device.notes())
     with device.hold(device.modes()[0]):
         pass
+
+
+def locks(bench) -> dict[str, int]:
+    return dict(bench.library._usual.locked)
+
+
+def refusing(bench, function: str, code: int) -> None:
+    def refuse(*_):
+        raise bench.library.NVMLError(code)
+
+    bench.library.instead[function] = refuse
+
+
+@pytest.mark.parametrize("code", [6, 18, 999])
+def test_a_lock_that_is_refused_in_a_way_that_nobody_documents_is_tried_before_it_is_offered(bench, code):
+    refusing(bench, "nvmlDeviceSetGpuLockedClocks", code)
+    device = bench.open("cpu_cores=1")
+    assert "gpu_mhz" not in device.space.names
+    assert any(note.startswith("No gpu_mhz") for note in device.notes())
+    usual, crossed = bench.library._usual._answer, []
+
+    def odd(handle, least, greatest):
+        if least > greatest:
+            crossed.append(least)
+            raise bench.library.NVMLError(code)
+        return usual("nvmlDeviceSetGpuLockedClocks", handle, least, greatest)
+
+    bench.library.instead["nvmlDeviceSetGpuLockedClocks"] = odd
+    assert "gpu_mhz" in bench.open("cpu_cores=1").space.names
+    assert crossed
+    assert locks(bench) == {}
+
+
+def test_a_limit_in_force_that_no_such_board_has_keeps_no_limit_from_being_held(bench):
+    bench.library.instead["nvmlDeviceGetEnforcedPowerLimit"] = lambda _: 7
+    device = bench.open("cpu_cores=1&power_limit_w=200&without=gpu_mhz,mem_mhz")
+    with device.hold(device.modes()[0]):
+        assert bench.library._usual.limit_mw == 200_000
+
+
+def test_a_driver_that_takes_every_lock_is_left_without_one(bench):
+    locked = bench.library._usual.locked
+    bench.library.instead["nvmlDeviceSetGpuLockedClocks"] = lambda _, least, most: locked.update(
+        graphics=most
+    )
+    assert "gpu_mhz" in bench.open("cpu_cores=1").space.names
+    assert locks(bench) == {}
+
+
+@pytest.mark.parametrize("code", [3, 13, 999])
+def test_a_clock_that_cannot_be_unlocked_is_locked_to_its_whole_range_afterwards(bench, code, caplog):
+    refusing(bench, "nvmlDeviceResetGpuLockedClocks", code)
+    device = bench.open("cpu_cores=1&gpu_mhz=900")
+    with device.hold(device.modes()[0]):
+        assert locks(bench)["graphics"] == 900
+    assert locks(bench) == {"graphics": 1500}
+    assert "gpu_mhz is locked to the whole of its range instead" in caplog.text
+
+
+def test_whoever_looks_at_the_state_while_a_mode_is_held_does_not_keep_it_from_being_restored(bench):
+    device = bench.open("cpu_cores=1&gpu_mhz=900&power_limit_w=200")
+    with device.hold(device.modes()[0]):
+        device.state()
+    assert locks(bench) == {}
+    assert bench.library._usual.limit_mw == 400_000
+
+
+def test_a_limit_that_somebody_sets_while_it_is_left_out_stays_theirs(bench):
+    device = bench.open("cpu_cores=1&without=power_limit_w")
+    with device.hold(device.modes()[0]):
+        bench.library._usual.limit_mw = 200_000
+    assert bench.library._usual.limit_mw == 200_000
+
+
+def test_a_clock_that_the_binding_cannot_unlock_is_no_knob(bench):
+    class Old(Library):
+        def __getattr__(self, name: str):
+            if name == "nvmlDeviceResetGpuLockedClocks":
+                raise AttributeError(name)
+            return super().__getattr__(name)
+
+    bench.library = Old(bench.clock.now_s)
+    device = bench.open("cpu_cores=1")
+    assert "gpu_mhz" not in device.space.names
+    assert any("has no nvmlDeviceResetGpuLockedClocks" in note for note in device.notes())
+
+
+def test_a_clock_of_zero_is_none(bench):
+    bench.library.instead |= {
+        "nvmlDeviceGetSupportedMemoryClocks": lambda _: [2600, 0],
+        "nvmlDeviceGetSupportedGraphicsClocks": lambda *_: [1500, 900, 900, 0],
+    }
+    device = bench.open("cpu_cores=1")
+    assert device.space.knob("gpu_mhz").values == (900, 1500)
+    assert "mem_mhz" not in device.space.names
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        ("nvmlDeviceGetEnforcedPowerLimit", "cpu_cores=1&gpu_mhz=1200&mem_mhz=2600&power_limit_w=400"),
+        ("nvmlDeviceGetPowerManagementLimit", "cpu_cores=1&gpu_mhz=1200&mem_mhz=2600&without=power_limit_w"),
+    ],
+)
+def test_a_limit_that_something_else_lowers_meanwhile_flags_the_profile(bench, function, options):
+    bench.library.instead[function] = lambda _: 400_000 if bench.clock.now_s() < 2 else 200_000
+    device = bench.open(options)
+    (found,) = profile_modes(device, Training(bench.clock), device.modes())
+    assert "undone" in found.flags
+    assert "200 W" in found.extra["undone"]
 
 
 def test_a_limit_that_nobody_can_set_may_be_named_where_it_is_in_force(bench):

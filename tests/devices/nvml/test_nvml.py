@@ -357,7 +357,7 @@ def test_a_lower_clock_and_a_lower_limit_draw_less(emulated):
 
 
 def test_without_a_power_sensor_it_has_no_rails_and_refuses_to_read(emulated):
-    emulated.set(no_power=1)
+    emulated.set(no_power=1, no_energy=1)
     device = emulated.open()
     assert device.rails == ()
     assert any(note.startswith("No power sensor") for note in device.notes())

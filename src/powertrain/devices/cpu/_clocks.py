@@ -230,6 +230,9 @@ def _policy(files: Files, path: str) -> _Policy:
     """Return a policy with the clocks that it lists, else with its ends; none where it does not answer."""
     # Intel's and AMD's own drivers list no clocks: they take any number between two ends.
     low, high = (files.number(f"{path}/cpuinfo_{end}_freq") for end in ("min", "max"))
+    # What the firmware forbids cannot be set (acpi-cpufreq; admin-guide/pm/cpufreq: bios_limit).
+    if high and (most := files.number(f"{path}/bios_limit")) and most >= (low or 1):
+        high = min(high, most)
     table = files.numbers(f"{path}/scaling_available_frequencies")
     # What is no clock of the processor's, whatever the list is, cannot be set.
     if listed := tuple(khz for khz in table if (low or 1) <= khz <= (high or khz)):

@@ -29,6 +29,7 @@ from powertrain.devices.cpu._temperature import temperature_files, warmest_c
 from powertrain.devices.cpu._trial import try_once
 from powertrain.devices.remote._base import AskHelper, with_help
 from powertrain.records import ModeTable, PowerMode
+from powertrain.wording import visible
 from powertrain.workloads import JOB_FORMS, Job, check_job_name, open_job
 
 __all__ = ["CpuDevice"]
@@ -37,6 +38,8 @@ KEY = "cpu"
 """A machine has one processor, or several that are set together."""
 THROTTLES = "/sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count"
 """Times that a core was slowed for heat since the boot (Linux drivers/thermal/intel/therm_throt.c)."""
+LONGEST_NAME = 120
+"""Characters of a processor's name; x86 has room for 48."""
 SHORTEST_S = 0.001
 """RAPL counters move about every millisecond; over less no power can be told."""
 
@@ -188,5 +191,5 @@ def _model(files: Files) -> str:
     for line in files.text("/proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "Hardware") and value.strip():
-            return " ".join(value.split())
+            return visible(" ".join(value.replace("\0", " ").split()))[:LONGEST_NAME]
     return platform.machine() or "CPU"

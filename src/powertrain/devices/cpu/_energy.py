@@ -14,6 +14,7 @@ from powertrain.devices._reasons import Reason, Why
 from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError
 from powertrain.units import joules_from_microjoules, watts_from_microwatts
+from powertrain.wording import visible
 
 __all__ = ["Counted", "Rapl"]
 
@@ -23,7 +24,9 @@ MOST_W = 2000.0
 OVER_LIMIT = 2.0
 """How far above its greatest power limit one step is believed: limits are means over some time."""
 OVER_OTHERS = 20.0
-"""How far above the middle of the steps before it one is believed, where the kernel tells no limit."""
+"""How far above the middle of the steps before it one is believed."""
+ANOTHER_LOAD = 2.0
+"""How far apart steps in a row may be that are one load: a processor that rested and now works."""
 AT_END = 2.0
 """The same for a step at which a counter began anew: was it at the end of its range, or for another
 reason?"""
@@ -32,6 +35,13 @@ SLACK_S = 0.01
 """Counters move about every millisecond: a step may hold the energy of a little more than its time."""
 STILL_S = 1.0
 """A counter that stays the same for so long does not count: an idle processor draws something, too."""
+STILL_BESIDE_S = 0.1
+"""The same while another counter moves. All of a virtual machine's move together, about once a second."""
+LEAST_AFTER = 0.5
+"""Of the middle of the steps before it: what a counter that stood still shows at least when it moves again.
+One that shows less has lost the energy of that time."""
+LEAST_LIMIT_W = 1.0
+"""Below this a power limit is none: no processor with such counters works with so little."""
 MOST_LIMITS = 8
 """Power limits of one counter that are looked for; three are known (long term, short term, peak)."""
 
@@ -68,6 +78,10 @@ class _Domain:
     """Why the energy since the last successful look at all counters is not known."""
     before_w: deque[float] = field(default_factory=lambda: deque[float](maxlen=REMEMBERED))
     """The powers of the steps that were believed, the latest."""
+    refused_w: list[float] = field(default_factory=list[float])
+    """Those of the steps in a row that were too high beside the ones before."""
+    still_s: float = 0.0
+    """How long it has shown the same, at the last look."""
 
     def look(self, now_s: float) -> None:
         """Add the energy since the last look, or note why it is left out.
@@ -82,9 +96,11 @@ class _Domain:
             raise DeviceError(f"{self.path} says {text[:40]!r}, which is no energy")
         elapsed_s, passed_uj = now_s - self.last_s, now_uj - self.last_uj
         if passed_uj == 0:
+            self.still_s = elapsed_s
             if elapsed_s > STILL_S:
                 raise DeviceError(f"{self.path} stands still at {text}, so it counts nothing")
             return
+        stood_s, self.still_s = self.still_s, 0.0
         at_end = passed_uj < 0
         known = self.range_uj is not None and max(self.last_uj, now_uj) <= self.range_uj
         if at_end and known and self.range_uj is not None:
@@ -96,21 +112,35 @@ class _Domain:
         if passed_j < 0 or passed_j > self._most_w(at_end=at_end) * (elapsed_s + SLACK_S):
             what = "began anew before the end of its range" if at_end else "rose by more than can be drawn"
             self.dropped = f"the counter of {self.label} {what}"
+            if not at_end:
+                self._refuse(passed_j / (elapsed_s + SLACK_S))
+            return
+        self.refused_w.clear()
+        lost_w = LEAST_AFTER * median(self.before_w) if len(self.before_w) >= LEAST_REMEMBERED else 0.0
+        if stood_s >= STILL_BESIDE_S and passed_j < lost_w * elapsed_s:
+            self.dropped = f"the counter of {self.label} stood still"
             return
         self.total_j += passed_j
         if elapsed_s >= SLACK_S:
             self.before_w.append(passed_j / elapsed_s)
 
+    def _refuse(self, power_w: float) -> None:
+        """Note a step that was too high; several that agree are another load, believed from then on."""
+        self.refused_w.append(power_w)
+        if max(self.refused_w) > ANOTHER_LOAD * min(self.refused_w):
+            self.refused_w = [power_w]
+        if len(self.refused_w) >= LEAST_REMEMBERED:
+            self.before_w.clear()
+            self.refused_w.clear()
+
     def _most_w(self, *, at_end: bool) -> float:
         """Return the greatest power that a step is believed to have been."""
-        limited = math.isfinite(self.limit_w)
-        most_w = OVER_LIMIT * self.limit_w if limited else MOST_W
-        if len(self.before_w) >= LEAST_REMEMBERED:
-            if at_end:  # to drop a step costs nothing, and to believe a false one spoils the mean
-                return min(most_w, AT_END * max(self.before_w))
-            if not limited:
-                return min(most_w, OVER_OTHERS * median(self.before_w))
-        return most_w
+        most_w = OVER_LIMIT * self.limit_w if math.isfinite(self.limit_w) else MOST_W
+        if len(self.before_w) < LEAST_REMEMBERED:
+            return most_w
+        # To drop a step costs nothing, and to believe a false one spoils the mean.
+        others_w = AT_END * max(self.before_w) if at_end else OVER_OTHERS * median(self.before_w)
+        return min(most_w, others_w)
 
 
 @final
@@ -126,14 +156,16 @@ class Rapl:
         self._files = Files(sysfs)
         self._domains: list[_Domain] = []
         self._parts: list[_Domain] = []
-        folders = self._folders()
+        folders, unnamed = self._folders()
         whole = next((label for label in folders if label.startswith("psys")), None)
         if whole is not None and self._counts_nothing(folders[whole], folders):
             del folders[whole]
             whole = None
         summed = folders if whole is None else {whole: folders[whole]}
         # A sum of those counters alone that may be read would not be the machine's energy: all or none.
-        self.missing = _absent() if not summed else self._unreadable(summed)
+        self.missing = (unnamed if whole is None else None) or (
+            self._unreadable(summed) if summed else _absent()
+        )
         """Why there are none; None where there are."""
         if self.missing is None:
             self._domains = [self._opened(label, folder, now_s) for label, folder in summed.items()]
@@ -161,8 +193,13 @@ class Rapl:
             OSError: A counter does not answer.
             DeviceError: It answers with something that is no number, or stands still.
         """
+        before_j = _total_j(self._domains)
         for domain in self._domains:
             domain.look(now_s)
+        # The sum of those that move would be told as the power of all.
+        still = next((domain for domain in self._domains if domain.still_s > STILL_BESIDE_S), None)
+        if still is not None and _total_j(self._domains) != before_j:
+            raise DeviceError(f"{still.path} stands still while others count, so the sum is not known")
         # What was dropped while another counter failed is told with the first look that succeeds.
         dropped = "; ".join(domain.dropped for domain in self._domains if domain.dropped)
         for domain in self._domains:
@@ -180,21 +217,30 @@ class Rapl:
             self._parts = []
         return _total_j(self._parts) if self._parts else math.nan
 
-    def _folders(self) -> dict[str, str]:
-        """Return the folders of all counters that are not parts of packages, by distinct labels."""
+    def _folders(self) -> tuple[dict[str, str], Reason | None]:
+        """Return the folders of all counters that are not parts of packages, by distinct labels.
+
+        And why one of them may be missing: its name does not answer, so it may be a package.
+        """
         found: dict[str, str] = {}
+        unnamed: Reason | None = None
         for folder in self._files.sysfs.glob(f"{POWERCAP}/intel-rapl:*"):
-            label = self._files.text(f"{folder}/name")
+            label = visible(self._files.text(f"{folder}/name").rstrip("\0"))
+            inner = folder.count(":") > 1
             if label == "dram":
                 if self._files.text(f"{folder}/energy_uj") == "0":
                     continue  # some processors have the counter and never count
                 package = folder.rpartition(":")[0]
-                label = f"dram of {self._files.text(f'{package}/name')}"
-            elif not label.startswith(("package", "psys")):
+                label = f"dram of {self._files.text(f'{package}/name')}" if inner else label
+            elif not label.isascii() or not label:
+                what = self._files.silence(f"{folder}/name") or f"it says {label[:40]!r}"
+                unnamed = _no_power(Why.BROKEN, f"{folder}/name does not tell what is counted ({what})")
                 continue
+            elif inner or not label.startswith(("package", "psys")):
+                continue  # of the parts of a package only its memory is beside it
             # Two of one name are two: none of them may be lost.
             found[label if label not in found else f"{label} ({folder.rpartition('/')[2]})"] = folder
-        return found
+        return found, unnamed
 
     def _counts_nothing(self, folder: str, folders: Mapping[str, str]) -> bool:
         """Tell whether the counter of the whole platform shows 0 while that of a package has counted."""
@@ -236,7 +282,8 @@ class Rapl:
         limits_uw = [limit for name in names if (limit := self._files.number(f"{folder}/{name}"))]
         # Firmware that limits nothing writes thousands of watts: then the limit says nothing.
         limit_w = watts_from_microwatts(float(max(limits_uw, default=0)))
-        return limit_w if 0 < limit_w < MOST_W else math.inf
+        in_force = self._files.text(f"{folder}/enabled") != "0"
+        return limit_w if in_force and LEAST_LIMIT_W <= limit_w < MOST_W else math.inf
 
 
 def _total_j(domains: Iterable[_Domain]) -> float:

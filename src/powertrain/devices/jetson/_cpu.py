@@ -21,6 +21,8 @@ from powertrain.wording import counted
 __all__ = ["CpuClockPart"]
 
 
+LEAST_MHZ = 1.0
+"""Less in a table is no clock."""
 LEAST_SHARE = 0.9
 """Of the clock that was set at which it still counts as reached: counters measure over half a millisecond."""
 
@@ -227,6 +229,7 @@ def _find_policies(files: Files, cores: Cores) -> list[Policy]:
         listed = files.numbers(f"{path}/related_cpus")
         cpus = [cpu for cpu in cores.order if cpu in listed or (not listed and linked[cpu] == real)]
         if cpus:
-            table = files.numbers(f"{path}/scaling_available_frequencies")
+            told = files.numbers(f"{path}/scaling_available_frequencies")
+            table = tuple(khz for khz in told if mhz_from_khz(float(khz)) >= LEAST_MHZ)
             found.append(Policy(path=path, cpus=tuple(sorted(cpus)), table_khz=table))
     return sorted(found, key=lambda policy: policy.cpus[0])

@@ -8,6 +8,7 @@ from typing import final
 
 from powertrain.devices._sysfs import Sysfs
 from powertrain.errors import DeviceError
+from powertrain.wording import visible
 
 __all__ = ["Identity", "identify", "in_container", "jetson_here"]
 
@@ -114,5 +115,5 @@ def _tree_text(sysfs: Sysfs, name: str) -> str:
     for tree in DEVICE_TREES:
         text = sysfs.read_or(f"{tree}/{name}")
         if text:
-            return " ".join(text.replace("\0", " ").split())
+            return visible(" ".join(text.replace("\0", " ").split()))
     return ""

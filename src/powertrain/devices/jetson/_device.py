@@ -33,7 +33,7 @@ from powertrain.devices.jetson._notes import (
 from powertrain.devices.jetson._power import PowerRails
 from powertrain.devices.jetson._rails import asked_rails, least_w, rails_of
 from powertrain.devices.jetson._survey import KnownClocks, survey
-from powertrain.devices.jetson._tegrastats import TegrastatsReader
+from powertrain.devices.jetson._tegrastats import TegrastatsReader, TegrastatsReading
 from powertrain.devices.jetson._thermal import temperature_files, warmest_c
 from powertrain.devices.jetson.nvpmodel import NvpConf, present_mode, read_conf
 from powertrain.devices.remote._base import AskHelper, RemotePart, with_help
@@ -44,6 +44,10 @@ from powertrain.workloads import JOB_FORMS, Job, check_job_name, open_job
 
 __all__ = ["JetsonDevice"]
 
+RATED_W = {"tegra210": 20.0, "tegra186": 20.0, "tegra194": 65.0, "tegra234": 75.0, "tegra264": 130.0}
+"""The most that a module with each chip is rated for, of all its versions (NVIDIA's data sheets)."""
+OVER_RATED = 2.0
+"""How far above that a reading is believed: a monitor that is saturated shows more."""
 SETTLE_S = 2.0
 """After a change of clocks: field scripts sleep 1 to 3 s for the memory, 1 to 2 s for the GPU."""
 FIRST_LINE_S = 2.0
@@ -142,6 +146,11 @@ class JetsonDevice(AbstractLiveDevice):
     def core_order(self) -> tuple[int, ...]:
         """In which order processors are switched on for `cpu_cores`."""
         return self._board.order
+
+    @property
+    @override
+    def most_power_w(self) -> float:
+        return OVER_RATED * RATED_W.get(self._identity.soc, max(RATED_W.values()))
 
     @property
     @override
@@ -317,7 +326,8 @@ class JetsonDevice(AbstractLiveDevice):
 
     def _ask_tegrastats(self, reader: TegrastatsReader) -> None:
         try:
-            first = reader.latest(wait_s=FIRST_LINE_S)
+            # Its first line may lack some rails.
+            first = reader.latest(wait_s=FIRST_LINE_S, until=self._tells_all)
         except DeviceError:
             reader.close()
             raise
@@ -332,6 +342,12 @@ class JetsonDevice(AbstractLiveDevice):
             raise DeviceError(f"tegrastats tells {', '.join(first.rails_w) or 'no rails'} and no whole")
         self._read_others = read
         self._source, self.rails, self._rule, self._no_power = "tegrastats", rule.summed, rule, None
+
+    def _tells_all(self, reading: TegrastatsReading) -> bool:
+        try:
+            return bool(rails_of(reading.rails_w, asked=self._asked).summed)
+        except DeviceError:  # one that was asked for is not there, or not yet
+            return False
 
     def _conf(self) -> NvpConf | None:
         try:

@@ -24,6 +24,8 @@ GPU_NAMES = frozenset({"gv11b", "gp10b", "ga10b", "gb10b", "gpu"})
 KernelTuner/kernel_tuner:kernel_tuner/observers/tegra.py)."""
 THOR_NODE = re.compile(r"gpu-gpc-\d+", re.ASCII)
 """Thor's, which has no node in the device tree; `gpu-nvd-0` is its video engine (jetson_stats issue 885)."""
+LEAST_MHZ = 1.0
+"""Less in a table is no clock: the lowest of these GPUs is 76.8 MHz."""
 THOR_MASK = "/opt/nvidia/l4t-gpusetup/gpu_pg_mask"
 """`gpu_pg_mask_param=512`, as it is at the next boot (anduril/jetpack-nixos:modules/nvpmodel.nix)."""
 GPU_FOLDER = re.compile(r"(?:[0-9a-f]+\.)?(?:gv11b|gp10b|ga10b|gb10b|gpu)(?:\.\d+)?", re.ASCII)
@@ -66,7 +68,8 @@ class GpuPart(FilePart):
         if self.node and not self.folder:
             self.folder = _folder_of(self._files, self.node)
         table = self._files.numbers(f"{self.node}/available_frequencies") if self.node else ()
-        self._hz = {mhz_from_hz(float(hz)): hz for hz in table}
+        listed = {mhz_from_hz(float(hz)): hz for hz in table}
+        self._hz = {mhz: hz for mhz, hz in listed.items() if mhz >= LEAST_MHZ}
         reason = self._why_missing()
         self.missing = () if reason is None else (reason,)
         self.knobs = {} if reason else {"gpu_mhz": tuple(self._hz)}

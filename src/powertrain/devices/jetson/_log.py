@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import final
@@ -10,9 +12,10 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from powertrain.devices._readings import board_w
 from powertrain.devices.jetson._rails import summed_rails
 from powertrain.devices.jetson._tegrastats import parse_tegrastats
-from powertrain.errors import DataError
+from powertrain.errors import DataError, DeviceError
 from powertrain.units import s_from_ms
 
 __all__ = ["PowerLog"]
@@ -31,7 +34,7 @@ class PowerLog:
     time_s: npt.NDArray[np.float64]
     """`(n,)` time of each line since the first [s]."""
     power_w: npt.NDArray[np.float64]
-    """`(n,)` power of the board [W]; NaN where a line lacks it."""
+    """`(n,)` power of the board [W]; NaN where a line lacks it, or shows none that can be."""
     rails: tuple[str, ...]
     """The rails whose sum that is."""
 
@@ -65,9 +68,12 @@ class PowerLog:
             begin, time_s = None, np.arange(len(readings), dtype=np.float64) * s_from_ms(interval_ms)
         else:
             time_s = np.array([(stamp - begin).total_seconds() for stamp in stamps if stamp is not None])
-        power_w = np.array([[reading.get(rail, np.nan) for rail in rails] for reading in readings]).sum(
-            axis=1
-        )
+            if back := np.flatnonzero(np.diff(time_s) < 0).tolist():
+                raise DataError(
+                    f"the times of the log go back after {stamps[back[0]]}: the clock was set, so give the "
+                    "part before or after that"
+                )
+        power_w = np.array([_believed_w(reading, rails) for reading in readings])
         return cls(begin=begin, time_s=time_s, power_w=power_w, rails=rails)
 
     def mean_w(self, start: str, end: str) -> float:
@@ -101,6 +107,14 @@ class PowerLog:
                 f"{text!r} is a time of day, and the lines of the log have none: give seconds since its first"
             )
         return (when.replace(tzinfo=None) - self.begin).total_seconds()
+
+
+def _believed_w(rails_w: Mapping[str, float], rails: Sequence[str]) -> float:
+    """Return the power of one line by the rule that all sources have; NaN where it is not believed."""
+    try:
+        return board_w(rails_w, rails)
+    except DeviceError:
+        return math.nan
 
 
 def _stamp(line: str) -> datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,12 @@ from powertrain.devices._sysfs import Sysfs
 from powertrain.devices.jetson._rails import UNCONNECTED, rails_of, summed_rails
 from powertrain.errors import DeviceError
 from powertrain.units import s_from_ms, watts_from_microwatts, watts_from_milliwatts
+from powertrain.wording import visible
 
 __all__ = ["Averaging", "PowerRails", "summed_rails"]
 
+ADDRESS = re.compile(r"[0-9]{1,3}-[0-9a-f]{4}", re.ASCII)
+"""Bus and address of an I2C device in sysfs (Linux Documentation/i2c/i2c-sysfs.rst)."""
 TRIES = 3
 """Of a read that says EAGAIN, as public tools do."""
 
@@ -93,19 +97,33 @@ class PowerRails:
     def _what_is_lacking(self) -> str:
         if not self.labels:
             return "no power monitor (ina3221, ina238) was found in /sys"
-        return f"the rails {', '.join(self.labels)} are not the whole board's, and none that is was found"
+        told = f"the rails {', '.join(self.labels)} are not the whole board's, and none that is was found"
+        twice = any(" channel " in label for label in self.labels)
+        return (
+            f"{told}; two channels have one label: say which is added, as in rails=LABEL" if twice else told
+        )
 
     def _find(self) -> None:
-        sysfs = self._files.sysfs
+        self._found: list[tuple[str, str, Callable[[], float]]] = []
+        self._look_for_chips()
+        # Of one label there is one rail. Two are told apart by their places, and none of them is the whole.
+        labels = [label for label, _, _ in self._found]
+        for label, place, read in self._found:
+            self._reads[label if labels.count(label) == 1 else f"{label} ({place})"] = read
+
+    def _look_for_chips(self) -> None:
+        sysfs, seen = self._files.sysfs, set[str]()
         for chip in sorted(sysfs.glob("/sys/class/hwmon/hwmon*"), key=sysfs.resolve):  # by bus and address
             name = self._files.text(f"{chip}/name")
             if name == "ina3221":
                 self._add_ina3221(chip)
             elif name == "ina238" and sysfs.exists(f"{chip}/power1_input"):
-                self._add("VIN", partial(self._microwatts, f"{chip}/power1_input"))
+                self._add("VIN", chip, 1, partial(self._microwatts, f"{chip}/power1_input"))
         for place in ("/sys/bus/i2c/drivers/ina3221x/*/iio:device*", "/sys/bus/iio/devices/iio:device*"):
             for chip in sysfs.glob(place):
-                self._add_iio(chip)
+                if (real := sysfs.resolve(chip)) not in seen:  # both lead to one device
+                    seen.add(real)
+                    self._add_iio(chip)
 
     def _add_ina3221(self, chip: str) -> None:
         """Add the three channels; 4 to 6 are shunt voltages and 7 is their sum (ina3221.rst)."""
@@ -113,19 +131,23 @@ class PowerRails:
         for n in (1, 2, 3):
             off = self._files.text(f"{chip}/in{n}_enable") == "0"
             if not off and self._files.sysfs.exists(f"{chip}/curr{n}_input"):
-                self._add(self._files.text(f"{chip}/in{n}_label"), partial(self._mv_by_ma, chip, n))
+                label = self._files.text(f"{chip}/in{n}_label")
+                self._add(label, chip, n, partial(self._mv_by_ma, chip, n))
 
     def _add_iio(self, chip: str) -> None:
         """Add the channels of JetPack 4's driver, which multiplies by itself."""
         for k in range(3):
             path = f"{chip}/in_power{k}_input"
             if self._files.sysfs.exists(path):
-                self._add(self._files.text(f"{chip}/rail_name_{k}"), partial(self._milliwatts, path))
+                label = self._files.text(f"{chip}/rail_name_{k}")
+                self._add(label, chip, k + 1, partial(self._milliwatts, path))
 
-    def _add(self, label: str, read: Callable[[], float]) -> None:
-        label = " ".join(label.split())
+    def _add(self, label: str, chip: str, channel: int, read: Callable[[], float]) -> None:
+        label = visible(" ".join(label.split()))
         if label not in UNCONNECTED:
-            self._reads.setdefault(label, read)
+            self._found.append(
+                (label, f"{_address(self._files.sysfs.resolve(chip))} channel {channel}", read)
+            )
 
     def _may_read(self, label: str) -> bool:
         """Tell whether this user may read a rail; one that fails otherwise may work later."""
@@ -162,6 +184,12 @@ class PowerRails:
 
     def _microwatts(self, path: str) -> float:
         return watts_from_microwatts(_number(self._files.sysfs, path))
+
+
+def _address(path: str) -> str:
+    """Return the address of a chip on its bus, as in `1-0040`, else the name of its folder."""
+    parts = path.split("/")
+    return next((part for part in reversed(parts) if ADDRESS.fullmatch(part)), parts[-1])
 
 
 def _no_power(why: Why, sentence: str, *, mend: str = "") -> Reason:

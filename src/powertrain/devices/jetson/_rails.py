@@ -143,14 +143,26 @@ def rails_of(labels: Iterable[str], *, asked: Sequence[str] = ()) -> Rails:
         return Rails(summed=tuple(asked), scope="those asked for")
     summed = tuple(label for label in found if label in (asked or rule.summed))
     usual = set(summed) == set(rule.summed)
+    parts = tuple(part for part in rule.parts if part in found) or _others_parts(rule, found)
     return Rails(
         summed=summed,
-        parts=tuple(part for part in rule.parts if part in found) if usual else (),
+        parts=parts if usual else (),
         fed=tuple(pair for pair in rule.fed if set(pair) <= set(found)),
         scope=rule.scope if usual else "those asked for",
         confirmed=rule.confirmed,
         source=rule.source,
     )
+
+
+def _others_parts(rule: RailRule, found: Sequence[str]) -> tuple[str, ...]:
+    """Return rails of which another rule makes the whole, if the first says that one rail alone is.
+
+    A carrier board may have a monitor whose label is the same as that of a module's input.
+    """
+    others = (
+        other.summed for other in RULES if other.summed != rule.summed and set(other.summed) <= set(found)
+    )
+    return next(others, ()) if len(rule.summed) == 1 else ()
 
 
 def _place(rule: RailRule) -> int:
@@ -178,6 +190,13 @@ def asked_rails(options: str) -> tuple[str, tuple[str, ...]]:
 
 
 def least_w(rails_w: Mapping[str, float], rails: Rails) -> float:
-    """Return what the parts of the summed rails draw together; NaN without them, or if one shows nothing."""
-    found = [rails_w.get(label, math.nan) for label in rails.parts]
-    return math.fsum(found) if found else math.nan
+    """Return what the parts of the summed rails draw together, and those that they feed.
+
+    NaN without any, or if one shows nothing.
+    """
+    if rails.parts:
+        return math.fsum(rails_w.get(label, math.nan) for label in rails.parts)
+    inner = {outer: rails_w.get(fed, math.nan) for outer, fed in rails.fed if fed not in rails.summed}
+    if not inner:
+        return math.nan
+    return math.fsum(max(rails_w.get(label, math.nan), inner.get(label, -math.inf)) for label in rails.summed)

@@ -19,7 +19,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, final
@@ -160,14 +160,16 @@ class TegrastatsReader:
     ) -> None:
         self.close()
 
-    def latest(self, *, wait_s: float = 0.0) -> TegrastatsReading:
-        """Return the latest line, waiting so long for the first one.
+    def latest(
+        self, *, wait_s: float = 0.0, until: Callable[[TegrastatsReading], bool] | None = None
+    ) -> TegrastatsReading:
+        """Return the latest line, waiting so long for the first one, or for the first that will do.
 
         Raises:
             DeviceError: There is none yet, the latest is stale, or tegrastats has ended.
         """
         with self._arrived:
-            self._arrived.wait_for(lambda: self._latest is not None or self._ended, timeout=wait_s)
+            self._arrived.wait_for(lambda: self._will_do(until) or self._ended, timeout=wait_s)
             latest = self._latest
         # An old line is worse than none: it would be taken for the power of another mode.
         if latest is not None:
@@ -191,6 +193,9 @@ class TegrastatsReader:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._child.wait(timeout=1.0)
         self._thread.join(timeout=1.0)
+
+    def _will_do(self, until: Callable[[TegrastatsReading], bool] | None) -> bool:
+        return self._latest is not None and (until is None or until(self._latest))
 
     @property
     def _ended(self) -> bool:

@@ -6,6 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -36,15 +37,21 @@ from powertrain.workloads import JOB_FORMS, Job, check_job_name, cuda_index, ope
 
 __all__ = ["NvmlDevice"]
 
-RAIL = "NVML board power"
+RAIL, COUNTER = "NVML board power", "NVML energy counter"
+COUNTER_S = 0.2
+"""Time over which the counter tells a power where there is no sensor: it moves about every 0.1 s."""
 OVER_LIMIT = 2.0
 """How far above the greatest power limit of the board a reading is believed: the limit holds in the mean."""
+LEAST_SHARE = 0.002
+"""Of the least power limit of the board: it draws more than that at rest, and less is a number in another
+unit. Boards that are known draw 2 % and more."""
 NO_POWER = Reason(
     what="power sensor",
     why=Why.ABSENT,
     sentence=UNSUPPORTED,
     consequence="so profiles have times alone",
 )
+BY_COUNTER = "so power is what the energy counter tells"
 NO_ENERGY = Reason(what="energy counter", why=Why.ABSENT, sentence=UNSUPPORTED)
 NO_REASONS = Reason(
     what="reasons of cuts",
@@ -120,7 +127,7 @@ class NvmlDevice(AbstractLiveDevice):
         self.space = self._clocks.narrowed(space)
         self._holder = self._holder_of(missing, journal)
         self._sensors, self._neighbours = _Sensors(self._gpu), Neighbours(self._gpu, files)
-        self.rails = (RAIL,) if self._sensors.power else ()
+        self.rails = self._sensors.rails
         self.missing = (*missing, *self._sensors.missing)
         self._environment = _environment(self._gpu)
         if "power_limit_w" not in self._hardware and not math.isnan(self._limit.now_w):
@@ -226,10 +233,16 @@ class NvmlDevice(AbstractLiveDevice):
 
     @override
     def read_power(self) -> PowerReading:
-        if not self._sensors.power:
+        if not self.rails:
             raise error_of(NO_POWER, device=self.name)
+        if not self._sensors.power:
+            return self._read_counter()
         # The clock is read after the sensors, whose reading takes a while.
         power_w = board_w({RAIL: self._sensors.power_w()}, (RAIL,))
+        if power_w < self._limit.least_w * LEAST_SHARE:
+            raise DeviceError(
+                f"{RAIL} shows {power_w:.4g} W, and the least limit of the board is {self._limit.least_w:g} W"
+            )
         try:
             energy_j = self._sensors.energy_j()
         except DeviceError:
@@ -237,6 +250,14 @@ class NvmlDevice(AbstractLiveDevice):
         now_s = self.clock.now_s()
         self._look_for_cuts()
         return PowerReading(time_s=now_s, rails_w={RAIL: power_w}, power_w=power_w, energy_j=energy_j)
+
+    def _read_counter(self) -> PowerReading:
+        """Read the energy counter, and tell the power since the look before."""
+        energy_j, now_s = self._sensors.energy_j(), self.clock.now_s()
+        with self._lock:
+            power_w = self._sensors.counted_w(energy_j, now_s)
+        self._look_for_cuts()
+        return PowerReading(time_s=now_s, rails_w={}, power_w=power_w, energy_j=energy_j)
 
     @override
     def job(self, workload: str, *, data: Path | None = None) -> Job:
@@ -272,7 +293,8 @@ class NvmlDevice(AbstractLiveDevice):
         others = self._neighbours.busy()
         told = {
             "capped": below,
-            "undone": above and f"{above}: something else has taken the lock away",
+            "undone": (above and f"{above}: something else has taken the lock away")
+            or self._limit.moved(mode),
             "shared": others and f"{others} used the GPU meanwhile",
         }
         return {flag: sentence for flag, sentence in told.items() if sentence}
@@ -304,13 +326,28 @@ class _Sensors:
         self._reasons = gpu.working(
             ("nvmlDeviceGetCurrentClocksEventReasons",), ("nvmlDeviceGetCurrentClocksThrottleReasons",)
         )
+        self._counted = (-math.inf, math.nan, math.nan)
+        """When the counter was last looked at for a power, what it showed [J], and the power since before."""
         self._temperature = gpu.working(("nvmlDeviceGetTemperatureV", 0), ("nvmlDeviceGetTemperature", 0))
+
+    @property
+    def rails(self) -> tuple[str, ...]:
+        """What tells the power; none where nothing does."""
+        return (RAIL,) if self.power else (COUNTER,) if self._energy else ()
 
     def power_w(self) -> float:
         return watts_from_milliwatts(self._read(self.power))
 
     def energy_j(self) -> float:
         return joules_from_millijoules(self._read(self._energy))
+
+    def counted_w(self, energy_j: float, now_s: float) -> float:
+        """Return the power that the counter tells since an earlier look; NaN at first, and where it fell."""
+        before_s, before_j, power_w = self._counted
+        if now_s - before_s >= COUNTER_S:
+            power_w = (energy_j - before_j) / (now_s - before_s)
+            self._counted = now_s, energy_j, power_w if power_w >= 0 else math.nan
+        return self._counted[2]
 
     def temperature_c(self) -> float:
         return self._read(self._temperature)
@@ -321,7 +358,8 @@ class _Sensors:
     @property
     def missing(self) -> tuple[Reason, ...]:
         """What this GPU does not let be read, with the reasons."""
-        calls = ((self.power, NO_POWER), (self._energy, NO_ENERGY), (self._reasons, NO_REASONS))
+        no_power = replace(NO_POWER, consequence=BY_COUNTER) if self._energy else NO_POWER
+        calls = ((self.power, no_power), (self._energy, NO_ENERGY), (self._reasons, NO_REASONS))
         return tuple(reason for call, reason in calls if call is None)
 
     def notes(self) -> tuple[str, ...]:

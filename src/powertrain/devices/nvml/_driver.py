@@ -120,6 +120,10 @@ class NvmlGpu:
         else:
             self.setter(function, *arguments)
 
+    def knows(self, function: str) -> bool:
+        """Tell whether the binding has a function, without calling it; a setter is taken to have all."""
+        return self.setter is not None or getattr(self._nvml, function, None) is not None
+
     def pci_address(self) -> str:
         """Return where it sits, as in `0000:01:00.0` of `lspci -D`; empty where the driver does not tell."""
         told: Any = self.look("nvmlDeviceGetPciInfo", default=None)

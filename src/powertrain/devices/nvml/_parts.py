@@ -22,6 +22,7 @@ from powertrain.devices._reasons import Reason, Why
 from powertrain.devices.nvml._driver import (
     FATAL,
     FUNCTION_NOT_FOUND,
+    INVALID_ARGUMENT,
     NO_PERMISSION,
     NOT_SUPPORTED,
     UNSUPPORTED,
@@ -104,7 +105,7 @@ class ClocksPart(_NvmlPart):
             tries: Whether to find out, by calls that change nothing, if a knob can be set at all.
         """
         super().__init__(gpu, clock=clock)
-        # Whether something may have been locked since `save`; what another process did is not known.
+        # Whether something may have been locked since `begin`; what another process did is not known.
         self._changed = True
         self._graphics = _graphics_by_memory(gpu)
         architecture = gpu.find("nvmlDeviceGetArchitecture")
@@ -116,12 +117,36 @@ class ClocksPart(_NvmlPart):
         reachable = (max(memory),) if memory and fixed else memory
         graphics = tuple(sorted({mhz for at in reachable for mhz in self._graphics[at]}))
         no_graphics = _why_missing("gpu_mhz", graphics, generation >= VOLTA, forbidden)
+        self._ends = {
+            "gpu_mhz": tuple(mhz for clocks in self._graphics.values() for mhz in (clocks[0], clocks[-1])),
+            "mem_mhz": memory,
+        }
         if tries:
-            no_graphics = no_graphics or _refused(gpu, "gpu_mhz", LOCKS["gpu_mhz"], *CROSSED)
-            no_memory = no_memory or _refused(gpu, "mem_mhz", LOCKS["mem_mhz"], *CROSSED)
+            no_graphics = no_graphics or self._why_refused("gpu_mhz")
+            no_memory = no_memory or self._why_refused("mem_mhz")
         told = {"gpu_mhz": (graphics, no_graphics), "mem_mhz": (memory, no_memory)}
         self.knobs = {knob: values for knob, (values, reason) in told.items() if reason is None}
         self.missing = tuple(reason for _, reason in told.values() if reason is not None)
+
+    def _why_refused(self, knob: str) -> Reason | None:
+        """Return why nobody can lock a clock, by a lock that no driver may take; None if somebody can."""
+        if not self._gpu.knows(self.RESETS[knob]):
+            sentence = f"the installed nvidia-ml-py has no {self.RESETS[knob]}, which unlocks it"
+            return Reason(what=knob, why=Why.ABSENT, sentence=sentence, mend="install a newer one")
+        try:
+            reason, is_certain = _refused(self._gpu, knob, LOCKS[knob], *CROSSED)
+            if is_certain:
+                return reason
+            # No answer that is documented: a lock to all clocks says more, and slows nothing down.
+            self._gpu.change(LOCKS[knob], *self._whole(knob))
+            self._gpu.change(self.RESETS[knob])
+        except DeviceError as error:
+            return Reason(what=knob, why=Why.BROKEN, sentence=str(error))
+        return None
+
+    def _whole(self, knob: str) -> tuple[int, int]:
+        """Return the lowest and the highest value of a clock [MHz]."""
+        return round(min(self._ends[knob])), round(max(self._ends[knob]))
 
     def narrowed(self, space: ModeSpace) -> ModeSpace:
         """Return a space without the clocks that exist with none of the others in it."""
@@ -163,8 +188,11 @@ class ClocksPart(_NvmlPart):
 
     @override
     def save(self) -> Any:
-        self._changed = False
         return {"locked": sorted(self.knobs)}
+
+    @override
+    def begin(self) -> None:
+        self._changed = False
 
     @override
     def write(self, mode: PowerMode) -> None:
@@ -215,11 +243,24 @@ class ClocksPart(_NvmlPart):
         failed: list[DeviceError] = []
         for knob in saved["locked"]:
             try:
-                self._gpu.change(self.RESETS[knob])
+                self._unlock(knob)
             except DeviceError as error:  # the other clock is to be unlocked all the same
                 failed.append(error)
         if failed:
             raise failed[0]
+
+    def _unlock(self, knob: str) -> None:
+        try:
+            self._gpu.change(self.RESETS[knob])
+        except DeviceError as error:
+            if not self._ends.get(knob):
+                raise
+            try:
+                self._gpu.change(LOCKS[knob], *self._whole(knob))
+            except DeviceError:
+                raise error from None
+            # Between the ends a clock runs as if it was not locked.
+            logger.warning("%s; %s is locked to the whole of its range instead", error, knob)
 
     @override
     def notes(self) -> tuple[str, ...]:
@@ -281,6 +322,8 @@ class PowerLimitPart(_NvmlPart):
             pinned_w: The one limit that the user asks for; None: any.
         """
         super().__init__(gpu, clock=clock)
+        # As for the clocks.
+        self._changed = True
         # Asked once: what a board allows does not change while it is in use.
         ends_mw = gpu.find_all("nvmlDeviceGetPowerManagementLimitConstraints")
         now_mw = gpu.find("nvmlDeviceGetPowerManagementLimit")
@@ -289,12 +332,17 @@ class PowerLimitPart(_NvmlPart):
             now_mw = None  # no limit of such a board: what it tells could not be restored
         default_mw = gpu.find("nvmlDeviceGetPowerManagementDefaultLimit")
         self._enforced = gpu.working(("nvmlDeviceGetEnforcedPowerLimit",))
+        enforced_mw = gpu.find(*self._enforced) if self._enforced else None
+        if enforced_mw is not None and ends_known and enforced_mw < ends_mw[0] / FAR_OFF:
+            self._enforced = None  # no limit of such a board either
         self.default_w = math.nan if default_mw is None else watts_from_milliwatts(float(default_mw))
         self.now_w = math.nan if now_mw is None else watts_from_milliwatts(float(now_mw))
         self.most_w = (
             watts_from_milliwatts(float(ends_mw[1])) if len(ends_mw) == 2 and ends_mw[1] else math.inf
         )
         """The greatest limit that the board allows; infinity where it tells none."""
+        self.least_w = watts_from_milliwatts(float(ends_mw[0])) if len(ends_mw) == 2 else 0.0
+        """The least; 0 where it tells none."""
         values = _limits_w(ends_mw, self.default_w)
         reason = _why_missing("power_limit_w", values, now_mw is not None, forbidden, unit="W")
         if reason is None and tries and now_mw is not None:
@@ -307,10 +355,15 @@ class PowerLimitPart(_NvmlPart):
 
     def _why_refused(self, most_mw: int, now_mw: int) -> Reason | None:
         """Return why nobody can set the limit, by asking for one that is out of range; else None."""
-        refused = _refused(self._gpu, "power_limit_w", SET_LIMIT, most_mw + BEYOND_MW)
-        if refused is None and self._gpu.find("nvmlDeviceGetPowerManagementLimit") != now_mw:
-            self._gpu.change(SET_LIMIT, now_mw)  # a driver that takes any limit
-        return refused
+        try:
+            reason, is_certain = _refused(self._gpu, "power_limit_w", SET_LIMIT, most_mw + BEYOND_MW)
+            # A driver that takes any limit gets back its own. One whose answer is not documented may take
+            # that.
+            if not is_certain or self._gpu.find("nvmlDeviceGetPowerManagementLimit") != now_mw:
+                self._gpu.change(SET_LIMIT, now_mw)
+        except DeviceError as error:
+            return Reason(what="power_limit_w", why=Why.BROKEN, sentence=str(error))
+        return reason
 
     @override
     def in_force(self) -> Mapping[str, tuple[float, float]]:
@@ -325,10 +378,15 @@ class PowerLimitPart(_NvmlPart):
         return {"limit_mw": self._gpu.number("nvmlDeviceGetPowerManagementLimit")}
 
     @override
+    def begin(self) -> None:
+        self._changed = False
+
+    @override
     def write(self, mode: PowerMode) -> None:
         limit_mw = round(milliwatts_from_watts(mode["power_limit_w"]))
         # What is in force is not written: some boards show a limit that nobody can set.
         if self._gpu.number("nvmlDeviceGetPowerManagementLimit") != limit_mw:
+            self._changed = True
             self._set(limit_mw)
         # NVML API reference, nvmlDeviceGetEnforcedPowerLimit: there are other limits besides, such as one
         # that was set out of band, through the board's management controller.
@@ -342,11 +400,26 @@ class PowerLimitPart(_NvmlPart):
     def lost(self, mode: PowerMode) -> str:
         shown_mw = self._gpu.number("nvmlDeviceGetPowerManagementLimit")
         wanted_mw = round(milliwatts_from_watts(mode["power_limit_w"]))
-        return "" if shown_mw == wanted_mw else f"the power limit shows {_watts(shown_mw)}"
+        if shown_mw != wanted_mw:
+            return f"the power limit shows {_watts(shown_mw)}"
+        enforced_mw = self._gpu.find(*self._enforced) if self._enforced else None
+        if enforced_mw is not None and enforced_mw < wanted_mw:
+            return f"the power limit is {_watts(wanted_mw)}, and something holds it to {_watts(enforced_mw)}"
+        return ""
+
+    def moved(self, mode: PowerMode | None) -> str:
+        """Return that a limit which no mode sets is no longer the one that was found; empty if it is."""
+        sets = mode is not None and "power_limit_w" in mode
+        shown_mw = None if sets else self._gpu.find("nvmlDeviceGetPowerManagementLimit")
+        if shown_mw is None or math.isnan(self.now_w) or watts_from_milliwatts(float(shown_mw)) == self.now_w:
+            return ""
+        return f"the power limit was {self.now_w:g} W and shows {_watts(shown_mw)}"
 
     @override
     def put_back(self, saved: Any) -> None:
-        if self._gpu.number("nvmlDeviceGetPowerManagementLimit") != saved["limit_mw"]:
+        changed, self._changed = self._changed, True
+        # A limit that somebody else has set meanwhile, and this never, is theirs.
+        if changed and self._gpu.number("nvmlDeviceGetPowerManagementLimit") != saved["limit_mw"]:
             self._set(saved["limit_mw"])
 
     @override
@@ -371,8 +444,9 @@ class PowerLimitPart(_NvmlPart):
 def _graphics_by_memory(gpu: NvmlGpu) -> Mapping[float, tuple[float, ...]]:
     """Return the graphics clocks that exist with each memory clock [MHz], both ascending."""
     found: dict[float, tuple[float, ...]] = {}
-    for memory in sorted(gpu.find_all("nvmlDeviceGetSupportedMemoryClocks")):
-        graphics = gpu.find_all("nvmlDeviceGetSupportedGraphicsClocks", memory)
+    # A clock of 0 is none.
+    for memory in sorted(filter(None, gpu.find_all("nvmlDeviceGetSupportedMemoryClocks"))):
+        graphics = set(filter(None, gpu.find_all("nvmlDeviceGetSupportedGraphicsClocks", memory)))
         if graphics:
             found[float(memory)] = tuple(sorted(float(mhz) for mhz in graphics))
     return found
@@ -402,8 +476,11 @@ def _why_missing(
     return None if forbidden is None else replace(forbidden, what=knob)
 
 
-def _refused(gpu: NvmlGpu, knob: str, function: str, *arguments: int) -> Reason | None:
-    """Return why nobody can set a knob, by a call that changes nothing; None if somebody can."""
+def _refused(gpu: NvmlGpu, knob: str, function: str, *arguments: int) -> tuple[Reason | None, bool]:
+    """Return why nobody can set a knob, by a call that is to be refused; None if somebody can.
+
+    And whether that is certain: the driver refused in a way that is documented for such a call.
+    """
     try:
         gpu.change(function, *arguments)
     except DeviceError as error:
@@ -411,21 +488,22 @@ def _refused(gpu: NvmlGpu, knob: str, function: str, *arguments: int) -> Reason 
         if code in (NOT_SUPPORTED, FUNCTION_NOT_FOUND):
             mend = "install a newer NVIDIA driver" if code == FUNCTION_NOT_FOUND else ""
             sentence = f"{UNSUPPORTED}: {function} is refused"
-            return Reason(what=knob, why=Why.ABSENT, sentence=sentence, mend=mend)
+            return Reason(what=knob, why=Why.ABSENT, sentence=sentence, mend=mend), True
         if code == NO_PERMISSION and gpu.setter is not None:
-            return Reason(what=knob, why=Why.FORBIDDEN, sentence=str(error))
+            return Reason(what=knob, why=Why.FORBIDDEN, sentence=str(error)), True
         if code == NO_PERMISSION:
             return Reason(
                 what=knob,
                 why=Why.FORBIDDEN,
                 sentence="changing it needs root, and the driver does not take this process for it",
                 mend="start the container with --cap-add=SYS_ADMIN, or run on the machine itself",
-            )
+            ), True
         # No error of the driver's, so that the binding cannot call it; or one after which nothing is
         # answered.
         if code is None or code in FATAL:
-            return Reason(what=knob, why=Why.BROKEN, sentence=str(error))
-    return None
+            return Reason(what=knob, why=Why.BROKEN, sentence=str(error)), True
+        return None, code == INVALID_ARGUMENT
+    return None, False  # it was taken
 
 
 def _listed(values: Sequence[float]) -> str:

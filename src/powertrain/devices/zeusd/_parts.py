@@ -108,12 +108,15 @@ class LocksPart(Part):
         self._gpu, self.knobs = gpu, dict(clocks)
         self.missing = () if "gpu_mhz" in clocks else (UNTOLD,)
         self._changed = True
-        """Whether something may have been locked since `save`; what another process did is not known."""
+        """Whether something may have been locked since `begin`; what another process did is not known."""
 
     @override
     def save(self) -> Mapping[str, Any]:
-        self._changed = False
         return {"locked": sorted(self.knobs)}
+
+    @override
+    def begin(self) -> None:
+        self._changed = False
 
     @override
     def write(self, mode: PowerMode) -> None:

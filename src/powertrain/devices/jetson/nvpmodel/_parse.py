@@ -24,13 +24,14 @@ def parse_conf(text: str, *, path: str = "nvpmodel.conf") -> NvpConf:
     """Read the text of a conf.
 
     Blanks inside the brackets of a header may be missing: nvpmodel's own confs lack some. Sections of a kind
-    that is not known are passed over.
+    that is not known are passed over. A mode whose name an earlier one has gets its id behind it.
 
     Raises:
         DeviceError: The text breaks the form; the message names the line.
     """
     reader = _Reader(path)
-    for number, raw in enumerate(text.splitlines(), start=1):
+    # A line ends where editors end it, and not at what Python takes for an end besides.
+    for number, raw in enumerate(re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")), start=1):
         line = raw.partition("#")[0].strip()
         if line:
             reader.take(line, number)
@@ -47,6 +48,7 @@ class _Reader:
         self._params: dict[str, NvpParam] = {}
         self._args: dict[str, str] = {}
         self._modes: dict[int, NvpMode] = {}
+        self._names = set[str]()
         self._settings: list[NvpSetting] = []
         self._defaults: list[tuple[int, int]] = []
         self._head: tuple[int, str] = (0, "")
@@ -114,6 +116,9 @@ class _Reader:
             number, name = self._head
             settings = tuple(self._settings)
             online = _online(self._params.values(), settings)
+            # Of two modes with one name each can be asked for.
+            name = f"{name}_ID{number}" if name in self._names else name
+            self._names.add(name)
             self._modes[number] = NvpMode(id=number, name=name, settings=settings, online=online)
         self._section = ""
 
