@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.processes import Process
 from tests.waiting import PATIENCE_S, until
 
 from powertrain.dataset import open_store
@@ -108,7 +109,7 @@ def test_modes_that_are_no_modes_are_wrong_use(run, db):
 def test_a_run_that_is_stopped_goes_on_and_measures_no_finished_mode_twice(done, db, how):
     options = (*NANO, "--db", str(db), "--modes", "200")
     command = [sys.executable, "-m", "powertrain", "profile", "yolo", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+    with Process(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
         until(lambda: db.exists() and counts(db) > 10, every_s=0.05)
         child.send_signal(how)
         _, said = child.communicate(timeout=PATIENCE_S)

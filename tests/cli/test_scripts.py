@@ -11,6 +11,7 @@ import textwrap
 import time
 
 import pytest
+from tests.processes import Process
 from tests.waiting import until
 
 from powertrain.dataset import open_store
@@ -91,6 +92,7 @@ def test_what_stands_beside_a_script_is_imported_by_it(done, script, db):
     script("STEPS = 10**6", "beside_the_script.py")
     path = script("from beside_the_script import STEPS\nsteps(STEPS)")
     done("profile", path, *ONE_CORE, "--db", db)
+    assert len(profiles(db)) == 1
 
 
 def test_a_crash_keeps_its_traceback_without_our_frames_and_the_profiles_so_far(script, db, tmp_path):
@@ -245,7 +247,7 @@ def test_while_a_run_measures_the_processor_no_other_run_may(script, run, db, tm
     second = script("steps(10**6)")
     command = (sys.executable, "-m", "powertrain", "profile", tmp_path / "first.py", *ONE_CORE, "--again")
     slow = ("--precision", "0.0001", "--mode-limit", "600", "--db", tmp_path / "first.db")
-    with subprocess.Popen([*map(str, (*command, *slow))], stderr=subprocess.DEVNULL) as first:
+    with Process([*map(str, (*command, *slow))], stderr=subprocess.DEVNULL) as first:
         until(started.exists)
         ran = run("profile", second, *ONE_CORE, "--db", db)
         applied = run("apply", "cpu_cores=1", "--device", "cpu", "--", "true")
