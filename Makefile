@@ -6,7 +6,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 FLEET ?= .venv-fleet
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Python compiles a module when it is first imported. To compile all of every package takes longer than all else.
+INSTALL := -m pip --disable-pip-version-check install --quiet --no-compile
+PIP := $(BIN)/python $(INSTALL) --constraint constraints.txt
 # Many tests start servers and send signals, and a busy machine can be too slow for one. If tests fail (1), and
 # nothing worse happened, they run once more, one at a time, and all must pass.
 AGAIN := --last-failed --last-failed-no-failures none --maxfail 1
@@ -26,7 +28,7 @@ help:
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'  # reads dependency groups
+	$(BIN)/python $(INSTALL) 'pip>=25.1'  # reads dependency groups
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
@@ -47,9 +49,8 @@ $(VENV)/.integrations: $(VENV)/.test
 $(FLEET)/.fleet: pyproject.toml constraints-fleet.txt
 	@echo "installing Ray and Flower into $(FLEET) (once)"
 	$(PYTHON) -m venv $(FLEET)
-	$(FLEET)/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
-	$(FLEET)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-fleet.txt \
-		--group fleet --editable .
+	$(FLEET)/bin/python $(INSTALL) 'pip>=25.1'
+	$(FLEET)/bin/python $(INSTALL) --constraint constraints-fleet.txt --group fleet --editable .
 	@touch $@
 
 $(VENV)/.coverage: $(VENV)/.test
