@@ -6,7 +6,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 FLEET ?= .venv-fleet
-# Python compiles a module when it is first imported. To compile all of every package takes longer than all else.
+# Python compiles a module when it is first imported, and keeps that. To compile all of every package takes longer
+# than all else, and to compile this package anew in each of the processes that tests start takes minutes.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := -m pip --disable-pip-version-check install --quiet --no-compile
 PIP := $(BIN)/python $(INSTALL) --constraint constraints.txt
 # Many tests start servers and send signals, and a busy machine can be too slow for one. If tests fail (1), and
