@@ -1,13 +1,11 @@
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.waiting import PATIENCE_S
 
 from powertrain.errors import TooFewProfilesError
 from powertrain.planning import plan_modes, plan_space
@@ -233,15 +231,13 @@ def test_a_signal_during_planning_is_delivered_after_it_and_changes_no_plan():
 
     def plan_under_fire() -> None:
         timer = threading.Timer(0.005, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
         try:
-            end_s = time.monotonic() + PATIENCE_S
-            while time.monotonic() < end_s:
+            timer.start()
+            while True:  # until the signal comes, however slow this machine is
                 assert (plan_modes(table, 8, seed=3) == undisturbed).all()
         except KeyboardInterrupt:
             came.append(1.0)
-        finally:
-            timer.join()
+        timer.join()
 
     try:
         for _ in range(3):
