@@ -31,7 +31,6 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
         "PYTHONPATH": str(folder / "lent"),
         "PIP_NO_BUILD_ISOLATION": "false",  # pip's way to say that there is none
         "PIP_NO_INDEX": "1",
-        "PIP_NO_COMPILE": "1",  # most modules are never imported
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     return Reader(folder=folder, checkout=folder / "checkout", wheel=wheel, environment=environment)
