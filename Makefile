@@ -14,6 +14,8 @@ PIP := $(BIN)/python $(INSTALL) --constraint constraints.txt
 # Many tests start servers and send signals, and a busy machine can be too slow for one. If tests fail (1), and
 # nothing worse happened, they run once more, one at a time, and all must pass.
 AGAIN := --last-failed --last-failed-no-failures none --maxfail 1
+# The figure is of both runs together: what serves and what plugs into frameworks is run by the integrations' tests.
+COVERING := --numprocesses 2 --dist worksteal --cov --cov-report= --cov-fail-under 0
 
 .PHONY: help demo test test-integrations coverage check jetson-selftest docs dist bench clean
 
@@ -55,7 +57,7 @@ $(FLEET)/.fleet: pyproject.toml constraints-fleet.txt
 	$(FLEET)/bin/python $(INSTALL) --constraint constraints-fleet.txt --group fleet --editable .
 	@touch $@
 
-$(VENV)/.coverage: $(VENV)/.test
+$(VENV)/.coverage: $(VENV)/.integrations
 	@echo "installing what measures the coverage into $(VENV) (once)"
 	$(PIP) --group coverage
 	@touch $@
@@ -83,13 +85,15 @@ test: $(VENV)/.test
 		{ test $$? -eq 1 && $(BIN)/python -m pytest $(AGAIN) -m "not integration"; }
 
 test-integrations: $(VENV)/.integrations $(FLEET)/.fleet
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/integrations/fleet tests/integrations || \
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/integrations/fleet tests/integrations || \
 		{ test $$? -eq 1 && $(BIN)/python -m pytest $(AGAIN) --ignore tests/integrations/fleet tests/integrations; }
 	$(FLEET)/bin/python -m pytest --numprocesses 2 --dist loadfile tests/integrations/fleet || \
 		{ test $$? -eq 1 && $(FLEET)/bin/python -m pytest $(AGAIN) tests/integrations/fleet; }
 
 coverage: $(VENV)/.coverage
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not integration" --cov --cov-report term-missing:skip-covered
+	$(BIN)/python -m pytest $(COVERING) -m "not integration"
+	$(BIN)/python -m pytest $(COVERING) --cov-append --ignore tests/integrations/fleet tests/integrations
+	$(BIN)/coverage report --skip-covered --show-missing
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
