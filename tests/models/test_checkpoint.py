@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
 import os
@@ -166,6 +167,8 @@ def unprivileged(tmp_path: Path):
         pytest.skip("needs POSIX users")
     folder = Path(tempfile.mkdtemp())
     if root := os.geteuid() == 0:
+        # zipfile's: that user may not be able to read Python's library, and a failed look is remembered.
+        codecs.lookup("cp437")
         os.chown(folder, 65534, -1)
         os.seteuid(65534)
     yield folder
