@@ -15,7 +15,9 @@ PIP := $(BIN)/python $(INSTALL) --constraint constraints.txt
 # nothing worse happened, they run once more, one at a time, and all must pass.
 AGAIN := --last-failed --last-failed-no-failures none --maxfail 1
 # The figure is of both runs together: what serves and what plugs into frameworks is run by the integrations' tests.
-COVERING := --numprocesses 2 --dist worksteal --cov --cov-report= --cov-fail-under 0
+COVERING := --cov --cov-report= --cov-fail-under 0
+# Files of few tests take longest here, and pytest-xdist would begin with those of many.
+BY_FILE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-integrations coverage check jetson-selftest docs dist bench clean
 
@@ -85,14 +87,14 @@ test: $(VENV)/.test
 		{ test $$? -eq 1 && $(BIN)/python -m pytest $(AGAIN) -m "not integration"; }
 
 test-integrations: $(VENV)/.integrations $(FLEET)/.fleet
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/integrations/fleet tests/integrations || \
+	$(BIN)/python -m pytest $(BY_FILE) --ignore tests/integrations/fleet tests/integrations || \
 		{ test $$? -eq 1 && $(BIN)/python -m pytest $(AGAIN) --ignore tests/integrations/fleet tests/integrations; }
 	$(FLEET)/bin/python -m pytest --numprocesses 2 --dist loadfile tests/integrations/fleet || \
 		{ test $$? -eq 1 && $(FLEET)/bin/python -m pytest $(AGAIN) tests/integrations/fleet; }
 
 coverage: $(VENV)/.coverage
-	$(BIN)/python -m pytest $(COVERING) -m "not integration"
-	$(BIN)/python -m pytest $(COVERING) --cov-append --ignore tests/integrations/fleet tests/integrations
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(COVERING) -m "not integration"
+	$(BIN)/python -m pytest $(BY_FILE) $(COVERING) --cov-append --ignore tests/integrations/fleet tests/integrations
 	$(BIN)/coverage report --skip-covered --show-missing
 
 check: $(VENV)/.dev
