@@ -243,7 +243,7 @@ def test_another_training_of_the_same_name_is_remarked_on(script, done, db):
 
 def test_while_a_run_measures_the_processor_no_other_run_may(script, run, db, tmp_path):
     started = tmp_path / "started"
-    # In its first minibatch until it is ended: one that goes on comes to its end where others compute as well.
+    # It stays in its first minibatch until it is ended: measured, it would end early where others compute.
     script(
         f"""
         for _ in pt.measured(range(100)):
