@@ -6,10 +6,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 FLEET ?= .venv-fleet
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Python compiles a module when it is first imported, and keeps that. To compile all of every package takes longer
+# than all else, and to compile this package anew in each of the processes that tests start takes minutes.
+unexport PYTHONDONTWRITEBYTECODE
+INSTALL := -m pip --disable-pip-version-check install --quiet --no-compile
+PIP := $(BIN)/python $(INSTALL) --constraint constraints.txt
 # Many tests start servers and send signals, and a busy machine can be too slow for one. If tests fail (1), and
 # nothing worse happened, they run once more, one at a time, and all must pass.
 AGAIN := --last-failed --last-failed-no-failures none --maxfail 1
+# The figure is of both runs together: what serves and what plugs into frameworks is run by the integrations' tests.
+COVERING := --cov --cov-report= --cov-fail-under 0
+# Files of few tests take longest here, and pytest-xdist would begin with those of many.
+BY_FILE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-integrations coverage check jetson-selftest docs dist bench clean
 
@@ -26,7 +34,7 @@ help:
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'  # reads dependency groups
+	$(BIN)/python $(INSTALL) 'pip>=25.1'  # reads dependency groups
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
@@ -47,12 +55,11 @@ $(VENV)/.integrations: $(VENV)/.test
 $(FLEET)/.fleet: pyproject.toml constraints-fleet.txt
 	@echo "installing Ray and Flower into $(FLEET) (once)"
 	$(PYTHON) -m venv $(FLEET)
-	$(FLEET)/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
-	$(FLEET)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-fleet.txt \
-		--group fleet --editable .
+	$(FLEET)/bin/python $(INSTALL) 'pip>=25.1'
+	$(FLEET)/bin/python $(INSTALL) --constraint constraints-fleet.txt --group fleet --editable .
 	@touch $@
 
-$(VENV)/.coverage: $(VENV)/.test
+$(VENV)/.coverage: $(VENV)/.integrations
 	@echo "installing what measures the coverage into $(VENV) (once)"
 	$(PIP) --group coverage
 	@touch $@
@@ -80,13 +87,15 @@ test: $(VENV)/.test
 		{ test $$? -eq 1 && $(BIN)/python -m pytest $(AGAIN) -m "not integration"; }
 
 test-integrations: $(VENV)/.integrations $(FLEET)/.fleet
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/integrations/fleet tests/integrations || \
+	$(BIN)/python -m pytest $(BY_FILE) --ignore tests/integrations/fleet tests/integrations || \
 		{ test $$? -eq 1 && $(BIN)/python -m pytest $(AGAIN) --ignore tests/integrations/fleet tests/integrations; }
 	$(FLEET)/bin/python -m pytest --numprocesses 2 --dist loadfile tests/integrations/fleet || \
 		{ test $$? -eq 1 && $(FLEET)/bin/python -m pytest $(AGAIN) tests/integrations/fleet; }
 
 coverage: $(VENV)/.coverage
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not integration" --cov --cov-report term-missing:skip-covered
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(COVERING) -m "not integration"
+	$(BIN)/python -m pytest $(BY_FILE) $(COVERING) --cov-append --ignore tests/integrations/fleet tests/integrations
+	$(BIN)/coverage report --skip-covered --show-missing
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 from hypothesis import HealthCheck, settings  # noqa: E402
+from tests.processes import end_all  # noqa: E402
 
 THOROUGH = os.environ.get("POWERTRAIN_TESTS") == "thorough"
 
@@ -69,8 +70,9 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail a test that leaves a handler behind, as one does that never lets go of a device."""
+    """Fail a test that leaves a process behind, or a handler, as one does that never lets go of a device."""
     yield
+    running = end_all()
     left = []
     for number, before in zip(HELD_SIGNALS, item.stash[HANDLERS], strict=True):
         after = signal.getsignal(number)
@@ -78,6 +80,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
             left.append(f"{number.name}: {after!r} in place of {before!r}")
             signal.signal(number, before)  # type: ignore[arg-type]  # the next test is not to suffer
     assert not left, f"a handler is left behind: {'; '.join(left)}"
+    assert not running, f"processes are left behind: {[process.args for process in running]}"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -26,7 +26,7 @@ def test_a_script_with_the_two_lines_runs_by_itself_as_before():
 
 
 def test_the_script_is_measured_as_it_is(tmp_path):
-    options = ("--device", "cpu", "--db", tmp_path / "own.db", "--modes", "grid")
+    options = ("--device", "cpu", "--db", tmp_path / "own.db", "--modes", "grid", "--precision", "50")
     shown = ran("-m", "powertrain", "profile", EXAMPLE, *options, "--", "--epochs", "500")
     with open_store(tmp_path / "own.db") as store:
         profiles = store.profiles(workload="own_training.py")
@@ -38,7 +38,7 @@ def test_the_script_is_measured_as_it_is(tmp_path):
 
 def test_the_function_follows_the_knobs_of_the_training(tmp_path):
     device = "cpu?cpu_cores=1&batch_size=16,64&loader_workers=0,1"
-    options = ("--device", device, "--db", tmp_path / "own.db", "--modes", "grid")
+    options = ("--device", device, "--db", tmp_path / "own.db", "--modes", "grid", "--precision", "50")
     ran("-m", "powertrain", "profile", f"{EXAMPLE}:make_training", "--name", "mine", *options)
     with open_store(tmp_path / "own.db") as store:
         profiles = store.profiles(workload="mine")
@@ -54,5 +54,5 @@ def test_a_script_tunes_itself_and_learns_what_it_learns_without():
 def test_a_script_is_tuned_as_it_is_and_prints_what_it_prints_without(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # sums are added up in one order
     options = ("--device", "cpu?cpu_cores=1", "--precision", "50")
-    plain = ran(PLAIN, "--steps", "3000")
-    assert ran("-m", "powertrain", "tune", PLAIN, *options, "--", "--steps", "3000") == plain
+    plain = ran(PLAIN, "--steps", "1500")
+    assert ran("-m", "powertrain", "tune", PLAIN, *options, "--", "--steps", "1500") == plain

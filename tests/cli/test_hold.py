@@ -10,6 +10,7 @@ import time
 from importlib.util import find_spec
 
 import pytest
+from tests.processes import Process
 from tests.waiting import PATIENCE_S, until
 
 from powertrain.opening import open_device
@@ -29,9 +30,9 @@ def board(tmp_path):
     return f"sim:orin-nano?state={tmp_path / 'board.json'}"
 
 
-def powertrain(*arguments: object, **more) -> subprocess.Popen[str]:
+def powertrain(*arguments: object, **more) -> Process:
     command = [sys.executable, "-m", "powertrain", *map(str, arguments)]
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    return Process(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
 
 
 def test_a_command_runs_in_the_mode_and_its_exit_code_is_passed_on(tmp_path):
@@ -144,7 +145,7 @@ finally:
     soon = "import powertrain.cli._root as root; root.LONGEST_END_S = 0.2; root.main()"
     options = ("profile", str(script), "--device", board, "--db", str(tmp_path / "p.db"))
     command = [sys.executable, "-c", soon, *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with Process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "here\n"
         child.send_signal(signal.SIGTERM)
@@ -283,11 +284,12 @@ def test_a_journal_that_cannot_be_read_does_not_keep_others_from_being_given_bac
     assert "odd" in ran.out + ran.err
 
 
-def test_a_command_whose_mode_is_lost_goes_on_and_that_is_said_at_once(board, monkeypatch, caplog):
+def test_a_command_whose_mode_is_lost_goes_on_and_that_is_said_at_once(board, monkeypatch, caplog, tmp_path):
     device = open_device(board)
     monkeypatch.setattr(_holding, "LOOK_S", 0.05)
-    monkeypatch.setattr(device._holder, "lost", lambda: "the helper vanished")
-    command = (sys.executable, "-c", "import time; time.sleep(0.5); raise SystemExit(7)")
+    looked = tmp_path / "looked"
+    monkeypatch.setattr(device._holder, "lost", lambda: looked.touch() or "the helper vanished")
+    command = ("sh", "-c", f"until [ -e {looked} ]; do sleep 0.02; done; exit 7")
     assert _holding.run_held(device, device.space[5], command) == 7
     assert caplog.messages == ["the command goes on, but not in its mode: the helper vanished"]
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import pytest
 from tests.devices.jetson.confs import orin_like
+from tests.processes import Process
 
 from powertrain.devices.jetson.nvpmodel import parse_conf
 
@@ -68,7 +68,7 @@ def test_selftest_of_a_file_is_refused(run, grid_csv):
 def test_selftest_asks_at_a_terminal(answer, sign):
     terminal, child_end = os.openpty()
     command = (sys.executable, "-m", "powertrain", "selftest", "--device", "sim:orin-nano")
-    with subprocess.Popen(command, stdin=child_end, stdout=child_end, stderr=child_end) as child:
+    with Process(command, stdin=child_end, stdout=child_end, stderr=child_end) as child:
         os.close(child_end)
         shown = until(b"[y/N]", terminal)
         os.write(terminal, f"{answer}\n".encode())

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.processes import Process
 from tests.waiting import PATIENCE_S
 
 from powertrain.dataset import write_csv
@@ -69,7 +70,7 @@ def test_debug_shows_the_traceback_of_a_failure():
 
 
 def test_a_reader_that_goes_away_is_no_error():
-    with subprocess.Popen(
+    with Process(
         [*COMMAND, "modes", "sim:orin-agx", "--sample", "300", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -117,7 +118,7 @@ def read_until(sign, terminal):
 
 def test_ctrl_c_ends_an_evaluation_with_one_line_and_keeps_its_rows(endless, tmp_path):
     terminal, child_end = os.openpty()
-    with subprocess.Popen([*COMMAND, *map(str, endless)], stderr=child_end, stdout=subprocess.PIPE) as child:
+    with Process([*COMMAND, *map(str, endless)], stderr=child_end, stdout=subprocess.PIPE) as child:
         os.close(child_end)
         shown = read_until(b"seed 3", terminal)
         child.send_signal(signal.SIGINT)

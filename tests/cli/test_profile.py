@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.processes import Process
 from tests.waiting import PATIENCE_S, until
 
 from powertrain.dataset import open_store
@@ -106,20 +107,20 @@ def test_modes_that_are_no_modes_are_wrong_use(run, db):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_goes_on_and_measures_no_finished_mode_twice(done, db, how):
-    options = (*NANO, "--db", str(db), "--modes", "200")
+    options = (*NANO, "--db", str(db), "--modes", "100")
     command = [sys.executable, "-m", "powertrain", "profile", "yolo", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+    with Process(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
         until(lambda: db.exists() and counts(db) > 10, every_s=0.05)
         child.send_signal(how)
         _, said = child.communicate(timeout=PATIENCE_S)
     before = counts(db)
-    run = done("profile", "yolo", *NANO, "--db", db, "--modes", "200", "--json").json["runs"][0]
+    run = done("profile", "yolo", *NANO, "--db", db, "--modes", "100", "--json").json["runs"][0]
 
     assert child.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert how == signal.SIGKILL or b"goes on from there" in said
-    assert 10 < before < 200
-    assert run["kept"] + run["measured"] == 200
-    assert counts(db) == 200 + (before - run["kept"])
+    assert 10 < before < 100
+    assert run["kept"] + run["measured"] == 100
+    assert counts(db) == 100 + (before - run["kept"])
 
 
 def test_the_closing_table_explains_the_flags_and_how_to_measure_again(done, db):

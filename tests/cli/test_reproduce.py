@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from tests.cli.conftest import SMALL_STUDY
+from tests.processes import Process
 from tests.waiting import PATIENCE_S, until
 
 from powertrain.cli import _reproduce
@@ -61,7 +62,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process_behind(finished_stu
     reference = cases.read_text().splitlines(keepends=True)[:1]
     cases.write_text(reference[0])
     options = map(str, (*SMALL_STUDY, "--jobs", 2, "--out", study))
-    with subprocess.Popen(
+    with Process(
         [sys.executable, "-m", "powertrain", *options],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.processes import Process
 from typing_extensions import override
 
 from powertrain.cli import powertrain
@@ -120,7 +121,7 @@ def test_a_real_terminal_of_40_columns_gets_no_longer_line(database):
     env = {**os.environ, "COLUMNS": "40", "TERM": "xterm-256color", "NO_COLOR": "1"}
     command = (sys.executable, "-m", "powertrain", "show", str(database))
     found = b""
-    with subprocess.Popen(command, stdout=child_end, stderr=subprocess.DEVNULL, env=env):
+    with Process(command, stdout=child_end, stderr=subprocess.DEVNULL, env=env):
         os.close(child_end)
         try:
             while part := os.read(terminal, 4096):

@@ -11,6 +11,7 @@ import textwrap
 import time
 
 import pytest
+from tests.processes import Process
 from tests.waiting import until
 
 from powertrain.dataset import open_store
@@ -91,6 +92,7 @@ def test_what_stands_beside_a_script_is_imported_by_it(done, script, db):
     script("STEPS = 10**6", "beside_the_script.py")
     path = script("from beside_the_script import STEPS\nsteps(STEPS)")
     done("profile", path, *ONE_CORE, "--db", db)
+    assert len(profiles(db)) == 1
 
 
 def test_a_crash_keeps_its_traceback_without_our_frames_and_the_profiles_so_far(script, db, tmp_path):
@@ -241,11 +243,18 @@ def test_another_training_of_the_same_name_is_remarked_on(script, done, db):
 
 def test_while_a_run_measures_the_processor_no_other_run_may(script, run, db, tmp_path):
     started = tmp_path / "started"
-    script(f"open({str(started)!r}, 'w').close()\nwhile True:\n    steps(10)", "first.py")
+    # It stays in its first minibatch until it is ended: measured, it would end early where others compute.
+    script(
+        f"""
+        for _ in pt.measured(range(100)):
+            open({str(started)!r}, "w").close()
+            time.sleep(600)
+        """,
+        "first.py",
+    )
     second = script("steps(10**6)")
     command = (sys.executable, "-m", "powertrain", "profile", tmp_path / "first.py", *ONE_CORE, "--again")
-    slow = ("--precision", "0.0001", "--mode-limit", "600", "--db", tmp_path / "first.db")
-    with subprocess.Popen([*map(str, (*command, *slow))], stderr=subprocess.DEVNULL) as first:
+    with Process([*map(str, (*command, "--db", tmp_path / "first.db"))], stderr=subprocess.DEVNULL) as first:
         until(started.exists)
         ran = run("profile", second, *ONE_CORE, "--db", db)
         applied = run("apply", "cpu_cores=1", "--device", "cpu", "--", "true")

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from tests.processes import Process
 
 from powertrain.cli import powertrain
 from powertrain.dataset import open_store
@@ -97,7 +98,7 @@ WAITS = (sys.executable, "-c", "print('held', flush=True); input()")
 def holding(board, mode="cpu_cores=1"):
     """Hold a board in another process."""
     command = (sys.executable, "-m", "powertrain", "apply", mode, "--device", board, "--", *WAITS)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
@@ -135,7 +136,7 @@ def test_status_tells_who_holds_a_board_and_who_left_it_behind(done, tmp_path):
     board = f"sim:orin-nano?state={tmp_path / 'board.json'}"
     waiting = (sys.executable, "-c", "print('held', flush=True); input()")
     command = (sys.executable, "-m", "powertrain", "apply", "cpu_cores=1", "--device", board, "--", *waiting)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
         (held,) = done("status", board, "--json").json["devices"]

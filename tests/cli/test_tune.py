@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 import pytest
+from tests.processes import Process
 
 from powertrain.dataset import open_store
 
@@ -94,7 +95,7 @@ class TestAScript:
     def test_trains_to_its_end_where_nobody_reads_what_is_told(self, script, tmp_path):
         script("steps(3000)\nopen('trained', 'w').close()")
         command = [sys.executable, "-m", "powertrain", "tune", "train.py", *map(str, CPU)]
-        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        with Process(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
             process.stderr.readline()
             process.stderr.close()

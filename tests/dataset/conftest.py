@@ -13,7 +13,6 @@ def unprivileged_folder() -> Iterator[Path]:
     """A folder in which file permissions count, even where the tests run as root."""
     if not hasattr(os, "geteuid"):
         pytest.skip("needs POSIX users")
-    root = os.geteuid() == 0
     root, nobody = os.geteuid() == 0, 65534
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import Process
 
 import powertrain as pt
 from powertrain.dataset import SqliteStore, _schema, open_store, read_csv
@@ -45,9 +46,9 @@ store.close()
 """
 
 
-def start_writer(path: Path, name: str, *, batches: int, size: int) -> subprocess.Popen[str]:
+def start_writer(path: Path, name: str, *, batches: int, size: int) -> Process:
     """Start a process that adds `batches` times `size` profiles once it is sent a line."""
-    return subprocess.Popen(
+    return Process(
         [sys.executable, "-c", WRITER, str(path), name, str(batches), str(size)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -55,7 +56,7 @@ def start_writer(path: Path, name: str, *, batches: int, size: int) -> subproces
     )
 
 
-def let_go(*writers: subprocess.Popen[str]) -> None:
+def let_go(*writers: Process) -> None:
     for writer in writers:
         assert writer.stdout.readline() == "ready\n"
     for writer in writers:

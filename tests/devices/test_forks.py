@@ -80,7 +80,7 @@ def test_a_lock_does_not_outlive_its_process_in_a_child(tmp_path):
     os.waitpid(parent, 0)
     try:
         with journal.locks.locked("cpu"):
-            pass
+            assert [held.pid for held in journal.locks.holders("cpu")] == [os.getpid()]
     finally:
         os.kill(grandchild, signal.SIGKILL)
 

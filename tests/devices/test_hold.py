@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes import Process
 from tests.waiting import PATIENCE_S
 from typing_extensions import override
 
@@ -315,8 +316,8 @@ def board_spec(tmp_path, monkeypatch):
     return f"sim:orin-nano?state={tmp_path / 'board.json'}"
 
 
-def holding(spec: str) -> subprocess.Popen[str]:
-    child = subprocess.Popen([sys.executable, "-c", HOLDING, spec], stdout=subprocess.PIPE, text=True)
+def holding(spec: str) -> Process:
+    child = Process([sys.executable, "-c", HOLDING, spec], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
     return child

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.processes import Process
 
 from powertrain.devices import Journal
 from powertrain.errors import DeviceBusyError, DeviceError
@@ -221,14 +222,15 @@ with Journal(Path(sys.argv[1])).locks.locked("jetson"):
 """
     subprocess.run([sys.executable, "-c", code, str(journal.folder)], check=True)
     with journal.locks.locked("jetson"):
-        pass
+        assert [held.pid for held in journal.locks.holders("jetson")] == [os.getpid()]
 
 
 def test_a_lock_is_not_passed_on_to_a_child(journal):
     with journal.locks.locked("jetson"):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        child = Process([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with journal.locks.locked("jetson"):
         child.communicate(b"\n")
+    assert child.returncode == 0
 
 
 def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path):
@@ -283,8 +285,9 @@ def test_several_may_share_a_device_and_a_process_is_not_kept_from_what_it_holds
 
 def test_a_folder_that_cannot_be_written_matters_only_where_something_is_restored(tmp_path):
     (tmp_path / "file").write_text("")
-    with Journal(tmp_path / "file/journal").locks.locked("cpu", needed=False):
-        pass
+    locks = Journal(tmp_path / "file/journal").locks
+    with locks.locked("cpu", needed=False):
+        assert locks.holders("cpu") == ()
 
 
 def test_a_lock_file_is_its_owners_alone_since_whoever_opens_it_can_lock_it(tmp_path):

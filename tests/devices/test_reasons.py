@@ -46,6 +46,8 @@ def test_a_knob_that_is_offered_is_not_refused_although_a_part_lacks_it():
 
 def test_a_knob_of_which_nothing_is_known_is_left_to_whoever_knows_the_space():
     refuse_missing(["warp"], [FORBIDDEN], offered={}, device="a board")
+    with pytest.raises(DevicePermissionError, match="a board has no gpu_mhz"):
+        refuse_missing(["warp", "gpu_mhz"], [FORBIDDEN], offered={}, device="a board")
 
 
 def test_a_reason_does_not_change():

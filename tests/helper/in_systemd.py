@@ -32,11 +32,11 @@ def powertrain(*arguments: str, user: str | None = None) -> subprocess.Completed
 
 
 def state() -> dict[str, str]:
-    time.sleep(0.15)  # the keeper of the files writes it down a moment later
+    """Return what the keeper of the files has written down, which it does a moment after a change."""
     return json.loads((BOARD / "emulated/state.json").read_text())
 
 
-def until(what: Callable[[], object], patience_s: float = 20.0) -> bool:
+def until(what: Callable[[], object], patience_s: float = 60.0) -> bool:
     """Wait for something to become true; tell whether it did."""
     end_s = time.monotonic() + patience_s
     while time.monotonic() < end_s:
@@ -83,9 +83,15 @@ def use() -> None:
     refused = powertrain("apply", "--device", SPEC, "gpu_mhz=408", "--", "true", user="bob")
     seen["bob"] = [refused.returncode, refused.stderr]
     before = state()
-    show = f"sleep 0.5; cat {BOARD}/emulated/state.json"
+    kept, now = "/home/alice/before.json", f"{BOARD}/emulated/state.json"
+    run("cp", now, kept, user="alice")
+    show = f"until ! cmp -s {kept} {now}; do sleep 0.05; done; cat {now}"
     applied = powertrain("apply", "--device", SPEC, "MODE_15W", "--", "sh", "-c", show, user="alice")
-    seen["apply"] = [applied.returncode, json.loads(applied.stdout) != before, state() == before]
+    seen["apply"] = [
+        applied.returncode,
+        json.loads(applied.stdout) != before,
+        until(lambda: state() == before),
+    ]
 
     holder = hold_as_alice(before)
     holder.kill()
@@ -100,7 +106,7 @@ def use() -> None:
 
     holder = hold_as_alice(before)
     stopped = run("systemctl", "stop", "powertrain-helper.service")
-    seen["as before once the helper was stopped"] = [stopped.returncode, state() == before]
+    seen["as before once the helper was stopped"] = [stopped.returncode, until(lambda: state() == before)]
     holder.terminate()
     holder.wait()
     seen["failed units"] = run("systemctl", "--failed", "--plain", "--no-legend").stdout

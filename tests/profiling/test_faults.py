@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import Process
 from tests.profiling.faulty import FaultyBoard
 from tests.profiling.forking import STOPPED
 from tests.waiting import until
@@ -214,7 +215,7 @@ def forking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Start what forks children that profile one board into one database, with journals of their own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     command = [sys.executable, str(FORKING), spec_of(tmp_path), str(tmp_path / "p.db")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.stdin.close()
 
@@ -223,7 +224,7 @@ def spec_of(folder: Path) -> str:
     return f"sim:orin-nano-super?state={folder / 'board.json'}"
 
 
-def fork(forking: subprocess.Popen[str]) -> int:
+def fork(forking: Process) -> int:
     """Fork a child; return its pid."""
     print(file=forking.stdin, flush=True)
     return int(forking.stdout.readline())

@@ -13,7 +13,7 @@ import powertrain as pt
 from powertrain.errors import ProgramError
 from powertrain.profiling import RunOptions
 
-LIMIT_S = 0.5
+LIMIT_S = 1.0
 FOR_EVER_S = 100.0
 
 
@@ -42,9 +42,7 @@ def test_a_minibatch_that_hangs_ends_with_where_it_hangs_and_the_device_restored
     def train(number):
         time.sleep(FOR_EVER_S if number == 3 else 0.001)
 
-    with pytest.raises(
-        ProgramError, match=r"did not end within 0.5 s.*hangs in train .*test_patience"
-    ) as told:
+    with pytest.raises(ProgramError, match=r"did not end within 1 s.*hangs in train .*test_patience") as told:
         loop(board, store, train)
     assert "time.sleep(FOR_EVER_S" in told.value.trace
     assert board.state() == before

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tests.profiling.faulty import FaultyBoard
+from tests.waiting import until
 
 from powertrain.devices import MonotonicClock, PowerReading
 from powertrain.errors import DeviceError
@@ -144,7 +145,7 @@ def test_deadlines_that_are_missed_and_readings_that_fail_are_counted():
     device = Slow()
     sampler = Sampler(device, 0.04)  # type: ignore[arg-type]
     with sampler.running():
-        time.sleep(0.6)
+        until(lambda: device.readings > 7)
     assert sampler.missed >= 2
     assert sampler.failures == 1
     assert str(sampler.error) == "not now"

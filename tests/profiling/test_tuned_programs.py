@@ -11,6 +11,7 @@ import textwrap
 import time
 
 import pytest
+from tests.processes import Process
 
 from powertrain.dataset import open_store
 from powertrain.opening import open_device
@@ -50,7 +51,7 @@ def start(tmp_path, spec):
         path = tmp_path / "train.py"
         path.write_text(HEAD + textwrap.dedent(text))
         command = [sys.executable, str(path), spec, str(tmp_path / "p.db")]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return Process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return starter
 

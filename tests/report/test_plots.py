@@ -172,7 +172,8 @@ def test_neither_importing_nor_drawing_loads_pyplot():
         "r.figure_svg(r.draw_learning(r.learning_plot([row])))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):

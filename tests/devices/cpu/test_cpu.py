@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from tests.devices.files import MemorySysfs
+from tests.processes import Process
 
 from powertrain.devices import Journal, VirtualClock, Why
 from powertrain.devices._sysfs import RealSysfs, Sysfs
@@ -215,7 +216,7 @@ def test_cores_are_held_for_every_thread_and_child_and_come_back():
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one processor leaves nothing to hold")
     before = os.sched_getaffinity(0)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    with Process([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         with device.hold(PowerMode(cpu_cores=1)):
             assert len(os.sched_getaffinity(0)) == 1
             assert os.sched_getaffinity(child.pid) == os.sched_getaffinity(0)

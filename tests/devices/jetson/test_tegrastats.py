@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.waiting import PATIENCE_S, until
+from tests.waiting import PATIENCE_S, comes_true, until
 
+from powertrain.devices import VirtualClock
 from powertrain.devices.jetson import TegrastatsReader
 from powertrain.devices.jetson._tegrastats import parse_tegrastats
 from powertrain.errors import DeviceError
@@ -126,13 +126,11 @@ def printing(line: str) -> str:
 
 
 def test_the_latest_line_is_given_with_its_time(script):
-    with TegrastatsReader(script(printing(ORIN_39))) as reader:
+    with TegrastatsReader(script(printing(ORIN_39)), stale_s=PATIENCE_S) as reader:
         first = reader.latest(wait_s=PATIENCE_S)
-        time.sleep(0.3)
-        later = reader.latest()
+        until(lambda: reader.latest().time_s > first.time_s)
 
     assert first.rails_w["VDD_IN"] == 4.093
-    assert later.time_s > first.time_s
 
 
 def test_lines_without_power_in_between_do_not_matter(script):
@@ -142,19 +140,22 @@ def test_lines_without_power_in_between_do_not_matter(script):
 
 
 def test_a_line_that_is_too_old_is_no_answer(script):
-    with TegrastatsReader(script(f"echo '{NANO_32}'; sleep 60"), stale_s=0.1) as reader:
+    clock = VirtualClock()
+    with TegrastatsReader(script(f"echo '{NANO_32}'; sleep 60"), stale_s=0.1, clock=clock) as reader:
         reader.latest(wait_s=PATIENCE_S)
-        time.sleep(0.3)
+        clock.sleep_s(0.3)
         with pytest.raises(DeviceError, match=r"its latest line is \d+\.\d s old"):
             reader.latest()
 
 
 def test_lines_without_any_power_are_told(script):
-    with (
-        TegrastatsReader(script("echo 'RAM 1/2MB'; exec sleep 60")) as reader,
-        pytest.raises(DeviceError, match="none of its 1 lines has a power in it"),
-    ):
-        reader.latest(wait_s=0.5)
+    def told() -> str:
+        with pytest.raises(DeviceError) as error:
+            reader.latest()
+        return str(error.value)
+
+    with TegrastatsReader(script("echo 'RAM 1/2MB'; exec sleep 60")) as reader:
+        until(lambda: "none of its 1 lines has a power in it" in told())
 
 
 def test_a_program_that_ends_is_told_with_its_code(script):
@@ -177,7 +178,8 @@ def test_closing_ends_the_program_and_what_it_started(script, tmp_path):
     reader.close()
     reader.close()
 
-    until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()))
+    for pid in pids.read_text().split():
+        assert comes_true(lambda pid=int(pid): not is_alive(pid))
 
 
 def test_a_program_that_ignores_being_asked_is_killed(script, tmp_path):
@@ -188,7 +190,7 @@ def test_a_program_that_ignores_being_asked_is_killed(script, tmp_path):
     reader.latest(wait_s=PATIENCE_S)
     reader.close()
 
-    until(lambda: not is_alive(int(pid.read_text())))
+    assert comes_true(lambda: not is_alive(int(pid.read_text())))
 
 
 def test_where_there_is_no_tegrastats_one_line_says_so(tmp_path):

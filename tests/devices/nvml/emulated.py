@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.processes import Process
+
 from powertrain.devices import Journal
 from powertrain.devices._sysfs import RealSysfs
 from powertrain.devices.nvml import NvmlDevice
@@ -88,10 +90,10 @@ class EmulatedDriver:
         }
         return NvmlDevice(index, options, **{**usual, **given})
 
-    def start(self, code: str, *, gpu: int = 0) -> subprocess.Popen[str]:
+    def start(self, code: str, *, gpu: int = 0) -> Process:
         """Start a process that opens an emulated GPU, by the loader's own search for the library."""
         path = os.pathsep.join(filter(None, (str(self._library.parent), os.environ.get("LD_LIBRARY_PATH"))))
-        return subprocess.Popen(
+        return Process(
             [sys.executable, "-c", CHILD + code, str(self.folder), str(gpu)],
             env={**os.environ, "LD_LIBRARY_PATH": path},
             stdout=subprocess.PIPE,

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Generator
 
 import pytest
+from tests.api_server import api_server
 from tests.devices.nvml.emulated import AT_REST, UNKNOWN
 from tests.devices.nvml.test_nvml import MODE, TRAINING
 from tests.helper.serving import served
-from tests.integrations.api_server import api_server
 from tests.waiting import until
 from typing_extensions import override
 

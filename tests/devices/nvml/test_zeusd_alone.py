@@ -130,10 +130,10 @@ def test_what_is_not_there_is_told_in_one_line(alone, monkeypatch):
 
 
 def test_a_zeusd_that_hangs_or_speaks_something_else_is_told_in_one_line(alone, tmp_path, monkeypatch):
-    monkeypatch.setattr("powertrain.devices.zeusd._client.DISCOVERY_S", 0.05)
     path = tmp_path / "silent.sock"
-    monkeypatch.setenv("ZEUSD_SOCK_PATH", str(path))
-    with socket.socket(socket.AF_UNIX) as silent:
+    with monkeypatch.context() as impatient, socket.socket(socket.AF_UNIX) as silent:
+        impatient.setattr("powertrain.devices.zeusd._client.DISCOVERY_S", 0.05)
+        impatient.setenv("ZEUSD_SOCK_PATH", str(path))
         silent.bind(str(path))
         silent.listen()
         with pytest.raises(DeviceError, match=r"does not answer \(timed out\): start it again"):

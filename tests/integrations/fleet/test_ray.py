@@ -19,6 +19,7 @@ pytest.importorskip("ray", reason="needs the group 'fleet'")
 
 from click.testing import CliRunner
 from tests.integrations.fleet.raylets import MODEL, Raylets
+from tests.processes import Process
 from tests.waiting import until
 
 from powertrain.cells import Processes
@@ -187,7 +188,7 @@ def test_ctrl_c_keeps_what_is_finished_and_restores_the_boards(raylets, database
         *(sys.executable, "-m", "powertrain", "fleet", "profile", "lstm", "--address", raylets.address),
         *("--board", MODEL, "--db", database, "--modes", "60", "--precision", "5"),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ran:
+    with Process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ran:
         until(
             lambda: (Path(database).exists() and kept(database) >= 3) or ran.poll() is not None, every_s=0.2
         )

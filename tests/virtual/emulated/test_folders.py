@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
 import sys
 
 import pytest
+from tests.processes import Process
 
 import powertrain as pt
 from powertrain.records import PowerMode
@@ -29,7 +29,7 @@ def test_a_board_that_is_let_go_leaves_nothing(temporary):
 
 
 def test_what_a_killed_process_left_is_removed_and_what_others_use_stays(temporary):
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+    with Process([sys.executable, "-c", ""]) as ended:
         pass
     left, used, other = (
         temporary / f"powertrain-emulated-{name}" for name in (f"{ended.pid}-x", f"{os.getppid()}-x", "x")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from tests.processes import Process
 from tests.virtual.emulated.kernels import CPU
 from tests.waiting import PATIENCE_S, comes_true
 
@@ -42,9 +43,9 @@ def tree(tmp_path: Path) -> Generator[Path]:
             keeper.kill()
 
 
-def keeping(root: Path, *arguments: str) -> subprocess.Popen[str]:
+def keeping(root: Path, *arguments: str) -> Process:
     """Start a keeper, and wait until its tree is there."""
-    keeper = subprocess.Popen((*COMMAND, str(root), *arguments), stdout=subprocess.PIPE, text=True)
+    keeper = Process((*COMMAND, str(root), *arguments), stdout=subprocess.PIPE, text=True)
     assert keeper.stdout is not None
     assert keeper.stdout.readline() == "ready\n"
     return keeper
@@ -143,9 +144,9 @@ def test_a_writer_may_take_its_time_after_truncating(tree: Path):
         with file.open("w", encoding="ascii") as opened:
             time.sleep(0.03)
             opened.write(khz)
-        assert file.read_text(encoding="ascii").strip() == khz
         assert becomes(lambda khz=khz: state(tree)[f"{POLICY}/scaling_max_freq"], khz)
-        time.sleep(0.15)
+        assert becomes(lambda: file.read_text(encoding="ascii").strip(), khz)
+        time.sleep(0.15)  # in which nothing changes it back
         assert file.read_text(encoding="ascii").strip() == khz
 
 
@@ -193,7 +194,7 @@ def timed(job: TreeJob, clock: VirtualClock) -> float:
 def test_training_ends_with_the_process_that_was_at_it(tree: Path):
     code = "import sys, pathlib; from powertrain.virtual.emulated import TreeJob\n"
     code += "job = TreeJob(pathlib.Path(sys.argv[1]), 'resnet18')\nwhile True: job.step()"
-    with subprocess.Popen((sys.executable, "-c", code, str(tree))) as client:
+    with Process((sys.executable, "-c", code, str(tree))) as client:
         seen = becomes(lambda: trained(tree), "resnet18")
         client.send_signal(signal.SIGKILL)
         client.wait()
