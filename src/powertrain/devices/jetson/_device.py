@@ -45,8 +45,11 @@ from powertrain.workloads import JOB_FORMS, Job, check_job_name, open_job
 __all__ = ["JetsonDevice"]
 
 RATED_W = {"tegra210": 20.0, "tegra186": 20.0, "tegra194": 65.0, "tegra234": 75.0, "tegra264": 130.0}
-"""The most that a module with each chip may draw, of all its versions: 75 W is the AGX Orin Industrial's (NVIDIA's
-forum, topic 323456), 130 W Thor's (topic 348819). The others are UNCONFIRMED, and chosen above all stock modes."""
+"""The most that a module with each chip may draw, of all its versions.
+
+75 W is the AGX Orin Industrial's (NVIDIA's forum, topic 323456), 130 W Thor's (topic 348819). The others are
+UNCONFIRMED, and chosen above all stock modes.
+"""
 OVER_RATED = 2.0
 """How far above that a reading is believed: a monitor that is saturated shows more."""
 SETTLE_S = 2.0
