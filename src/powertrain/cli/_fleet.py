@@ -352,6 +352,7 @@ def status_command(address: str, as_json: bool) -> None:
         "fleet join",
         "fleet join --device jetson --address 10.0.0.1:6379",
         'eval "$(powertrain fleet join --address 10.0.0.1:6379)"',
+        'eval "$(powertrain fleet join --device sim:orin-nano --alone)"',
     ),
 )
 @device_spec_option(name="spec", default="auto")
@@ -359,21 +360,47 @@ def status_command(address: str, as_json: bool) -> None:
     "--address", metavar="HOST:PORT", help="Head of the cluster. Without it, this machine becomes the head."
 )
 @click.option(
+    "--alone",
+    is_flag=True,
+    help="Make this machine a cluster of its own: Ray listens on loopback only, and no other can join.",
+)
+@click.option(
     "--name", help="Name of the board in its profiles. It has to differ from that of every other board."
 )
-def join_command(spec: str, address: str | None, name: str | None) -> None:
+@json_option
+def join_command(spec: str, address: str | None, alone: bool, name: str | None, as_json: bool) -> None:
     """Print the command that makes this machine a board of a cluster of Ray. Nothing is changed."""
+    if address is not None:
+        if alone:
+            raise WrongUse("--alone and --address were given: a machine alone joins no cluster")
+        from powertrain.fleet import head_address
+
+        head_address(address)
     from powertrain.devices import live
     from powertrain.fleet import model_slug
     from powertrain.workflow import open_device
 
     device = live(open_device(spec))
-    resources = json.dumps({f"powertrain_board:{model_slug(device.name)}": 1})
-    place = "--head --port=6379" if address is None else f"--address={shlex.quote(address)}"
-    echo(
-        f"POWERTRAIN_BOARD={shlex.quote(device.spec)} ray start {place} "
-        f"--node-name={shlex.quote(name or socket.gethostname())} --resources={shlex.quote(resources)}"
-    )
+    board, model = name or socket.gethostname(), model_slug(device.name)
+    environment = {"POWERTRAIN_BOARD": device.spec, **(ALONE if alone else {})}
+    place = ["--head", "--port=6379"] if address is None else [f"--address={address}"]
+    resources = json.dumps({f"powertrain_board:{model}": 1})
+    command = ["ray", "start", *place, f"--node-name={board}", f"--resources={resources}"]
+    if as_json:
+        print_json({"board": board, "model": model, "environment": environment, "command": command})
+        return
+    set_before = [f"{variable}={shlex.quote(value)}" for variable, value in environment.items()]
+    echo(" ".join([*set_before, *map(_as_option, command)]))
+
+
+ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Has Ray listen on loopback, as it does on other systems than Linux."""
+
+
+def _as_option(word: str) -> str:
+    """Return a word for the shell, where only the value of an option is quoted."""
+    option, mark, value = word.partition("=")
+    return f"{option}{mark}{shlex.quote(value)}" if mark else word
 
 
 for _one in (profile_command, tune_command, status_command, join_command):
