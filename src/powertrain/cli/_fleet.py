@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import click
 
 from powertrain.cli._echo import echo
-from powertrain.cli._fleet_shown import show_sharing, show_swept, show_tuned, status_table
+from powertrain.cli._fleet_shown import nothing_found, show_sharing, show_swept, show_tuned, status_table
 from powertrain.cli._options import (
     SAMPLINGS,
     Amount,
@@ -40,7 +40,7 @@ from powertrain.cli._printing import (
     progress_bar,
     stdout_on_stderr,
 )
-from powertrain.cli._root import Interrupted, WrongUse
+from powertrain.cli._root import Failure, Interrupted, WrongUse
 from powertrain.cli._trained import store_of
 from powertrain.cli._wanted import GRID, USUAL_MODES
 
@@ -295,7 +295,8 @@ def tune_command(
     """Find the best mode of the boards for a training, with several boards that try modes at the same time.
 
     The mode that is found was itself measured to keep the limits, on one of the boards. Each board is
-    restored. To train in it, use powertrain apply on each board.
+    restored. To train in it, use powertrain apply on each board. If no mode keeps the limits, the command
+    fails.
     """
     from powertrain.fleet import tune_fleet
     from powertrain.workflow import TuneOptions
@@ -311,8 +312,10 @@ def tune_command(
         found = tune_fleet(engine, work, wanted, store, how.options(progress=progress), trials=trials)
     if as_json:
         print_json(found)
-        return
-    show_tuned(found)
+    elif found.decision.mode is not None:
+        show_tuned(found)
+    if found.decision.mode is None:
+        raise Failure(nothing_found(found))
 
 
 @command("status", short="Show the boards of a cluster.", examples=("fleet status", "fleet status --json"))
