@@ -175,6 +175,7 @@ def is_running(pid):
         return False
 
 
+@pytest.mark.timeout(600)  # Ray starts, and four commands join it, each in a process of its own
 def test_the_first_steps_on_one_machine_work_as_they_are_written(tmp_path):
     (steps,) = [b.text for b in blocks_of(ROOT / "docs/how-to/fleet-sweep.md") if "--alone" in b.text]
     port, other = free_ports()
