@@ -170,15 +170,16 @@ def kubernetes_command(spec: str, known: _Known, cluster: _Cluster, wanted: _Man
     from powertrain.workflow import open_device
 
     device = open_device(spec)
-    server = None if as_json else _server(cluster)  # before the work: an address may be wrong
+    if cluster.server is not None:
+        _server(cluster)  # before the work: an address may be wrong
     modes = _known_modes(device, known)
-    if server is None:
+    if as_json:
         from powertrain.integrations.kubernetes import DOMAIN
 
         labels = {f"{DOMAIN}/{name}": value for name, value in modes.labels().items()}
         print_json({"device": device.name, "labels": labels, "range": modes.described()})
         return
-    _run(device, modes, server, cluster.away_s)
+    _run(device, modes, _server(cluster), cluster.away_s)
 
 
 NOT_IN_MANIFEST = ("node", "server", "token_file", "ca_file")
