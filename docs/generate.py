@@ -8,7 +8,8 @@
       <!-- from benchmarks/results/FILE.md: written by docs/generate.py -->
       <!-- end of FILE.md -->
 
-  `FILE.md:5` begins at the fifth line. `FILE.md:NAME` is the section that the file itself marks by that name.
+  `FILE.md:5` begins at the fifth line. `FILE.md:NAME` is the section that the file itself marks by that name,
+  or else the one under the heading NAME.
 
 python docs/generate.py           write the pages
 python docs/generate.py --check   exit with 1 if a page is not what the code says
@@ -52,7 +53,7 @@ What `powertrain --help` and `powertrain COMMAND --help` print. This page is wri
 """
 ARCHITECTURE = DOCS / "architecture.md"
 RESULT = re.compile(
-    r"^(?P<begin><!-- from (?P<file>[\w./]+\.md)(?::(?P<part>\w+))?: written by docs/generate\.py -->)\n"
+    r"^(?P<begin><!-- from (?P<file>[\w./]+\.md)(?::(?P<part>[\w -]+))?: written by docs/generate\.py -->)\n"
     r".*?^(?P<end><!-- end of [\w.]+ -->)$",
     re.MULTILINE | re.DOTALL,
 )
@@ -82,14 +83,16 @@ def with_results(page: str) -> str:
 
 
 def _part(file: str, part: str | None) -> str:
-    """Return a result without its heading, from a line on, or one of its marked sections."""
+    """Return a result without its heading, from a line on, or one of its sections."""
     text = (ROOT / file).read_text(encoding="utf-8")
     if part is None:
         text = text.partition("\n")[2]
     elif part.isdigit():
         text = "".join(text.splitlines(keepends=True)[int(part) - 1 :])
-    else:
+    elif f"[start:{part}] -->\n" in text:
         text = text.partition(f"[start:{part}] -->\n")[2].partition(f"<!-- --8<-- [end:{part}]")[0]
+    else:
+        text = text.partition(f"\n## {part}\n")[2].partition("\n## ")[0]
     if not text.strip():
         raise ValueError(f"{file} has no part {part}")
     return text.strip()

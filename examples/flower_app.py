@@ -59,10 +59,13 @@ def server_app(deadline_s: float, rounds: int, clients: int) -> ServerApp:
         strategy = PowerTrainStrategy(fedavg, deadline_s=deadline_s)
         result = strategy.start(grid, initial_arrays=ArrayRecord([np.zeros(8)]), num_rounds=rounds)
         for record in strategy.rounds:
-            error = result.train_metrics_clientapp[record.server_round]["error"]
+            told = result.train_metrics_clientapp.get(record.server_round)
+            if told is None:
+                print(f"round {record.server_round}: no client could train in time")
+                continue
             print(
                 f"round {record.server_round}: {record.round_s:.2f} s, {record.energy_j:.0f} J, "
-                f"{len(record.fewer)} clients with fewer minibatches, error {error:.4f}"
+                f"{len(record.fewer)} clients with fewer minibatches, error {told['error']:.4f}"
             )
 
     return app

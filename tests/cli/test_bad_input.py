@@ -169,11 +169,9 @@ def test_a_corrupt_database_is_one_line_and_stays_as_it_is(run, tmp_path, conten
     }[command]
     ran = run(command, *arguments)
 
-    # An empty file is an empty database, in which no workload has that name.
-    assert ran.code == (2 if command == "fit" and not content else 1)
+    assert ran.code == 1
     assert ran.error_line.startswith("error: ")
-    if content:
-        assert path.read_bytes() == content
+    assert path.read_bytes() == content
 
 
 def test_a_newer_database_is_one_line(run, database, tmp_path):
@@ -382,3 +380,30 @@ def test_references_that_a_method_has_no_use_for_are_remarked_on(done, database,
     ran = done("transfer", "--db", database, *words)
 
     assert "the references are ignored" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--max-power", "abc"), "'abc' is not a number: give one above 0."),
+        (("--max-power", "-3"), "-3 does not fit: give a number above 0."),
+        (("--risk", "2"), "2 does not fit: give a number above 0 and below 1."),
+        (("--precision", "60"), "60 does not fit: give a number above 0 and of at most 50."),
+        (("--trials", "3.5"), "'3.5' is not a whole number: give one of at least 1."),
+        (("--metrics-port", "99999"), "99999 does not fit: give a whole number from 0 to 65535."),
+    ],
+)
+def test_a_number_that_does_not_fit_is_refused_in_plain_words(run, options, message):
+    ran = run("tune", "lstm", "--device", "sim:orin-nano", *options)
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].endswith(message)
+
+
+@pytest.mark.parametrize("command", [("show",), ("serve", "--json", "--db"), ("metrics", "--json", "--db")])
+def test_a_command_that_reads_leaves_an_empty_file_as_it_is(run, tmp_path, command):
+    path = tmp_path / "p.db"
+    path.touch()
+    ran = run(*command, path)
+    assert ran.code == 1
+    assert "p.db is empty: import or profile something first" in ran.error_line
+    assert path.read_bytes() == b""

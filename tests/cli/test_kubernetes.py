@@ -34,3 +34,41 @@ def test_outside_a_cluster_it_says_what_to_give(run, predictor_file, monkeypatch
     ran = run("kubernetes", "--device", "sim:orin-agx", "--predictor", predictor_file)
     assert ran.code == 1
     assert "this is no pod of a Kubernetes cluster: give --server" in ran.error_line
+
+
+MANIFEST = ("--manifest", "--image", "x", "--user", "1500")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--image", "x"), "--image is for the manifest: give --manifest, too"),
+        (("--namespace", "power"), "--namespace is for the manifest"),
+        (("--server", "nonsense"), "'nonsense' is no address of an API server"),
+        ((*MANIFEST, "--node", "n"), "--node is not part of the manifest: leave it out"),
+        ((*MANIFEST, "--privileged"), "--user and --privileged were given"),
+        ((*MANIFEST, "--workload", "x"), "--workload is one of a database"),
+        (
+            (*MANIFEST, "--predictor", "mine.ptm"),
+            "mine.ptm is to be a file of the image: give its whole path",
+        ),
+        ((*MANIFEST, "--db", "mine.db"), "mine.db is to be a file of the image"),
+        (("--predictor", "none.ptm"), "Invalid value for '--predictor': File 'none.ptm' does not exist"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_done(run, arguments, says):
+    ran = run("kubernetes", "--device", "sim:orin-nano", *arguments)
+    assert ran.code == 2
+    assert says in ran.err.splitlines()[-1]
+    assert ran.out == ""
+
+
+def test_a_database_in_the_manifest_is_one_of_the_image(done):
+    assert '"--db", "/data/fleet.db"' in done("kubernetes", *MANIFEST, "--db", "/data/fleet.db").out
+
+
+def test_a_predictor_of_another_board_is_refused_with_what_can_be_done_here(run, predictor_file):
+    ran = run("kubernetes", "--device", "sim:orin-nano", "--predictor", predictor_file, "--json")
+    assert ran.code == 1
+    assert "was made for Jetson AGX Orin" in ran.error_line
+    assert "--other-device" not in ran.error_line

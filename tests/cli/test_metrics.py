@@ -110,6 +110,9 @@ def test_without_the_extra_it_is_named(run, monkeypatch):
         (("--unit", "--port", 0), "give --port"),
         (("--user", "powertrain-metrics"), "give --unit"),
         (("--unit", "--db", __file__), "leave --db out"),
+        (("--unit", "--user", "a b"), "'a b' is no name of a user"),
+        (("--unit", "--host", "a b"), "'a b' is no address"),
+        (("--unit", "--device", "a\nb"), "is no spec of a device"),
         (("--device", "replay:none.csv"), "none.csv"),
     ],
 )

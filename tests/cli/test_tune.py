@@ -193,6 +193,7 @@ class TestAWorkload:
         ran = done("tune", "lstm", *NANO[:2], "--max-power", 1, "--precision", 50, "--minibatches", 2000)
         assert "the least power seen is" in ran.err
         assert "the training goes on as the device was found" in ran.err
+        assert ran.err.count("keeps the limits") == 1
 
     def test_can_be_a_function_whose_own_knobs_are_tuned(self, done, tmp_path):
         path = tmp_path / "training.py"

@@ -218,6 +218,31 @@ def test_a_second_agent_of_the_same_board_is_refused_and_the_first_goes_on(clust
         assert board.holds() == 1
 
 
+def test_what_a_killed_agent_said_of_its_mode_goes_even_where_the_budget_is_no_number(cluster, board):
+    for name, value in {"mode": "gpu_mhz=1", "power-w": "7.7", "power-budget-w": "a lot"}.items():
+        cluster.annotate(name, value)
+    with running(cluster, board):
+        cluster.status_is("the budget 'a lot' is no number of watts")
+        assert [cluster.annotation(name) for name in ("mode", "power-w")] == [None, None]
+
+
+def test_a_server_that_goes_away_between_two_watches_is_told_once_and_its_return_too(cluster, board):
+    cluster.annotate("power-budget-w", "30")
+    with running(cluster, board) as told:
+        cluster.status_is("keeps")
+        cluster.is_away = True
+        cluster.forget_history()
+        cluster.annotate("nothing", "new")  # ends the watch with an event, and the next one finds nobody
+        cluster.cut_watches()
+        until(lambda: told[-1].endswith("; trying again"))
+        lines = len(told)
+        asked = len(cluster.requests)
+        until(lambda: len(cluster.requests) > asked + 3)
+        assert len(told) == lines
+        cluster.is_away = False
+        until(lambda: told[-1].startswith("keeps 30 W"))
+
+
 def test_an_agent_whose_node_another_one_claims_restores_its_board_and_ends(cluster, board):
     cluster.annotate("power-budget-w", "30")
     with running(cluster, board) as told:
@@ -231,9 +256,9 @@ def test_an_agent_whose_node_another_one_claims_restores_its_board_and_ends(clus
 def test_a_token_is_not_sent_unencrypted_over_a_network(tmp_path):
     token = tmp_path / "token"
     token.write_text("secret")
-    with pytest.raises(ServerError, match=r"unencrypted to 10\.0\.0\.1: give an https address"):
+    with pytest.raises(ValueError, match=r"unencrypted to 10\.0\.0\.1: give an https address"):
         ApiServer("http://10.0.0.1:8080", "node-7", token=token)
-    with pytest.raises(ServerError, match="is no address of an API server"):
+    with pytest.raises(ValueError, match="is no address of an API server"):
         ApiServer("10.0.0.1", "node-7")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import click
 
 from powertrain.cli._echo import echo
-from powertrain.cli._fleet_shown import show_sharing, show_swept, show_tuned, status_table
+from powertrain.cli._fleet_shown import nothing_found, show_sharing, show_swept, show_tuned, status_table
 from powertrain.cli._options import (
     SAMPLINGS,
     Amount,
@@ -40,7 +40,7 @@ from powertrain.cli._printing import (
     progress_bar,
     stdout_on_stderr,
 )
-from powertrain.cli._root import Interrupted, WrongUse
+from powertrain.cli._root import Failure, Interrupted, WrongUse
 from powertrain.cli._trained import store_of
 from powertrain.cli._wanted import GRID, USUAL_MODES
 
@@ -295,7 +295,8 @@ def tune_command(
     """Find the best mode of the boards for a training, with several boards that try modes at the same time.
 
     The mode that is found was itself measured to keep the limits, on one of the boards. Each board is
-    restored. To train in it, use powertrain apply on each board.
+    restored. To train in it, use powertrain apply on each board. If no mode keeps the limits, the command
+    fails.
     """
     from powertrain.fleet import tune_fleet
     from powertrain.workflow import TuneOptions
@@ -311,8 +312,10 @@ def tune_command(
         found = tune_fleet(engine, work, wanted, store, how.options(progress=progress), trials=trials)
     if as_json:
         print_json(found)
-        return
-    show_tuned(found)
+    elif found.decision.mode is not None:
+        show_tuned(found)
+    if found.decision.mode is None:
+        raise Failure(nothing_found(found))
 
 
 @command("status", short="Show the boards of a cluster.", examples=("fleet status", "fleet status --json"))
@@ -352,6 +355,7 @@ def status_command(address: str, as_json: bool) -> None:
         "fleet join",
         "fleet join --device jetson --address 10.0.0.1:6379",
         'eval "$(powertrain fleet join --address 10.0.0.1:6379)"',
+        'eval "$(powertrain fleet join --device sim:orin-nano --alone)"',
     ),
 )
 @device_spec_option(name="spec", default="auto")
@@ -359,21 +363,47 @@ def status_command(address: str, as_json: bool) -> None:
     "--address", metavar="HOST:PORT", help="Head of the cluster. Without it, this machine becomes the head."
 )
 @click.option(
+    "--alone",
+    is_flag=True,
+    help="Make this machine a cluster of its own: Ray listens on loopback only, and no other can join.",
+)
+@click.option(
     "--name", help="Name of the board in its profiles. It has to differ from that of every other board."
 )
-def join_command(spec: str, address: str | None, name: str | None) -> None:
+@json_option
+def join_command(spec: str, address: str | None, alone: bool, name: str | None, as_json: bool) -> None:
     """Print the command that makes this machine a board of a cluster of Ray. Nothing is changed."""
+    if address is not None:
+        if alone:
+            raise WrongUse("--alone and --address were given: a machine alone joins no cluster")
+        from powertrain.fleet import head_address
+
+        head_address(address)
     from powertrain.devices import live
     from powertrain.fleet import model_slug
     from powertrain.workflow import open_device
 
     device = live(open_device(spec))
-    resources = json.dumps({f"powertrain_board:{model_slug(device.name)}": 1})
-    place = "--head --port=6379" if address is None else f"--address={shlex.quote(address)}"
-    echo(
-        f"POWERTRAIN_BOARD={shlex.quote(device.spec)} ray start {place} "
-        f"--node-name={shlex.quote(name or socket.gethostname())} --resources={shlex.quote(resources)}"
-    )
+    board, model = name or socket.gethostname(), model_slug(device.name)
+    environment = {"POWERTRAIN_BOARD": device.spec, **(ALONE if alone else {})}
+    place = ["--head", "--port=6379"] if address is None else [f"--address={address}"]
+    resources = json.dumps({f"powertrain_board:{model}": 1})
+    command = ["ray", "start", *place, f"--node-name={board}", f"--resources={resources}"]
+    if as_json:
+        print_json({"board": board, "model": model, "environment": environment, "command": command})
+        return
+    set_before = [f"{variable}={shlex.quote(value)}" for variable, value in environment.items()]
+    echo(" ".join([*set_before, *map(_as_option, command)]))
+
+
+ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Has Ray listen on loopback, as it does on other systems than Linux."""
+
+
+def _as_option(word: str) -> str:
+    """Return a word for the shell, where only the value of an option is quoted."""
+    option, mark, value = word.partition("=")
+    return f"{option}{mark}{shlex.quote(value)}" if mark else word
 
 
 for _one in (profile_command, tune_command, status_command, join_command):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from powertrain.report import Cell, Table
     from powertrain.workflow import DeviceStatus
 
-__all__ = ["show_sharing", "show_swept", "show_tuned", "status_table"]
+__all__ = ["nothing_found", "show_sharing", "show_swept", "show_tuned", "status_table"]
 
 
 def show_sharing(found: Sharing) -> None:
@@ -80,17 +80,22 @@ def _percent(share: float) -> str:
     return "unknown" if share != share else f"{100 * share:.2f} %"
 
 
-def show_tuned(found: FleetTuned) -> None:
-    """Say which mode a tuning found."""
-    tried = (
+def nothing_found(found: FleetTuned) -> str:
+    """Say why a tuning found no mode."""
+    return f"no mode was decided on: {found.decision.why}; {_tried(found)}"
+
+
+def _tried(found: FleetTuned) -> str:
+    return (
         f"{counted(len(found.trials), 'trial')} on {counted(len(found.boards), 'board')} in "
         f"{duration(found.took_s)}"
         + (f", {found.recalled} of them before this run" if found.recalled else "")
     )
+
+
+def show_tuned(found: FleetTuned) -> None:
+    """Say which mode a tuning found."""
     decision = found.decision
-    if decision.mode is None:
-        print_sentence(f"no mode was decided on: {decision.why}; {tried}")
-        return
     values = ", ".join(
         f"{decision.values[column]:.4g} {unit}"
         for column, unit in (("time_ms", "ms"), ("power_w", "W"))
@@ -99,7 +104,7 @@ def show_tuned(found: FleetTuned) -> None:
     print_sentence(
         f"best mode of {found.workload} on {found.device}: {decision.mode} ({values}): {decision.why}"
     )
-    print_sentence(tried)
+    print_sentence(_tried(found))
     echo(f'on each board: powertrain apply "{decision.mode}" --device {shlex.quote(found.spec)} -- COMMAND')
 
 

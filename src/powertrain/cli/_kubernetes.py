@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, final
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from powertrain.cli._echo import echo, echo_data
 from powertrain.cli._options import (
     Amount,
     Count,
+    StoreLocation,
     command,
     complete_workloads,
-    database_option,
     device_spec_option,
     existing_file,
     gathered,
@@ -91,7 +92,14 @@ class _Manifest:
     help="Predictor of a workload that may run on the node. May be repeated. With --manifest, a file of the "
     "image.",
 )
-@database_option(required=False, purpose="Choose by the profiles of this database")
+@click.option(
+    "--db",
+    "database",
+    metavar="FILE|URL",
+    shell_complete=click.Path().shell_complete,
+    help="Choose by the profiles of this database: a file, or postgresql://USER@HOST/DATABASE for one that "
+    "many share. With --manifest, a file of the image.",
+)
 @click.option(
     "--workload",
     "workloads",
@@ -147,20 +155,23 @@ def kubernetes_command(spec: str, known: _Known, cluster: _Cluster, wanted: _Man
     With --json, what it would label the node with is printed, and nothing is changed. With --manifest, a
     DaemonSet for all nodes is printed.
     """
+    if known.workloads and known.database is None:
+        raise WrongUse("--workload is one of a database: give --db, too")
     if wanted.print_manifest:
         if as_json:
             raise WrongUse("--manifest and --json were given: give one of them")
+        _refuse_given("is not part of the manifest: leave it out", NOT_IN_MANIFEST)
         _print_manifest(spec, known, cluster, wanted)
         return
-    if known.workloads and known.database is None:
-        raise WrongUse("--workload is one of a database: give --db, too")
+    _refuse_given("is for the manifest: give --manifest, too", ONLY_IN_MANIFEST)
     if cluster.server is None and (cluster.token_file or cluster.ca_file):
         raise WrongUse("--token-file and --ca-file are for --server: give it, too")
-    for path in known.predictors:
-        existing_file.convert(path, None, None)
+    _refuse_missing(known)
     from powertrain.workflow import open_device
 
     device = open_device(spec)
+    if cluster.server is not None:
+        _server(cluster)  # before the work: an address may be wrong
     modes = _known_modes(device, known)
     if as_json:
         from powertrain.integrations.kubernetes import DOMAIN
@@ -168,7 +179,28 @@ def kubernetes_command(spec: str, known: _Known, cluster: _Cluster, wanted: _Man
         labels = {f"{DOMAIN}/{name}": value for name, value in modes.labels().items()}
         print_json({"device": device.name, "labels": labels, "range": modes.described()})
         return
-    _run(device, modes, cluster)
+    _run(device, modes, _server(cluster), cluster.away_s)
+
+
+NOT_IN_MANIFEST = ("node", "server", "token_file", "ca_file")
+ONLY_IN_MANIFEST = ("image", "namespace", "user", "privileged")
+
+
+def _refuse_given(why: str, names: tuple[str, ...]) -> None:
+    """Refuse options that would do nothing here."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise WrongUse(f"--{name.replace('_', '-')} {why}")
+
+
+def _refuse_missing(known: _Known) -> None:
+    """Refuse files that are not there; in a manifest, they are those of the image."""
+    options = {option.name: option for option in click.get_current_context().command.params}
+    for path in known.predictors:
+        existing_file.convert(path, options["predictors"], None)
+    if known.database is not None:
+        StoreLocation(made=False).convert(known.database, options["database"], None)
 
 
 def _known_modes(device: AbstractDevice, known: _Known) -> NodeModes:
@@ -185,18 +217,17 @@ def _known_modes(device: AbstractDevice, known: _Known) -> NodeModes:
         )
 
 
-def _run(device: AbstractDevice, modes: NodeModes, cluster: _Cluster) -> None:
+def _run(device: AbstractDevice, modes: NodeModes, server: ApiServer, away_s: float) -> None:
     """Run the agent until somebody ends it, which is no failure."""
     from powertrain.devices import live
     from powertrain.integrations.kubernetes import Agent, Pace
 
-    node = cluster.node or os.environ.get("NODE_NAME") or socket.gethostname().lower()
     agent = Agent(
-        _server(cluster, node),
+        server,
         live(device),
         modes,
         name=os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
-        pace=Pace(away_s=cluster.away_s),
+        pace=Pace(away_s=away_s),
         tell=lambda line: echo(f"powertrain: {line}", err=True),
     )
     try:
@@ -205,9 +236,10 @@ def _run(device: AbstractDevice, modes: NodeModes, cluster: _Cluster) -> None:
         echo("powertrain: the agent has ended, and the board is as found", err=True)
 
 
-def _server(cluster: _Cluster, node: str) -> ApiServer:
+def _server(cluster: _Cluster) -> ApiServer:
     from powertrain.integrations.kubernetes import ApiServer
 
+    node = cluster.node or os.environ.get("NODE_NAME") or socket.gethostname().lower()
     if cluster.server is None:
         return ApiServer.of_pod(node)
     return ApiServer(cluster.server, node, token=cluster.token_file, ca=cluster.ca_file)
@@ -218,12 +250,15 @@ def _print_manifest(spec: str, known: _Known, cluster: _Cluster, wanted: _Manife
 
     if wanted.image is None:
         raise WrongUse("--manifest needs the image to run: give --image")
-    if (wanted.user is None) == (not wanted.privileged):
+    if wanted.user is None and not wanted.privileged:
         raise WrongUse(
             "give --user UID, whom powertrain-helper or zeusd of the nodes admits, or --privileged"
         )
+    if wanted.user is not None and wanted.privileged:
+        raise WrongUse("--user and --privileged were given: the agent runs without rights, or as root")
     if known.database is not None and "://" in known.database and urlsplit(known.database).password:
         raise WrongUse("the manifest would show the password of --db: leave it out, and set PGPASSWORD there")
+    _refuse_relative(known)
     arguments = ["--device", spec, "--risk", f"{known.risk:g}", "--away-s", f"{cluster.away_s:g}"]
     for path in known.predictors:
         arguments += ["--predictor", str(path)]
@@ -236,3 +271,15 @@ def _print_manifest(spec: str, known: _Known, cluster: _Cluster, wanted: _Manife
     except ValueError as error:
         raise WrongUse(str(error)) from error
     echo_data(text)
+
+
+def _refuse_relative(known: _Known) -> None:
+    """Refuse files of this folder, which the image does not have."""
+    from powertrain.dataset import store_file
+
+    file = None if known.database is None else store_file(known.database)
+    for path in (*known.predictors, *(() if file is None else (file,))):
+        if not path.is_absolute():
+            raise WrongUse(
+                f"{path} is to be a file of the image: give its whole path, such as /models/{path.name}"
+            )

@@ -88,7 +88,7 @@ def metrics_command(
     from powertrain.workflow import open_device
 
     device = open_device(spec, probe=False)
-    with open_store(database) if database is not None else nullcontext() as store:
+    with open_store(database, create=False) if database is not None else nullcontext() as store:
         telemetry = Telemetry(device, store=store)
         if as_json:
             with telemetry.looking():
@@ -120,7 +120,8 @@ def _print_unit(spec: str, database: str | None, port: int, host: str, user: str
 
     if database is not None:
         raise WrongUse(
-            "the unit serves the device alone, since its user may read no database: leave --db out"
+            "--db and --unit were given: the service serves the device without a database, which its user "
+            "could not read; leave --db out"
         )
     if port == 0:
         raise WrongUse("a service has a port of its own: give --port")

@@ -28,6 +28,7 @@ __all__ = [
     "Amount",
     "Count",
     "MethodChoice",
+    "StoreLocation",
     "command",
     "complete_devices",
     "complete_modes",
@@ -120,7 +121,7 @@ def _file_of(location: str) -> Path | None:
 
 
 @final
-class _StoreLocation(click.Path):
+class StoreLocation(click.Path):
     """A file or a URL, kept as text; a shell completes files."""
 
     def __init__(self, *, made: bool) -> None:
@@ -225,11 +226,16 @@ class Amount(click.FloatRange):
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number: give one {_within(self)}.", param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         if number and not SMALLEST <= abs(number) <= LARGEST:
             self.fail(f"{value!r} is not from {SMALLEST:g} to {LARGEST:g}.", param, ctx)
+        if not _is_within(self, number):
+            self.fail(f"{value} does not fit: give a number {_within(self)}.", param, ctx)
         return number
 
 
@@ -239,10 +245,36 @@ class Count(click.IntRange):
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        number: int = super().convert(value, param, ctx)
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number: give one {_within(self)}.", param, ctx)
         if abs(number) > MOST_COUNTED:
             self.fail(f"{value!r} is more than {MOST_COUNTED:,}.", param, ctx)
+        if not _is_within(self, number):
+            self.fail(f"{value} does not fit: give a whole number {_within(self)}.", param, ctx)
         return number
+
+
+def _is_within(kind: click.FloatRange | click.IntRange, number: float) -> bool:
+    low, high = kind.min, kind.max
+    return not (
+        (low is not None and (number <= low if kind.min_open else number < low))
+        or (high is not None and (number >= high if kind.max_open else number > high))
+    )
+
+
+def _within(kind: click.FloatRange | click.IntRange) -> str:
+    """Say which numbers fit, in the words that follow "a number"."""
+    low, high = kind.min, kind.max
+    if low is not None and high is not None and not kind.min_open and not kind.max_open:
+        return f"from {low} to {high}"
+    words: list[str] = []
+    if low is not None:
+        words.append(f"above {low}" if kind.min_open else f"of at least {low}")
+    if high is not None:
+        words.append(f"below {high}" if kind.max_open else f"of at most {high}")
+    return " and ".join(words) or "such as 10"
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
@@ -332,7 +364,7 @@ def database_option(
     return click.option(
         "--db",
         "database",
-        type=_StoreLocation(made=made),
+        type=StoreLocation(made=made),
         metavar="FILE|URL",
         required=required,
         help=f"{purpose}: a file, or postgresql://USER@HOST/DATABASE for one that many share.{remark}",

@@ -272,6 +272,8 @@ def _is_read_only(path: Path, *, create: bool) -> bool:
             f"{path} is not an SQLite database: give another file, or import a CSV file with "
             f"powertrain import {path} --db FILE.db"
         )
+    if not start and not create:
+        raise StoreError(f"{path} is empty: import or profile something first, or give another file")
     return not (_may(path, os.W_OK) and _may(path.parent, os.W_OK | os.X_OK))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from powertrain.fleet._address import head_address
 from powertrain.fleet._board import (
     BoardFacts,
     Draw,
@@ -104,6 +105,7 @@ __all__ = [
     "facts",
     "fleet_json",
     "fleet_now",
+    "head_address",
     "job_view",
     "known_modes",
     "label_value",

@@ -25,7 +25,7 @@ from powertrain.fleet._sweep import BATCH, BOARD, Sweep, usual_shared
 from powertrain.planning import Sampling
 from powertrain.profiling import Procedure, RunOptions
 from powertrain.progress import Progress
-from powertrain.records import ModeTable, Profile
+from powertrain.records import ModeTable, PowerMode, Profile
 from powertrain.wording import counted
 
 __all__ = [
@@ -135,6 +135,16 @@ class FleetOptions:
     progress: Progress | None = None
     say: Callable[[str], object] = lambda text: logger.warning("%s", text)
     """Told of boards that come, go, or are left out, a line each."""
+
+    def order(self, work: Work, model: BoardFacts, modes: Sequence[PowerMode]) -> Order:
+        """Return what a board is asked to measure; `model` is one of the boards that it is for."""
+        return Order(
+            work=work,
+            modes=tuple(modes),
+            kind=model.kind,
+            procedure=self.procedure,
+            step_limit_s=self.step_limit_s,
+        )
 
 
 @final
@@ -346,14 +356,7 @@ class _Run:
                 continue
             self._idle.remove(board)
             self._busy.add(board)
-            order = Order(
-                work=self._work,
-                modes=batch.modes,
-                kind=self._model.kind,
-                procedure=self._how.procedure,
-                step_limit_s=self._how.step_limit_s,
-            )
-            self._engine.submit(board, order)
+            self._engine.submit(board, self._how.order(self._work, self._model, batch.modes))
 
     def _take(self, happened: Happened) -> None:
         board = happened.board

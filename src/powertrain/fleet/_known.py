@@ -8,7 +8,7 @@ from pathlib import Path
 
 from powertrain.dataset import AbstractStore
 from powertrain.devices import AbstractDevice
-from powertrain.errors import DataError
+from powertrain.errors import DataError, DeviceError
 from powertrain.fleet._node import NodeModes
 from powertrain.models import load_predictor
 from powertrain.optimisation import Objective
@@ -52,6 +52,11 @@ def known_modes(
 
 def _predicted(device: AbstractDevice, path: Path, risk: float) -> Candidates:
     predictor = load_predictor(path)
+    if predictor.device != device.name:
+        raise DeviceError(
+            f"{path} was made for {predictor.device}, and {device.spec} is {device.name}: profile the "
+            "workload there, and make a predictor of that"
+        )
     modes = modes_to_choose_from(device, predictor, objective=OBJECTIVE, risk=risk, same_device=True)
     return Candidates(
         device=device.name,

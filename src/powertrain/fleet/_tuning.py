@@ -9,7 +9,7 @@ from typing import final
 
 from powertrain.dataset import AbstractStore
 from powertrain.errors import DeviceError, FleetError, LargeSpaceError
-from powertrain.fleet._board import Draw, Order, Work
+from powertrain.fleet._board import Draw, Work
 from powertrain.fleet._driver import Died, Engine, FleetOptions, Happened, found_boards
 from powertrain.fleet._sweep import BOARD
 from powertrain.records import PowerMode, Profile
@@ -124,14 +124,7 @@ class _Run:
             board, mode = self._idle.pop(0), self._todo.pop(0)
             self._trying[board] = mode
             self._busy.add(board)
-            order = Order(
-                work=self._work,
-                modes=(mode,),
-                kind=self._model.kind,
-                procedure=self._how.procedure,
-                step_limit_s=self._how.step_limit_s,
-            )
-            self._engine.submit(board, order)
+            self._engine.submit(board, self._how.order(self._work, self._model, (mode,)))
 
     def _take(self, happened: Happened) -> None:
         board = happened.board

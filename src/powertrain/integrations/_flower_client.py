@@ -22,7 +22,7 @@ from powertrain.models import AbstractPredictor, load_predictor
 from powertrain.profiling import Sampler, Session, active_session, measured, stand_in
 from powertrain.records import PowerMode
 from powertrain.units import energy_j, ms_from_s, s_from_ms
-from powertrain.workflow import open_device
+from powertrain.workflow import modes_of_device, open_device
 from powertrain.workloads import evaluates, synchronise
 
 __all__ = ["FRONT_STATE", "ClientRound", "PowerTrainMod", "minibatches", "this_round"]
@@ -290,7 +290,9 @@ class PowerTrainMod:
         order = Order.of(message.content.config_records[RECORD])
         del message.content[RECORD]
         device, problem = self._opened(context)
-        front = None if device is None else self._front(context, device)
+        front = None
+        if device is not None:
+            front, problem = self._front(context, device)
         own = ClientRound(order, device, front)
         own.problem = problem
         try:
@@ -318,27 +320,29 @@ class PowerTrainMod:
             logger.warning("the board cannot be used, so only the time is measured: %s", error)
             return None, str(error)
 
-    def _front(self, context: Any, device: AbstractLiveDevice) -> Front | None:
-        """Return the predicted front, which the client's state keeps from the first round on."""
+    def _front(self, context: Any, device: AbstractLiveDevice) -> tuple[Front | None, str]:
+        """Return the predicted front, which the state keeps from the first round on, and what is wrong."""
         if FRONT_STATE in context.state.config_records:
-            return front_from(context.state.config_records[FRONT_STATE])
+            return front_from(context.state.config_records[FRONT_STATE]), ""
         wanted = self._predictor
         if wanted is None:
-            return None
+            return None, ""
         try:
             if callable(wanted):
                 predictor = wanted(context)
             else:
                 predictor = wanted if isinstance(wanted, AbstractPredictor) else load_predictor(Path(wanted))
             if predictor is None:
-                return None
-            modes = device.modes()
+                return None, ""
+            modes = modes_of_device(device, predictor)
             front = Front.of(predictor.glance(modes), modes, idle_power_w=self._idle_power_w)
         except (PowerTrainError, OSError) as error:
             logger.warning("the modes of this board cannot be predicted, so none is chosen: %s", error)
-            return None
+            return None, f"its modes cannot be predicted, so none is chosen: {error}"
         context.state[FRONT_STATE] = _app.ConfigRecord(values_of_front(front))
-        return front
+        if predictor.device == device.name:
+            return front, ""
+        return front, f"its predictor is of {predictor.device}, and the board is {device.name}"
 
 
 @lru_cache(maxsize=16)

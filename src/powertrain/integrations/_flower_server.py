@@ -158,6 +158,10 @@ class PowerTrainStrategy(_strategies.Strategy):
                 reports[node] = report
             unmeasured += report is None and reply.has_content()
             kept.append(reply)
+        if left_out and not kept and not self._left_out:  # the clients themselves have found that
+            memories = [self._known[node] for node in left_out if node in self._known]
+            if memories:
+                self._tell_nobody(f"PowerTrain: round {server_round} within {self._limits}", memories)
         self.rounds.append(self._record(server_round, reports, left_out, unmeasured))
         arrays, metrics = self.strategy.aggregate_train(server_round, kept)
         return arrays, self._with_own(metrics)
@@ -219,20 +223,9 @@ class PowerTrainStrategy(_strategies.Strategy):
             for i in np.flatnonzero(plan.fewer).tolist()
         ]
         out = [f"node {node}" for node in self._left_out]
-        limits = [
-            f"{value:g} {unit}"
-            for value, unit in ((self._deadline_s, "s"), (self._max_energy_j, "J"))
-            if math.isfinite(value)
-        ]
-        begun = f"PowerTrain: round {server_round} within {' and '.join(limits)}"
+        begun = f"PowerTrain: round {server_round} within {self._limits}"
         if out and len(out) == len(nodes):
-            fastest_s = _fastest_s(memories, self._least)
-            logger.warning(
-                "%s: no client can train %s (the fastest needs about %.3g s): raise the limit",
-                begun,
-                counted(self._least, "minibatch"),
-                fastest_s,
-            )
+            self._tell_nobody(begun, memories)
         elif few or out:
             parts = [
                 f"{text} {counted(len(names), 'client')} ({_named(names)})"
@@ -240,6 +233,19 @@ class PowerTrainStrategy(_strategies.Strategy):
                 if names
             ]
             logger.info("%s: %s", begun, "; ".join(parts))
+
+    @property
+    def _limits(self) -> str:
+        limits = ((self._deadline_s, "s"), (self._max_energy_j, "J"))
+        return " and ".join(f"{value:g} {unit}" for value, unit in limits if math.isfinite(value))
+
+    def _tell_nobody(self, begun: str, memories: Sequence[ClientMemory]) -> None:
+        """Warn that nobody can train within the limits, and tell what one client needs at least."""
+        needs = f"the fastest needs about {_fastest_s(memories, self._least):.3g} s"
+        if math.isfinite(self._max_energy_j):
+            needs += f", the thriftiest about {_thriftiest_j(memories, self._least):.3g} J"
+        least = counted(self._least, "minibatch")
+        logger.warning("%s: no client can train %s (%s): raise the limit", begun, least, needs)
 
     def _learn(self, node: int, report: Report, front: Front | None) -> None:
         """Take in what a client tells of a round and of its board."""
@@ -328,6 +334,14 @@ def _fastest_s(memories: Sequence[ClientMemory], minibatches: int) -> float:
     clients = clients_of(memories)
     each_s = np.array([s_from_ms(float(memory.front.time_ms.min())) for memory in memories])
     return float((clients.overhead_s + (minibatches + clients.warm_up_minibatches) * each_s).min())
+
+
+def _thriftiest_j(memories: Sequence[ClientMemory], minibatches: int) -> float:
+    """Return the least energy that a client takes for so many minibatches; NaN where none is known."""
+    clients = clients_of(memories)
+    each_j = [np.nanmin(memory.front.energy_j, initial=math.inf) for memory in memories]
+    least_j = float(((minibatches + clients.warm_up_minibatches) * np.array(each_j)).min())
+    return least_j if math.isfinite(least_j) else math.nan
 
 
 def _named(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
 from importlib import resources
 from pathlib import Path
@@ -30,7 +31,16 @@ def service_unit(
         user: Who serves, such as a member of the group of powertrain-helper, which lets its members read
             sensors and hold modes; if None, a user that exists only meanwhile.
         python: What runs it; the interpreter of this process if None.
+
+    Raises:
+        ValueError: The user or the host is no such name, or the spec of the device takes several lines.
     """
+    if user is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?|\d{1,10}", user):
+        raise ValueError(f"{user!r} is no name of a user: give letters, digits, hyphens and underscores")
+    if not re.fullmatch(r"[A-Za-z0-9_.:%-]+", host):
+        raise ValueError(f"{host!r} is no address: give one such as 127.0.0.1, or a name")
+    if not device.isprintable():
+        raise ValueError(f"{device!r} is no spec of a device: leave out line breaks and the like")
     run_by = Path(sys.executable) if python is None else python
     code = (run_by, run_by.resolve(), Path(__file__))
     values = {

@@ -46,6 +46,7 @@ class RayCells:
         """Yield each cell with its result, as they are finished; see `powertrain.cells.Compute`.
 
         Raises:
+            ValueError: The address is none.
             FleetError: The cluster cannot be reached, or cells cannot be computed there.
         """
         if not cells:

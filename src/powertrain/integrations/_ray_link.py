@@ -16,6 +16,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from powertrain.errors import FleetError
+from powertrain.fleet import head_address
 from powertrain.integrations._extras import needed
 
 __all__ = ["LOCAL", "joined", "ray"]
@@ -24,6 +25,9 @@ ray = needed("ray", package="Ray", extra="ray")
 
 LOCAL = "local"
 """Stands for workers on this machine alone, which end with the run."""
+LOOPBACK = "127.0.0.1"
+HOME = (LOOPBACK, "localhost", "::1")
+"""What Ray takes for this machine."""
 CONNECT_S = 5.0
 """For a server to accept a connection, and to answer."""
 SETTINGS, FRAME_HEAD = 4, 9
@@ -40,16 +44,17 @@ def joined(address: str, *, jobs: int | None = None) -> Generator[None]:
         jobs: How many workers, if they are local; as many as there are cores if None.
 
     Raises:
+        ValueError: The address is none.
         FleetError: Nothing answers there, or this machine cannot take part.
     """
-    place = _found(address)
+    place, inside = _found(address)
     if ray.is_initialized():
         yield
         return
     where: dict[str, Any] = {"address": place}
     if address == LOCAL:
         where |= {"num_cpus": jobs, "include_dashboard": False}
-    with _quietly(), _on_loopback() if address == LOCAL else nullcontext():
+    with _quietly(), _on_loopback() if inside else nullcontext():
         before = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
@@ -67,9 +72,9 @@ def joined(address: str, *, jobs: int | None = None) -> Generator[None]:
 
 @contextmanager
 def _on_loopback() -> Generator[None]:
-    """Have the servers of a cluster that is started here listen on loopback only: whoever reaches them rules.
+    """Have Ray take this machine for 127.0.0.1, as it does on other systems than Linux.
 
-    This is what Ray does on other systems than Linux.
+    The servers of a cluster that is started here then listen on loopback only: whoever reaches them rules.
     """
     constants = needed("ray._private.ray_constants", package="Ray", extra="ray")
     name, before = constants.ENABLE_RAY_CLUSTERS_ENV_VAR, constants.ENABLE_RAY_CLUSTER
@@ -85,43 +90,55 @@ def _on_loopback() -> Generator[None]:
             os.environ[name] = given
 
 
-def _found(address: str) -> str:
-    """Return where a server of Ray answers, in seconds; Ray itself would try for minutes, or for ever.
+def _found(address: str) -> tuple[str, bool]:
+    """Return where a server of Ray answers, and whether it does so on loopback only.
+
+    It takes seconds. Ray itself would try for minutes, or for ever, and no signal would end it.
 
     Raises:
+        ValueError: The address is none.
         FleetError: None answers.
     """
     if address == LOCAL:
-        return address
-    where = _own_cluster() if address == "auto" else address
-    host, mark, port = where.rpartition(":")
-    if where.startswith("ray://") or not mark or not port.isdecimal() or not host:
+        return address, True
+    host, port = head_address(_own_cluster() if address == "auto" else address)
+    places = [(host, False)]
+    if host in HOME:
+        # Ray looks for a head there at the address that this machine has for others.
+        places[0] = (_services().get_node_ip_address(), False)
+        if places[0][0] not in HOME:
+            places.append((LOOPBACK, True))
+    reason = ""
+    for place, inside in places:
+        try:
+            if _speaks_http2(place, port):
+                return f"{place}:{port}", inside
+            reason = "something else listens there"
+        except OSError as error:
+            reason = error.strerror or str(error)
+    if address == "auto":
         raise FleetError(
-            f"{where!r} is no address of a cluster: give HOST:PORT of its head, such as 10.0.0.1:6379"
+            f"this machine belongs to no cluster of Ray: the last one, {host}:{port}, does not answer "
+            f"({reason}); run ray start first, or give HOST:PORT of a head"
         )
-    try:
-        answers = _speaks_http2(host, int(port))
-        reason = "something else listens there"
-    except (OSError, OverflowError) as error:
-        answers, reason = False, getattr(error, "strerror", None) or str(error)
-    if not answers:
-        raise FleetError(
-            f"no Ray server answers at {where} ({reason}): start one there with ray start --head"
-        )
-    return where
+    raise FleetError(f"no Ray server answers at {address} ({reason}): start one there with ray start --head")
 
 
 def _own_cluster() -> str:
-    services = needed("ray._private.services", package="Ray", extra="ray")
+    """Return what Ray has noted of the cluster that was last started or joined here."""
     try:
-        found: str | None = services.canonicalize_bootstrap_address("auto")
+        found: str | None = _services().get_ray_address_from_environment("auto", None)
     except ConnectionError:
         found = None
     if found is None:
         raise FleetError(
-            "this machine belongs to no cluster of Ray: run ray start first, or give --address HOST:PORT"
+            "this machine belongs to no cluster of Ray: run ray start first, or give HOST:PORT of a head"
         )
     return found
+
+
+def _services() -> Any:
+    return needed("ray._private.services", package="Ray", extra="ray")
 
 
 def _speaks_http2(host: str, port: int) -> bool:

@@ -42,7 +42,7 @@ from powertrain.fleet import (
 )
 from powertrain.integrations._extras import needed
 from powertrain.integrations._ray_cells import RayCells
-from powertrain.integrations._ray_link import joined, ray
+from powertrain.integrations._ray_link import LOCAL, joined, ray
 from powertrain.integrations._ray_workers import SPEC_VARIABLE, tuned_loop, tuning
 from powertrain.records import ModeTable, Profile
 from powertrain.workflow import DeviceStatus
@@ -78,8 +78,11 @@ def connected(address: str = "auto") -> Generator[Cluster]:
         address: `HOST:PORT` of the head, or `auto` for the cluster that this machine belongs to.
 
     Raises:
+        ValueError: The address is none.
         FleetError: Nothing answers there, or this machine cannot take part.
     """
+    if address == LOCAL:
+        raise ValueError(f"{LOCAL!r} is no cluster with boards: give HOST:PORT of its head, or auto")
     with joined(address):
         yield Cluster()
 

@@ -194,10 +194,10 @@ def of_one_sum(profiles: Sequence[Profile]) -> list[Profile]:
     if not others:
         return list(profiles)
     logger.warning(
-        "the power of %d of %d profiles of %s is the sum of %s, and of the latest that of %s: only the "
+        "the power of %s of %s profiles of %s is the sum of %s, and of the latest that of %s: only the "
         "latest are used for power; measure the others again (profile --again), or choose the rails",
-        len(others),
-        len(profiles),
+        f"{len(others):,}",
+        f"{len(profiles):,}",
         profiles[0].workload,
         others[0].extra[POWER_FROM],
         " + ".join(sorted(latest)),

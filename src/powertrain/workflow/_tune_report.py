@@ -157,7 +157,9 @@ def summary_lines(report: TuneReport) -> list[str]:
     before = f", {recalled} of them before this run" if recalled else ""
     tried = f"{counted(len(report.trials), 'trial')} in {duration(report.tuning_s)}{before}"
     if decision.mode is None:
-        return [f"no mode was decided on: {report.reason}", tried]
+        # Where the trials ended by themselves, a line has told why, and how the training goes on.
+        told = report.state in ("as found", "held")
+        return [tried] if told else [f"no mode was decided on: {report.reason}", tried]
     best = "fastest mode" if decision.front else "best mode"
     lines = [f"{best} {kept_line(decision, goal)}", f"{tried}; they cost {duration(report.cost_s)}"]
     if report.state in ("trying", "failed"):

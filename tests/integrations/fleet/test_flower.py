@@ -27,7 +27,7 @@ from flwr.simulation import run_simulation
 from powertrain.integrations.flower import PowerTrainMod, PowerTrainStrategy, minibatches, this_round
 
 pytestmark = pytest.mark.timeout(300)
-DEADLINE_S, SHORT_S, HOPELESS_S = 30.0, 7.0, 1e-6
+DEADLINE_S, SHORT_S, HOPELESS_S, HOPELESS_J = 30.0, 7.0, 1e-6, 1e-6
 ROUNDS = 4
 EXAMPLE = Path(__file__).parents[3] / "examples" / "flower_app.py"
 
@@ -85,6 +85,7 @@ def runs():
         run(grid, "deadline", lambda inner: PowerTrainStrategy(inner, deadline_s=DEADLINE_S))
         run(grid, "short", lambda inner: PowerTrainStrategy(inner, deadline_s=SHORT_S))
         run(grid, "hopeless", lambda inner: PowerTrainStrategy(inner, deadline_s=HOPELESS_S))
+        run(grid, "poor", lambda inner: PowerTrainStrategy(inner, max_energy_j=HOPELESS_J))
 
     logger = logging.getLogger("flwr")
     logger.addHandler(handler)
@@ -196,6 +197,14 @@ def test_a_deadline_that_nobody_can_meet_is_one_clear_line_and_no_round(runs):
     assert run.rounds[-1].left_out
 
 
+def test_an_energy_budget_that_nobody_can_keep_is_told_in_joules(runs):
+    warnings = [line for level, line in runs["poor"].lines if level == "WARNING"]
+
+    assert warnings
+    assert all("within 1e-06 J: no client can train 1 minibatch" in line for line in warnings)
+    assert all(" J): raise the limit" in line for line in warnings)
+
+
 def message(kind: str = "train", *records: str) -> SimpleNamespace:
     content = RecordDict({name: ConfigRecord({"wants-front": True}) for name in records})
     metadata = SimpleNamespace(message_type=kind)
@@ -248,6 +257,51 @@ def test_a_board_that_does_not_take_the_mode_trains_all_the_same_and_says_why():
     values = PowerTrainMod(lambda _: board)(sent, client(), trains).content["powertrain"]
     assert (values["minibatches"], values["mode"]) == (3, "")
     assert "the mode has the knobs gpu_mhz" in values["problem"]
+
+
+@pytest.mark.parametrize(
+    ("predictor", "says"),
+    [
+        ("none.ptm", "its modes cannot be predicted, so none is chosen: "),
+        (lambda _: clients.predictor_of(clients.AGX), "its predictor is of Jetson AGX Orin"),
+    ],
+)
+def test_a_predictor_that_is_not_there_or_of_another_board_is_told_to_the_server(predictor, says):
+    board = clients.board_of(clients.NANO)
+
+    def trains(sent, context):
+        job = board.job(clients.WORKLOAD)
+        for _ in minibatches(range(3)):
+            job.step()
+        return message()
+
+    mod = PowerTrainMod(lambda _: board, predictor)
+    values = mod(message("train", "powertrain"), client(), trains).content["powertrain"]
+    assert says in values["problem"]
+    assert values["minibatches"] == 3
+
+
+def test_a_first_round_in_which_every_client_leaves_itself_out_is_told(caplog):
+    board = clients.board_of(clients.NANO)
+
+    def trains(sent, context):
+        job = board.job(clients.WORKLOAD)
+        for _ in minibatches(range(3)):
+            job.step()
+        return message()
+
+    mod = PowerTrainMod(lambda _: board, lambda _: clients.predictor_of(clients.NANO))
+    values = dict(mod(message("train", "powertrain"), client(), trains).content["powertrain"])
+    reply = message()
+    reply.content["powertrain"] = ConfigRecord({**values, "minibatches": 0})
+    reply.metadata.src_node_id = 7
+    logger = logging.getLogger("flwr")
+    logger.addHandler(caplog.handler)
+    try:
+        PowerTrainStrategy(FedAvg(), deadline_s=HOPELESS_S).aggregate_train(1, [reply])
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "round 1 within 1e-06 s: no client can train 1 minibatch" in caplog.text
 
 
 @pytest.mark.parametrize("sent", [message("evaluate", "powertrain"), message("train"), message("query.x")])

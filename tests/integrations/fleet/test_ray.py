@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -18,7 +19,8 @@ import pytest
 pytest.importorskip("ray", reason="needs the group 'fleet'")
 
 from click.testing import CliRunner
-from tests.integrations.fleet.raylets import MODEL, Raylets
+from tests.integrations.fleet.raylets import FEW_BYTES, MODEL, Raylets
+from tests.pages.reading import blocks_of
 from tests.processes import Process
 from tests.waiting import until
 
@@ -131,7 +133,9 @@ def test_a_server_that_is_not_ray_s_is_told_so(database):
             1,
             "no Ray server answers at 127.0.0.1:1 (Connection",
         ),
-        (("lstm", "--address", "ray://127.0.0.1:1"), 1, "is no address of a cluster: give HOST:PORT"),
+        (("lstm", "--address", "ray://127.0.0.1:1"), 2, "is no address of a cluster: give HOST:PORT"),
+        (("lstm", "--address", "127.0.0.1:99999"), 2, "is no address of a cluster: give HOST:PORT"),
+        (("lstm", "--address", "local"), 2, "'local' is no cluster with boards"),
         (("lstm",), 1, "the cluster has boards of 2 models: name one of"),
         (("lstm", "--board", "nano"), 1, "the cluster has no board nano: there are jetson-orin-nano"),
         (("nothing", "--board", "xavier"), 2, "unknown workload"),
@@ -150,6 +154,79 @@ def test_what_cannot_be_is_refused_in_one_line(raylets, database, arguments, cod
     assert not Path(database).exists()
 
 
+RAY = """#!/bin/sh
+# `ray stop` would end every cluster of this machine, so here it ends the one that this file has started.
+if [ "$1" = stop ]; then kill "$(cat FOLDER/pid)"; touch FOLDER/told; exit; fi
+env -u RAY_ADDRESS PYTHON -m ray.scripts.scripts "$@" --port=PORT --ray-client-server-port=OTHER \\
+    --include-dashboard=false --disable-usage-stats --object-store-memory=MEMORY --block > FOLDER/log 2>&1 &
+echo $! > FOLDER/pid
+until grep -q "Ray runtime started" FOLDER/log; do kill -0 $! || exit 1; sleep 0.2; done
+"""
+
+
+def free_ports():
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.timeout(600)  # Ray starts, and four commands join it, each in a process of its own
+def test_the_first_steps_on_one_machine_work_as_they_are_written(tmp_path):
+    (steps,) = [b.text for b in blocks_of(ROOT / "docs/how-to/fleet-sweep.md") if "--alone" in b.text]
+    port, other = free_ports()
+    values = {"FOLDER": tmp_path, "PYTHON": sys.executable, "PORT": port, "OTHER": other, "MEMORY": FEW_BYTES}
+    scripts = {"ray": RAY, "powertrain": '#!/bin/sh\nexec PYTHON -m powertrain "$@"\n'}
+    for name, text in scripts.items():
+        for key, value in values.items():
+            text = text.replace(key, str(value))
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    with tempfile.TemporaryDirectory(prefix="pt", dir="/tmp", ignore_cleanup_errors=True) as short:
+        environment = {
+            **os.environ,
+            "PATH": os.pathsep.join([str(tmp_path), os.environ["PATH"]]),
+            "RAY_ADDRESS": f"127.0.0.1:{port}",
+            "RAY_TMPDIR": short,  # sockets have short names
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+        }
+        try:
+            ran = subprocess.run(
+                ["bash", "-c", f"set -eo pipefail\n{steps}"],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            pid = int((tmp_path / "pid").read_text())
+            if not (tmp_path / "told").exists():  # a second signal would break off the first one's work
+                os.kill(pid, signal.SIGTERM)
+            until(lambda: not is_running(pid))
+
+    assert ran.returncode == 0, ran.stderr
+    assert "jetson-orin-nano-8gb-simulated" in ran.stdout
+    assert "12 profiles of lstm on 1 board of Jetson Orin Nano 8GB (simulated)" in ran.stdout
+    assert "best mode of lstm" in ran.stdout
+
+
+def test_the_command_that_joins_can_be_read_as_json_and_refuses_what_is_no_address():
+    alone = json.loads(run("join", "--device", "sim:orin-nano", "--alone", "--name", "a b", "--json").stdout)
+    assert alone["board"] == "a b"
+    assert alone["model"] == MODEL
+    assert alone["command"][:3] == ["ray", "start", "--head"]
+    assert set(alone["environment"]) == {"POWERTRAIN_BOARD", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"}
+    assert "--node-name='a b'" in run("join", "--device", "sim:orin-nano", "--name", "a b").stdout
+    assert run("join", "--address", "nonsense").exit_code == 2
+    assert run("join", "--address", "10.0.0.1:6379", "--alone").exit_code == 2
+
+
 def test_boards_tune_together(raylets, database):
     ran = run(
         *("tune", "lstm", "--address", raylets.address, "--board", "xavier", "--max-power", "15"),
@@ -159,6 +236,13 @@ def test_boards_tune_together(raylets, database):
 
     assert found["decision"]["values"]["power_w"] <= 15
     assert found["boards"] == {"tx": len(found["trials"])}
+
+    none = run(
+        *("tune", "lstm", "--address", raylets.address, "--board", "xavier", "--max-power", "0.5"),
+        *("--trials", "6", "--db", database),
+    )
+    assert none.exit_code == 1
+    assert none.stderr.count("keeps the limits") == 1
 
 
 def test_a_script_is_measured_on_the_boards(raylets, database, tmp_path):

@@ -36,6 +36,8 @@ STATUS, MODE, POWER, DETAILS, AGENT = (
 )
 OWN = (STATUS, MODE, POWER, AGENT)
 """Annotations that end with the agent."""
+AGAIN = "; trying again"
+"""Ends what is said as long as the server does not answer."""
 TRIES = 5
 """At a patch that meets other people's changes."""
 
@@ -113,7 +115,7 @@ class Agent:
         except GoneError as error:
             logger.info("%s: the node is read again", error)
         except ServerError as error:
-            self._say(f"{error}; trying again")
+            self._say(f"{error}{AGAIN}")
         # A server that ends every watch at once is not asked more often for it.
         lasted_s = time.monotonic() - began_s
         return self._when_back(stop, version, wait_s=max(0.0, self._pace.least_wait_s - lasted_s))
@@ -127,11 +129,13 @@ class Agent:
             try:
                 return self._look_again().version
             except ServerError as error:
-                logger.debug("%s", error)
+                # One line is enough: what it answers may change from try to try.
+                if not self._status.endswith(AGAIN):
+                    self._say(f"{error}{AGAIN}")
             away_s = time.monotonic() - self._heard_s
             if self._hold is not None and away_s > self._pace.away_s:
                 self._release()
-                self._say(f"no API server for {away_s:.0f} s: the board is restored")
+                self._say(f"no API server for {away_s:.0f} s: the board is restored{AGAIN}")
             wait_s = min(max(2 * wait_s, self._pace.least_wait_s), self._pace.most_wait_s)
         return version
 
@@ -167,7 +171,7 @@ class Agent:
             board_label=node.labels.get(BOARD),
             held=self._held,
         )
-        status, power = found.status, node.annotations.get(POWER)
+        status, power = found.status, node.annotations.get(POWER) if self._held else None
         if not found.leave:
             try:
                 self._take(found.choice)

@@ -89,7 +89,8 @@ class ApiServer:
             ca: The file of the certificates that the server's must be signed by; the system's if None.
 
         Raises:
-            ForbiddenError: The URL is none, or the token would cross a network unencrypted.
+            ValueError: The URL is none, or the token would cross a network unencrypted.
+            ForbiddenError: The certificates cannot be read.
         """
         parts = urlsplit(url)
         try:
@@ -98,11 +99,9 @@ class ApiServer:
             port = -1
         host = parts.hostname
         if parts.scheme not in ("http", "https") or host is None or port == -1:
-            raise ForbiddenError(
-                f"{url!r} is no address of an API server: give one as in https://10.0.0.1:6443"
-            )
+            raise ValueError(f"{url!r} is no address of an API server: give one as in https://10.0.0.1:6443")
         if parts.scheme == "http" and token is not None and host not in ("127.0.0.1", "::1", "localhost"):
-            raise ForbiddenError(f"the token would go unencrypted to {host}: give an https address")
+            raise ValueError(f"the token would go unencrypted to {host}: give an https address")
         self.node, self._token = node, token
         self._host, self._port = host, port or (443 if parts.scheme == "https" else 80)
         self._base = parts.path.rstrip("/")
@@ -250,7 +249,9 @@ def _message(told: str) -> str:
 def _secret(path: Path) -> str:
     try:
         text = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
+    except UnicodeError:
+        raise ForbiddenError(f"{path} is no token: it holds more than letters and digits") from None
+    except OSError as error:
         raise ForbiddenError(f"the token {path} cannot be read ({_reason(error)})") from error
     if not text.isprintable():
         raise ForbiddenError(f"the token {path} is no token: it has several lines")
@@ -260,6 +261,8 @@ def _secret(path: Path) -> str:
 def _tls(ca: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except ssl.SSLError:
+        raise ForbiddenError(f"{ca} holds no certificates: give a file in the form PEM") from None
     except (OSError, ValueError) as error:
         raise ForbiddenError(f"the certificates {ca} cannot be read ({_reason(error)})") from error
 

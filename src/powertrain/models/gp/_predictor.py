@@ -173,9 +173,9 @@ class GaussianProcessPredictor(AbstractPredictor):
         if beyond.any():
             knob = int(beyond.sum(axis=0).argmax())
             logger.warning(
-                "%d of %d modes lie outside the range of %s (%.6g to %.6g): predictions there are guesses",
-                int(beyond.any(axis=1).sum()),
-                len(modes),
+                "%s of %s modes lie outside the range of %s (%.6g to %.6g): predictions there are guesses",
+                f"{int(beyond.any(axis=1).sum()):,}",
+                f"{len(modes):,}",
                 self.knobs[knob],
                 low[knob],
                 high[knob],
