@@ -31,7 +31,7 @@ FLAGS: Mapping[str, str] = {
     "throttled": "the device cut its clocks by itself meanwhile",
     "unsteady": "it was begun before times and power were steady, because they would not be",
     "drifting": "times or power kept rising or falling while it was taken",
-    "interrupted": "one minibatch took several times as long as the others, or the clock was set back",
+    "interrupted": "some minibatches took several times as long as the others, or the clock was set back",
     "undone": "something else set the device meanwhile, or it was restored",
     "capped": "a clock ran below what was set, for the firmware or a limit",
     "shared": "another process used the device meanwhile",
@@ -47,6 +47,8 @@ POWER_WINDOW_S = 1.0
 LEAST_READINGS = 4
 OUTLIER = 5.0
 """A minibatch that takes so many times the median was interrupted."""
+MOST_LEFT_OUT = 0.1
+"""Share of the minibatches that may have been interrupted: they are left out, and the others count."""
 LEAST_TO_DRIFT = 8
 """Values of which it can be told whether they drift."""
 
@@ -64,33 +66,69 @@ class Subject:
 
 @final
 class _Counted:
-    """The minibatches that count: how long each took, and the spans of time that they fill."""
+    """The minibatches that count: how long each took, and the spans of time that they fill.
+
+    On a machine that does other work, a minibatch of a few milliseconds takes several times as long as the
+    others now and then. A few such minibatches are left out of times and spans, like pauses.
+    """
 
     def __init__(self) -> None:
-        self.times_s: list[float] = []
-        self.spans: list[Span] = []
         self.clock_set_back = False
-        self._joined = False
+        self.many_outliers = False
+        """Whether too much was interrupted to leave it out."""
+        self._each: list[tuple[Span, bool]] = []
+        self._follows = False
+        self._most_s = math.inf
+        self._outliers = 0
 
     def add(self, before_s: float, after_s: float) -> None:
-        """Count one; spans without a pause between them are one."""
+        """Count one."""
         if after_s <= before_s:
             self.clock_set_back = True
             self.pause()
             return
-        self.times_s.append(after_s - before_s)
-        start_s = self.spans.pop()[0] if self._joined else before_s
-        self.spans.append((start_s, after_s))
-        self._joined = True
+        self._each.append(((before_s, after_s), self._follows))
+        self._follows = True
+        seconds = [end_s - start_s for (start_s, end_s), _ in self._each]
+        self._most_s = OUTLIER * float(np.median(seconds))
+        outliers = [each_s for each_s in seconds if each_s > self._most_s]
+        self._outliers = len(outliers)
+        few = len(outliers) <= MOST_LEFT_OUT * len(seconds)
+        # The device rests meanwhile, and a sensor that averages remembers a long rest.
+        self.many_outliers = not few or 2 * sum(outliers) > sum(seconds)
 
     def pause(self) -> None:
-        """End the span."""
-        self._joined = False
+        """End the span; without a pause, two minibatches are one."""
+        self._follows = False
+
+    @property
+    def left_out(self) -> int:
+        """How many are left out; none where there are many."""
+        return 0 if self.many_outliers else self._outliers
+
+    @property
+    def times_s(self) -> list[float]:
+        """How long each of the others took."""
+        return [end_s - start_s for (start_s, end_s), _ in self._each if self._counts(end_s - start_s)]
+
+    @property
+    def spans(self) -> list[Span]:
+        """The time that they fill."""
+        spans, joined = list[Span](), False
+        for (start_s, end_s), follows in self._each:
+            counts = self._counts(end_s - start_s)
+            if counts:
+                spans.append((spans.pop()[0] if joined and follows else start_s, end_s))
+            joined = counts
+        return spans
 
     @property
     def interrupted(self) -> bool:
         """Whether something came between that no mean should hold."""
-        return self.clock_set_back or max(self.times_s) > OUTLIER * float(np.median(self.times_s))
+        return self.clock_set_back or self.many_outliers
+
+    def _counts(self, seconds: float) -> bool:
+        return self.many_outliers or seconds <= self._most_s
 
 
 def measure(
@@ -207,10 +245,11 @@ def _count(
 
 def _enough(counted: _Counted, sampler: Sampler, how: Procedure, spent_s: float) -> bool:
     """Tell whether what was measured will do."""
-    n = len(counted.times_s)
+    times_s = counted.times_s
+    n = len(times_s)
     if n >= how.most_minibatches or (n >= 2 and spent_s >= how.limit_s):
         return True
-    if n < how.least_minibatches or interval_half_width(counted.times_s) > how.precision:
+    if n < how.least_minibatches or counted.many_outliers or interval_half_width(times_s) > how.precision:
         return False
     if not sampler.reads_power or sampler.gives_nothing:
         return True
@@ -248,6 +287,8 @@ def _extra(
 ) -> dict[str, str]:
     """Return what else a profile says: temperatures, what the power is a sum of, the software."""
     found = {"minibatches": str(len(counted.times_s))}
+    if counted.left_out:
+        found["left_out_minibatches"] = str(counted.left_out)
     if sampler.reads_power:
         found["power_from"] = " + ".join(device.rails)
         found["energy_by"] = "counter" if sampler.counts_energy else "trapezoid"
