@@ -22,7 +22,7 @@ from powertrain.quantities import POWER, TIME, by_column
 from powertrain.records import PowerMode, Profile
 from powertrain.units import ms_from_s
 
-__all__ = ["FLAGS", "Steps", "Subject", "measure"]
+__all__ = ["FLAGS", "Steps", "Stretch", "Subject", "measure"]
 
 Steps = Generator[None, "bool | None", Profile]
 """Measures one mode: yields for each minibatch, and returns the profile."""
@@ -62,6 +62,23 @@ class Subject:
     warm_up_minibatches: int = 1
     units_per_minibatch: float = 1.0
     description: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@final
+@dataclass(kw_only=True)
+class Stretch:
+    """The minibatches since the last pause.
+
+    After a pause the first ones are discarded. A loader of one or two minibatches has none to spare.
+    """
+
+    discarded: int
+    minibatches: int = 0
+
+    def was_short(self) -> bool:
+        """Begin anew after a pause; tell whether too few came before it to discard any."""
+        minibatches, self.minibatches = self.minibatches, 0
+        return 0 < minibatches < self.discarded + 2
 
 
 @final
@@ -193,8 +210,7 @@ def _stabilise(
     device: AbstractLiveDevice, subject: Subject, sampler: Sampler, how: Procedure, started_s: float
 ) -> Generator[None, bool | None, bool]:
     """Train until times and power are steady; return whether they are."""
-    clock = device.clock
-    discarded = max(how.discarded, subject.warm_up_minibatches)
+    clock, stretch = device.clock, Stretch(discarded=max(how.discarded, subject.warm_up_minibatches))
     # A published procedure is kept to the letter, also where the sensors are slower than it knew.
     settle_s = max(how.stabilise_s, device.settle_s) if how.tests_steadiness else how.stabilise_s
     least_window_s = np.nanmax([POWER_WINDOW_S, 2 * device.power_window_s])
@@ -202,22 +218,24 @@ def _stabilise(
     while True:
         before_s = clock.now_s()
         if not (yield):
-            times_s.clear()
+            if not stretch.was_short():
+                times_s.clear()
             started_s += clock.now_s() - before_s  # a pause takes nothing of the time to become steady
             continue
         now_s = clock.now_s()
+        stretch.minibatches += 1
         times_s.append(now_s - before_s)
-        if len(times_s) < discarded or now_s < started_s + settle_s:
+        if len(times_s) < stretch.discarded or now_s < started_s + settle_s:
             continue
         # The first minibatches are slow by nature, so the times are compared after them.
-        agree = last_two_agree(times_s[discarded:], tolerance=how.time_tolerance)
+        agree = last_two_agree(times_s[stretch.discarded :], tolerance=how.time_tolerance)
         level = True
         if sampler.reads_power:
             window_s = max(float(least_window_s), times_s[-1])
             level = is_level(sampler.power_w([(now_s - window_s, now_s)]), tolerance=how.power_tolerance)
         if not how.tests_steadiness or (level and agree):
             return True
-        if now_s >= started_s + how.stabilise_limit_s and len(times_s) >= discarded + 2:
+        if now_s >= started_s + how.stabilise_limit_s and len(times_s) >= stretch.discarded + 2:
             # A sensor that gives nothing is not a sign of unsteadiness: that has a flag of its own.
             return agree and sampler.gives_nothing
 
@@ -227,6 +245,7 @@ def _count(
 ) -> Generator[None, bool | None, _Counted]:
     """Train and count until it is enough."""
     clock, counted, skipped = device.clock, _Counted(), 0
+    stretch = Stretch(discarded=max(how.discarded, subject.warm_up_minibatches))
     sampler.read()
     while not _enough(counted, sampler, how, clock.now_s() - started_s):
         before_s = clock.now_s()
@@ -235,8 +254,10 @@ def _count(
         if not trained:
             counted.pause()
             started_s += after_s - before_s
-            skipped = max(how.discarded, subject.warm_up_minibatches)
-        elif skipped:
+            skipped = 0 if stretch.was_short() else stretch.discarded
+            continue
+        stretch.minibatches += 1
+        if skipped:
             skipped -= 1
         else:
             counted.add(before_s, after_s)
