@@ -373,7 +373,7 @@ def test_a_tuning_says_what_it_is_worth(board):
     assert saving.power_w == pytest.approx(found.power_w - decided["power_w"])
     assert 0 < report.cost_s < report.tuning_s
     lines = summary_lines(report)
-    assert any(line.startswith("than as found: ") for line in lines)
+    assert any(line.startswith("compared with the device as found: ") for line in lines)
     assert lines[-1] == f"again: {report.apply}"
 
 

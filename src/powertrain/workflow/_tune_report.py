@@ -154,16 +154,19 @@ def summary_lines(report: TuneReport) -> list[str]:
     """Say what became of a tuning, for people."""
     decision, saving, goal = report.decision, report.saving, Goal.from_json(report.goal)
     recalled = sum(trial.recalled for trial in report.trials)
-    before = f", {recalled} of them before this run" if recalled else ""
-    tried = f"{counted(len(report.trials), 'trial')} in {duration(report.tuning_s)}{before}"
+    before = f", {recalled} of them before this run," if recalled else ""
+    tried = f"{counted(len(report.trials), 'trial')}{before} took {duration(report.tuning_s)}"
     if decision.mode is None:
-        return [f"no mode was decided on: {report.reason}", tried]
+        return [f"no mode was decided on: {report.reason}{_unreliable(report)}", tried]
     best = "fastest mode" if decision.front else "best mode"
-    lines = [f"{best} {kept_line(decision, goal)}", f"{tried}; they cost {duration(report.cost_s)}"]
+    longer = f"{duration(report.cost_s)} more than the same minibatches in the {best}"
+    lines = [f"{best} {kept_line(decision, goal)}", f"{tried}, {longer}"]
     if report.state in ("trying", "failed"):
         lines[0] = f"{report.reason}; the {best} so far is {_named(decision, goal)}"
     lines = [*_front_lines(decision, goal), *lines]
-    if saving is not None:
+    if report.found is not None and report.found.mode == decision.mode and report.found in report.trials:
+        lines.append("the device was found in this mode")
+    elif saving is not None:
         lines.append(_saving_line(saving))
     return [*lines, f"again: {report.apply}"]
 
@@ -185,7 +188,16 @@ def _saving_line(saving: Saving) -> str:
         told += [f"{off(saving.power_w, ' W', 'less', 'more')} power"]
         told += [f"{off(saving.energy_pct, ' %', 'less', 'more')} energy"]
     so_far = f"; {duration(saving.so_far_s)} saved so far, trials included" if saving.so_far_s > 0 else ""
-    return f"than as found: {', '.join(told)} a minibatch{so_far}"
+    return f"compared with the device as found: {', '.join(told)} a minibatch{so_far}"
+
+
+def _unreliable(report: TuneReport) -> str:
+    """Say why nothing was decided by what was measured; empty if some of it counts, or the reason says it."""
+    measured = [*report.trials, *([] if report.found is None else [report.found])]
+    flags = sorted({flag for one in measured for flag in one.flags})
+    if report.state != "trying" or not flags or not all(one.flags for one in measured):
+        return ""
+    return f", and no trial could be relied on ({', '.join(flags)})"
 
 
 def _numbers(trial: Trial, goal: Goal) -> str:

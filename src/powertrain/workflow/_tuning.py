@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -460,7 +461,16 @@ class Tuning(Director):
         elif kind == "problem":
             # Where warnings are errors, this one is still none of the training's.
             with suppress(RuntimeWarning):
-                warnings.warn(f"powertrain: {text}", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"powertrain: {text}", RuntimeWarning, stacklevel=_levels_to_program())
+
+
+def _levels_to_program() -> int:
+    """Return how many frames the program is away from the caller, so that a warning names a line of it."""
+    frame, level = sys._getframe(1), 1
+    package = str(Path(__file__).parents[1])
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def check_sensor(device: AbstractLiveDevice, goal: Goal) -> None:
