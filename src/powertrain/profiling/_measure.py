@@ -47,7 +47,7 @@ POWER_WINDOW_S = 1.0
 LEAST_READINGS = 4
 OUTLIER = 5.0
 """A minibatch that takes so many times the median was interrupted."""
-MOST_LEFT_OUT = 0.1
+MOST_LEFT_OUT = 0.2
 """Share of the minibatches that may have been interrupted: they are left out, and the others count."""
 LEAST_TO_DRIFT = 8
 """Values of which it can be told whether they drift."""
@@ -89,7 +89,8 @@ class _Counted:
     others now and then. A few such minibatches are left out of times and spans, like pauses.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, senses_power: bool) -> None:
+        self._senses_power = senses_power
         self.clock_set_back = False
         self.many_outliers = False
         """Whether too much was interrupted to leave it out."""
@@ -110,9 +111,9 @@ class _Counted:
         self._most_s = OUTLIER * float(np.median(seconds))
         outliers = [each_s for each_s in seconds if each_s > self._most_s]
         self._outliers = len(outliers)
-        few = len(outliers) <= MOST_LEFT_OUT * len(seconds)
         # The device rests meanwhile, and a sensor that averages remembers a long rest.
-        self.many_outliers = not few or 2 * sum(outliers) > sum(seconds)
+        rested = self._senses_power and 2 * sum(outliers) > sum(seconds)
+        self.many_outliers = rested or len(outliers) > MOST_LEFT_OUT * len(seconds)
 
     def pause(self) -> None:
         """End the span; without a pause, two minibatches are one."""
@@ -244,7 +245,7 @@ def _count(
     device: AbstractLiveDevice, subject: Subject, sampler: Sampler, how: Procedure, started_s: float
 ) -> Generator[None, bool | None, _Counted]:
     """Train and count until it is enough."""
-    clock, counted, skipped = device.clock, _Counted(), 0
+    clock, counted, skipped = device.clock, _Counted(senses_power=sampler.reads_power), 0
     stretch = Stretch(discarded=max(how.discarded, subject.warm_up_minibatches))
     sampler.read()
     while not _enough(counted, sampler, how, clock.now_s() - started_s):

@@ -157,7 +157,8 @@ def summary_lines(report: TuneReport) -> list[str]:
     before = f", {recalled} of them before this run," if recalled else ""
     tried = f"{counted(len(report.trials), 'trial')}{before} took {duration(report.tuning_s)}"
     if decision.mode is None:
-        return [f"no mode was decided on: {report.reason}{_unreliable(report)}", tried]
+        why = f"no mode was decided on: {report.reason}{_unreliable(report)}"
+        return [why, tried] if report.trials else [why]
     best = "fastest mode" if decision.front else "best mode"
     longer = f"{duration(report.cost_s)} more than the same minibatches in the {best}"
     lines = [f"{best} {kept_line(decision, goal)}", f"{tried}, {longer}"]
