@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -466,9 +466,9 @@ class Tuning(Director):
 
 def _levels_to_program() -> int:
     """Return how many frames the program is away from the caller, so that a warning names a line of it."""
-    frame, level = sys._getframe(1), 1
+    frame, level = inspect.currentframe(), 0
     package = str(Path(__file__).parents[1])
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+    while frame is not None and frame.f_code.co_filename.startswith(package):
         frame, level = frame.f_back, level + 1
     return level
 
