@@ -283,5 +283,5 @@ class _Run:
                 TOO_SHORT.format(name=report.workload, n=counted(report.minibatches, "minibatch"))
             )
         if report.trials or report.found:
-            for line in summary_lines(report):
+            for line in summary_lines(report, ended=True):
                 self._view.show(line)

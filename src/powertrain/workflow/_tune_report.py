@@ -128,9 +128,11 @@ def found_line(found: Trial, goal: Goal) -> str:
     return f"as found  {_numbers(found, goal)}{_remark(found, '')}"
 
 
-def trial_line(trial: Trial, goal: Goal, *, number: int, best: bool) -> str:
+def trial_line(trial: Trial, goal: Goal, *, number: int, best: bool, again: bool = False) -> str:
     """Say what was tried, and what came of it; of a front, the best are all that are on it."""
     remark = "" if not best else "on the front so far" if goal.objective == FRONT else "best so far"
+    if again:
+        remark = f"measured again, {remark}" if remark else "measured again"
     return f"trial {number:<3d} {_numbers(trial, goal)}  {trial.mode}{_remark(trial, remark)}"
 
 
@@ -150,8 +152,8 @@ def _told(goal: Goal) -> tuple[Quantity, ...]:
     return tuple(dict.fromkeys((TIME, POWER, goal.quantity, *goal.limits.by_quantity())))
 
 
-def summary_lines(report: TuneReport) -> list[str]:
-    """Say what became of a tuning, for people."""
+def summary_lines(report: TuneReport, *, ended: bool = False) -> list[str]:
+    """Say what became of a tuning, for people; of one that has `ended`, the device is restored."""
     decision, saving, goal = report.decision, report.saving, Goal.from_json(report.goal)
     recalled = sum(trial.recalled for trial in report.trials)
     before = f", {recalled} of them before this run," if recalled else ""
@@ -169,6 +171,8 @@ def summary_lines(report: TuneReport) -> list[str]:
         lines.append("the device was found in this mode")
     elif saving is not None:
         lines.append(_saving_line(saving))
+    if ended:
+        lines.append("the device is restored")
     return [*lines, f"again: {report.apply}"]
 
 

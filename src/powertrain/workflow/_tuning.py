@@ -167,10 +167,12 @@ class Tuning(Director):
 
     @override
     def tell(self, profile: Profile) -> None:
+        again = any(trial.mode == profile.mode and not trial.recalled for trial in self._trials)
         self._take(profile)
         decision, goal = self._tuner.decision(), self.options.goal
         best = profile.mode in [one.mode for one in decision.front] or decision.mode == profile.mode
-        self._say("trial", trial_line(self._trials[-1], goal, number=len(self._trials), best=best))
+        trial, number = self._trials[-1], len(self._trials)
+        self._say("trial", trial_line(trial, goal, number=number, best=best, again=again))
 
     @override
     def decide(self) -> PowerMode | None:
