@@ -31,7 +31,7 @@ FLAGS: Mapping[str, str] = {
     "throttled": "the device cut its clocks by itself meanwhile",
     "unsteady": "it was begun before times and power were steady, because they would not be",
     "drifting": "times or power kept rising or falling while it was taken",
-    "interrupted": "some minibatches took several times as long as the others, or the clock was set back",
+    "interrupted": "many minibatches took several times as long as the others, or the clock was set back",
     "undone": "something else set the device meanwhile, or it was restored",
     "capped": "a clock ran below what was set, for the firmware or a limit",
     "shared": "another process used the device meanwhile",

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
+from typing_extensions import override
+
 from powertrain.quantities import POWER, TIME, Quantity
-from powertrain.records import PowerMode, Profile
+from powertrain.records import PowerMode, Profile, Shown, View
 from powertrain.tuning import FRONT, Decision, Goal
 from powertrain.wording import counted, duration
 
@@ -69,8 +71,8 @@ class Saving:
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
-class TuneReport:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TuneReport(Shown):
     """What became of a tuning."""
 
     device: str
@@ -100,6 +102,16 @@ class TuneReport:
     """None where nothing was decided, or the state that the device was found in was not measured."""
     apply: str | None
     """The command that runs another one in the mode that was decided on."""
+
+    @override
+    def _view(self) -> View:
+        mode = self.decision.mode
+        best = "no mode decided on" if mode is None else f"best mode {mode}"
+        return View(
+            title=f"tuning of {self.workload} on {self.device}: {counted(len(self.trials), 'trial')}, {best}",
+            headings=("mode", TIME.column, POWER.column, "remark"),
+            rows=[(str(one.mode), one.time_ms, one.power_w, _remark(one, "").strip()) for one in self.trials],
+        )
 
 
 def keeps(profile: Profile, goal: Goal) -> bool | None:
