@@ -63,7 +63,9 @@ class Reader:
         self, script: str, *, at: Path, path: tuple[Path, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
         """Run a script in a folder; `path` comes before the system's own."""
-        environment = {**self.environment, "HOME": str(at.parent)}
+        # Root's journals and locks would be those of the whole machine, and pages are followed side by side.
+        state = str(at.parent / "state")
+        environment = {**self.environment, "HOME": str(at.parent), "XDG_STATE_HOME": state}
         environment["PATH"] = os.pathsep.join(map(str, (*path, self.folder / "bin", "/usr/bin", "/bin")))
         return subprocess.run(
             ["bash", "-c", script.replace("REPOSITORY", str(self.checkout))],
