@@ -58,9 +58,11 @@ def flat_frame(frame: Any) -> tuple[list[Any], Any]:
     if index is not None and any(name is not None for name in getattr(index, "names", ())):
         frame = frame.reset_index()
     keys: list[Any] = list(frame.columns)
-    return [
-        " ".join(map(str, reversed(key))).strip() if isinstance(key, tuple) else key for key in keys
-    ], frame
+    return [_joined(key) if isinstance(key, tuple) else key for key in keys], frame
+
+
+def _joined(levels: Any) -> str:
+    return " ".join(map(str, reversed(levels))).strip()
 
 
 def _interchanged(frame: Any) -> Any:

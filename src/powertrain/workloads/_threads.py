@@ -27,9 +27,9 @@ class TorchThreads:
         torch = sys.modules.get("torch")
         if torch is None:
             return
-        if self._before is None:
-            self._before = torch.get_num_threads()
-        most = self._before if self._before < self._cores else cores
+        before: int = torch.get_num_threads() if self._before is None else self._before
+        self._before = before
+        most = before if before < self._cores else cores
         torch.set_num_threads(max(min(cores, most), 1))
 
     def restore(self) -> None:
