@@ -41,6 +41,7 @@ __all__ = [
     "millivolts_from_microvolts",
     "milliwatts_from_microwatts",
     "milliwatts_from_watts",
+    "ms_from_per_s",
     "ms_from_s",
     "ms_from_us",
     "s_from_ms",
@@ -124,6 +125,11 @@ def hz_from_mhz(clock_mhz: Number) -> Number:
 def mhz_from_ghz(clock_ghz: Number) -> Number:
     """Convert gigahertz to megahertz."""
     return clock_ghz * 1e3
+
+
+def ms_from_per_s(rate: Number) -> Number:
+    """Convert how many there are in a second to the milliseconds that one takes."""
+    return 1e3 / rate
 
 
 def ms_from_us(time_us: Number) -> Number:

@@ -142,6 +142,27 @@ def test_a_failed_script_leaves_its_exit_code_and_no_empty_database(run, script,
     assert not db.exists()
 
 
+def test_a_script_that_ends_early_says_how_many_modes_are_left(done, script, db):
+    path = script(
+        """
+        def some_are_kept():
+            with pt.open_store(sys.argv[1]) as store:
+                return bool(store.profiles())
+
+        for batch in pt.measured(range(10**6)):
+            time.sleep(0.001)
+            if batch % 100 == 99 and some_are_kept():
+                break
+        """
+    )
+    how = ("--device", "sim:orin-nano", "--modes", 3, "--precision", 50)
+    told = done("profile", path, *how, "--db", db, "--", db)
+    assert told.out.splitlines()[0].startswith("1 mode of train.py on ")
+    assert told.out.splitlines()[1] == (
+        "2 modes left, because train.py ended before: run the same command again, or let it train for longer."
+    )
+
+
 def test_a_database_that_was_there_is_kept_whatever_fails(run, done, script, db):
     done("profile", "lstm", "--device", "sim:orin-nano", "--modes", 1, "--db", db)
     assert run("profile", script("1 / 0"), *ONE_CORE, "--db", db).code == 1

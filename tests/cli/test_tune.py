@@ -83,6 +83,21 @@ class TestAScript:
             assert "nothing in it was tuned: let its loop go over" in ran.err
         assert not (tmp_path / "p.db").exists()
 
+    @pytest.mark.parametrize(
+        ("text", "remark"),
+        [
+            (
+                "import threading\nt = threading.Thread(target=steps, args=(3,))\nt.start()\nt.join()",
+                "a thread",
+            ),
+            ("if not (pid := os.fork()):\n    steps(3)\n    os._exit(0)\nos.waitpid(pid, 0)", "the process"),
+        ],
+    )
+    def test_whose_loop_runs_elsewhere_is_told_where_to_run_it(self, done, script, text, remark):
+        (told,) = lines(done("tune", script(text), *CPU))
+        assert told.startswith("train.py ended, and nothing in it was tuned: ")
+        assert remark in told
+
     def test_goes_on_from_the_trials_of_a_run_that_was_stopped(self, done, script, tmp_path):
         path = script("steps(int(sys.argv[1]))")
         kept = ("--db", tmp_path / "p.db")
@@ -105,7 +120,7 @@ class TestAScript:
     def test_that_ends_before_anything_was_measured_says_so(self, done, script):
         ran = done("tune", script("steps(3)"), *CPU)
         assert lines(ran)[-1] == (
-            "train.py ended after 3 minibatches, before anything was measured: nothing was decided"
+            "train.py ended after 3 minibatches, before anything was measured: let it train for longer"
         )
 
     def test_is_tuned_for_time_alone_without_a_power_sensor(self, done, script):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 
 import pandas as pd
 import polars as pl
@@ -9,7 +10,7 @@ import pytest
 
 from powertrain.dataset import read_profiles
 from powertrain.errors import CsvError, MissingExtraError
-from powertrain.records import PowerMode
+from powertrain.records import PowerMode, ProfileTable
 
 ONE_OF_EACH = {"device": "D", "workload": "w"}
 
@@ -242,3 +243,86 @@ def test_a_table_of_many_blocks_is_read_like_a_small_one(reading):
     assert (file.profiles[n - 1].time_ms, file.profiles[-1].mode) == (n, PowerMode(gpu_mhz=100 + (n - 1) % 7))
     with pytest.raises(CsvError, match=f"line {n + 2}: time_ms is 'x'"):
         reading("gpu_mhz,time_ms,power_w\n" + rows + "100,x,2\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Measured on Monday\n\nGPU Freq (MHz),time_ms\n900,5\n",
+        "Measured on Monday,,\n,,\nGPU Freq (MHz),time_ms,note\n900,5,\n",
+        "# by hand, twice\n# on my desk\nGPU Freq (MHz);time_ms\n900;5\n",
+        "# gpu_mhz,time_ms\n900,5\n",
+        "gpu_freq,time\nMHz,ms\n900,5\n",
+        "gpu_freq;time\n[MHz];[s]\n900;0,005\n",
+        ",gpu_mhz,time_ms\n0,900,5\n",
+        "gpu_mhz,it/s\n900,200\n",
+        "gpu_mhz,sec/step\n900,0.005\n",
+        "GPU_MHz,stepTime (ms),power_w\n900,5,N/A\n",
+        "metrics.powertrain/mode/gpu_mhz,metrics.powertrain/time_ms\n900,5\n",
+    ],
+)
+def test_tables_are_read_as_people_keep_them(reading, text):
+    (profile,) = reading(text).profiles
+    assert profile.mode == PowerMode(gpu_mhz=900)
+    assert profile.time_ms == pytest.approx(5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",,time_ms,time_ms\n,,mean,std\n900,5,6,1\n", "line 1: the names of the columns take two rows"),
+        ("gpu_mhz time_ms power_w\n900 5 9\n", "line 1: no comma, semicolon or tab parts the columns"),
+        ("| gpu_mhz | time_ms |\n|--:|--:|\n| 900 | 5 |\n", "a table of Markdown: save it as CSV"),
+        ("RAM 3000/7620MB CPU [1%@1510] VDD_IN 6900mW/6900mW\n", "give the log with --tegrastats"),
+        (b"BZh91AY&SY", "compressed with bzip2: unpack it first"),
+        ('gpu_mhz,power_mw\n900,"18,000"\n', "power_mw is '18,000', and its thousands are parted"),
+        (
+            "gpu_mhz,images/s\n900,80\n",
+            "'images/s' counts samples, and no column has the time of a minibatch",
+        ),
+        ("gpu_mhz,time (h)\n900,1\n", "column 'time (h)' has a unit that is not converted"),
+        ("nvpmodel,time_ms\nMAXN,5\n", "no column is a knob: add one with its unit"),
+        ("GPU-Takt (MHz),Zeit (ms)\n900,5\n", '--map "GPU-Takt (MHz)=gpu_mhz" --map "Zeit (ms)=time_ms"'),
+        ("gpu_mhz,step_time\n900,5\n", "extra:NAME is kept aside; time_s for seconds)"),
+    ],
+)
+def test_a_table_that_cannot_be_read_says_what_to_do(reading, text, message):
+    with pytest.raises(CsvError, match=re.escape(message)):
+        reading(text)
+
+
+def test_samples_a_second_are_never_taken_for_a_time(reading):
+    with pytest.raises(CsvError, match="counts samples"):
+        reading("gpu_mhz,images/s\n900,80\n", columns={"images/s": "time_ms"})
+    (profile,) = reading("gpu_mhz,it/s\n900,80\n", columns={"it/s": "time_ms"}).profiles
+    assert profile.time_ms == 12.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"config": {"gpu_mhz": 900}, "metrics": {"time_ms": 5.0}}\n',
+        '{"gpu_mhz": [900], "time_ms": [5.0]}',
+        '{"gpu_mhz": {"0": 900}, "time_ms": {"0": 5.0}}',
+        '[{"gpu_mhz": 900, "result": {"time_ms": 5.0}}]',
+    ],
+)
+def test_json_is_read_nested_and_by_column(reading, text):
+    (profile,) = reading(text).profiles
+    assert (profile.mode, profile.time_ms) == (PowerMode(gpu_mhz=900), 5)
+
+
+def test_a_sheet_is_found_below_its_title_and_behind_a_sheet_of_notes(reading, tmp_path):
+    with pd.ExcelWriter(tmp_path / "book.xlsx") as book:
+        pd.DataFrame([["Read me"]]).to_excel(book, sheet_name="Notes", index=False, header=False)
+        table = [["Measured in March", None], [None, None], ["GPU Freq (MHz)", "time (ms)"], [900, 5]]
+        pd.DataFrame(table).to_excel(book, sheet_name="Data", index=False, header=False)
+    (profile,) = read_profiles(tmp_path / "book.xlsx", **ONE_OF_EACH).profiles
+    assert (profile.mode, profile.time_ms) == (PowerMode(gpu_mhz=900), 5)
+
+
+def test_a_frame_is_read_with_its_groups_and_the_levels_of_its_columns(reading):
+    frame = pd.DataFrame({"gpu_mhz": [900, 900], "time_ms": [4.0, 6.0]})
+    grouped = frame.groupby("gpu_mhz").agg({"time_ms": ["mean", "std"]})
+    table = ProfileTable.from_pandas(grouped, **ONE_OF_EACH)
+    assert (table.modes[0], table.time_ms[0]) == (PowerMode(gpu_mhz=900), 5)

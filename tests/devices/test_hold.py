@@ -284,6 +284,13 @@ def test_after_a_reboot_nothing_is_replayed(tmp_path, register, journal):
     assert kept.devices() == []
 
 
+def test_what_a_killed_process_left_is_restored_before_the_device_is_looked_at(holder, register, journal):
+    left_behind(journal, register)
+    with holder.reserve():
+        assert register.value == USERS
+        assert journal.left_behind("toy") is None
+
+
 def test_a_journal_that_cannot_be_read_is_left_for_a_person(holder, journal):
     journal.folder.mkdir()
     (journal.folder / "toy.json").write_text("{")

@@ -152,6 +152,21 @@ def test_a_clock_that_jumps_while_a_mode_is_measured_flags_it(board, moved_s):
     assert any("interrupted" in f or "unsteady" in f for f in flags)
 
 
+@pytest.mark.parametrize(("every", "flagged"), [(15, False), (4, True)])
+def test_a_few_minibatches_that_were_interrupted_are_left_out_and_many_flag_the_mode(board, every, flagged):
+    def interrupt(step: int) -> None:
+        if step % every == 0:
+            board.board.clock.sleep_s(0.4)  # six times as long as a minibatch
+
+    board.at_step = interrupt
+    modes = some_modes(board, 3).take([2])
+    (profile,) = profile_modes(board, "lstm", modes, procedure=Procedure(least_minibatches=40))
+    assert ("interrupted" in profile.flags) == flagged
+    assert ("left_out_minibatches" in profile.extra) == (not flagged)
+    truth = board.board.truth("lstm", modes)
+    assert flagged or profile.time_ms == pytest.approx(truth.time_ms[0], rel=0.02)
+
+
 def test_a_mode_that_something_else_undid_is_flagged(board):
     board.undone = "policy0 shows 729600 kHz"
     (profile,) = profile_modes(board, "resnet18", some_modes(board, 1))

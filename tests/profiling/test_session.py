@@ -78,6 +78,20 @@ def test_time_between_two_loops_does_not_count(board, store):
     assert "interrupted" not in profile.flags
 
 
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_loaders_of_a_few_minibatches_are_measured(board, store, length):
+    modes = board.space.table([9_000])
+    job = board.job("bert")
+    with pt.measuring(board, "mine", modes, store) as found:
+        for _ in range(100):
+            for _ in pt.measured(range(length)):
+                job.step()
+            if found:
+                break
+    (profile,) = found
+    assert profile.time_ms == pytest.approx(board.truth("bert", modes).time_ms[0], rel=0.03)
+
+
 def test_leaving_the_loop_early_gives_the_board_back_and_the_next_run_goes_on(board, store):
     modes = board.space.table([3_000, 18_000])
     job = board.job("lstm")

@@ -43,7 +43,7 @@ def learn(wrap):
     return losses, [weight.tolist() for weight in model.parameters()], states
 
 
-@pytest.mark.parametrize("device", ["sim:orin-nano", "emulated:orin-nano@jp6", "cpu?cpu_cores=1"])
+@pytest.mark.parametrize("device", ["sim:orin-nano", "emulated:orin-nano@jp6", "cpu"])
 def test_losses_weights_and_random_states_are_the_same_to_the_last_bit(device):
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # with another number of threads sums are added up in another order

@@ -367,14 +367,16 @@ class TestAStandIn:
 
 
 def test_a_tuning_says_what_it_is_worth(board):
-    report, _, _ = trained(board, minibatches=20_000, max_power_w=None)
+    report, _, _ = trained(board, minibatches=20_000, max_power_w=None, objective="energy")
     found, decided, saving = report.found, report.decision.values, report.saving
     assert saving.time_pct == pytest.approx(100 * (1 - decided["time_ms"] / found.time_ms))
     assert saving.power_w == pytest.approx(found.power_w - decided["power_w"])
     assert 0 < report.cost_s < report.tuning_s
     lines = summary_lines(report)
-    assert any(line.startswith("than as found: ") for line in lines)
+    assert any(line.startswith("compared with the device as found: ") for line in lines)
     assert lines[-1] == f"again: {report.apply}"
+    assert f"best mode {report.decision.mode}>" in repr(report)
+    assert f"<td>{report.trials[-1].mode}</td>" in report._repr_html_()
 
 
 def test_a_tuning_of_a_job_is_that_of_its_loop(board):

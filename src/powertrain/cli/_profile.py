@@ -252,6 +252,11 @@ def _print(
 ) -> None:
     for done in runs:
         print_sentence(_line(done, device, place))
+        if done.left:
+            print_sentence(
+                f"{counted(done.left, 'mode')} left, because {done.workload} ended before: run the same "
+                "command again, or let it train for longer."
+            )
     if (table := flag_table(flagged)) is not None:
         echo()
         print_table(table)

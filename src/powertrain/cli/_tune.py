@@ -41,11 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tune_command"]
 
-NOT_TUNED = (
-    "{name} ended, and nothing in it was tuned: let its loop go over powertrain.measured(...), or call "
-    "powertrain.step() after each minibatch"
-)
-TOO_SHORT = "{name} ended after {n}, before anything was measured: nothing was decided"
+TOO_SHORT = "{name} ended after {n}, before anything was measured: let it train for longer"
 
 
 @command(
@@ -263,8 +259,10 @@ class _Run:
         self._beside.told()
 
     def _remark(self, session: Session, name: str) -> None:
+        from powertrain.workflow import how_to_report
+
         if session.reports == 0:
-            self._view.show(NOT_TUNED.format(name=name))
+            self._view.show(f"{name} ended, and nothing in it was tuned: {how_to_report(session)}")
 
     def _conclude(self, code: int) -> None:
         """Say what became of the tuning; nothing where it never began."""
@@ -285,5 +283,5 @@ class _Run:
                 TOO_SHORT.format(name=report.workload, n=counted(report.minibatches, "minibatch"))
             )
         if report.trials or report.found:
-            for line in summary_lines(report):
+            for line in summary_lines(report, ended=True):
                 self._view.show(line)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import final
 
 from powertrain import units
-from powertrain.columns._spelling import UNITS, Convert, same, singular, split_unit
+from powertrain.columns._spelling import UNITS, Convert, is_rate, of_a_step, same, singular, split_unit
 from powertrain.errors import CsvError, MissingKnobError
 from powertrain.knobs import KNOWN_KNOBS
 from powertrain.quantities import by_column, measured
@@ -37,6 +37,12 @@ DURATION = "duration_s"
 KNOB_PREFIX, EXTRA_PREFIX = "knob:", "extra:"
 """`knob:x` is the knob x and `extra:x` the extra column x, whatever the name x would make of them."""
 
+INDEX = "Unnamed: 0"
+"""What pandas calls a first column without a name, which it writes itself: the numbers of the rows."""
+_OF_SAMPLES = re.compile(r"\b(throughput|fps|(images?|imgs?|samples?|examples?|items|tokens?)[ _]?(/|per))")
+_OWN_LOGS = re.compile(r"((metrics|params|tags|summary|config)[./])?powertrain/(mode/)?(?P<name>.+)")
+"""What `powertrain.integrations` calls its numbers, as MLflow and Weights & Biases export them."""
+
 _REQUIRED = ("device", "workload")
 _MEANS = frozenset(["mean", "avg", "average"])
 _ENDS = frozenset(["peak", "max", "maximum", "min", "minimum", "median", "p50", "p90", "p95", "p99"])
@@ -44,7 +50,9 @@ _OBSERVED = frozenset(["seen", "observed", "actual", "measured", "sd", "std", "s
 _SPEED_WORDS = frozenset(["freq", "frequency", "clock", "clk", "speed"])
 _PARTS = {"gpu": "gpu", "graphics": "gpu", "cpu": "cpu", "mem": "mem", "memory": "mem", "emc": "mem"}
 _BATCH_WORDS = frozenset(["minibatch", "mini", "batch", "step", "iteration", "iter", "per"])
-_COUNTERS = frozenset(["index", "id", "row", "run", "trial", "repeat", "seed", "epoch", "unnamed", "uuid"])
+_COUNTERS = frozenset(
+    ["index", "id", "row", "run", "trial", "repeat", "seed", "epoch", "unnamed", "uuid", "n", "count"]
+)
 _OTHER = frozenset(
     (
         *("energy", "temp", "temperature", "util", "utilization", "utilisation", "usage", "throughput"),
@@ -65,6 +73,8 @@ _OTHER = frozenset(
     )
 )
 """Words of measurements that PowerTrain keeps aside."""
+_NO_STEP = _OBSERVED | _ENDS | _COUNTERS | _OTHER | {"start", "end"}
+"""Words of what is neither the time of a step nor a mean power, whatever its unit."""
 _TIMES = frozenset(["time", "latency", "runtime", "duration", "elapsed"])
 _LEGACY_KNOB = re.compile(r"_mhz(_|$)|_cores$|(limit|cap|tdp)_w$|(^|_)batch_size($|_)|_workers$")
 """A name that says by its own unit, or by its kind, that it is a setting."""
@@ -126,11 +136,13 @@ def columns_of(
         given: Which of device and workload are known without a column.
     """
     names = [name.strip() for name in header]
+    if names.count("") == 1 and not names[0]:
+        names[0] = INDEX
     asked = {old.strip(): new.strip() for old, new in (mapping or {}).items()}
     _refuse_unnamed(names)
     _refuse_missing(names, knobs or (), asked)
     columns = [_read_name(name, knobs=knobs, mapping=asked) for name in names]
-    columns = _without_lost_measurements(columns)
+    columns = _without_lost_measurements(columns, mapped=asked)
     _refuse_incomplete(columns, names, given)
     return columns
 
@@ -176,6 +188,8 @@ def _read_name(
     forced = _forced(name, name)
     if forced is not None:
         return forced
+    if (logged := _OWN_LOGS.fullmatch(name)) is not None:
+        return replace(_read_name(logged["name"], knobs=knobs), header=name)
     column = _own(name, name) or _own(name, name.lower())
     if column is not None:
         return column
@@ -200,6 +214,11 @@ def _or_mapped(name: str, new: str) -> str:
 def _mapped(name: str, target: str) -> Column:
     """Return the column that somebody said `name` is; a unit in the name is converted."""
     column = _forced(name, target) or _own(name, target) or _knob(name, target)
+    if column.name == "time_ms" and (step := of_a_step(name)) is not None:
+        unit, convert = step
+        return replace(column, convert=None if convert is same else convert, unit=unit)
+    if column.name == "time_ms" and (is_rate(name) or _OF_SAMPLES.search(name.lower())):
+        raise _samples_a_second(name)
     _, unit = split_unit(name)
     if _UNUSABLE.search(name.lower()) and column.role is Role.NUMBER:
         raise CsvError(f"column {name!r} has a unit that is not converted: convert it to {target} first")
@@ -264,6 +283,10 @@ def _unit_kind(name: str) -> str:
 
 def _understood(name: str) -> Column:
     """Return what a name that is not PowerTrain's own says, in whatever spelling."""
+    if (step := of_a_step(name)) is not None:
+        unit, convert = step
+        convert = None if convert is same else convert
+        return Column(header=name, name="time_ms", role=Role.NUMBER, convert=convert, unit=unit)
     words, unit = split_unit(name)
     kind = UNITS[unit][0] if unit in UNITS else ""
     has = set(words)
@@ -297,8 +320,8 @@ def _asked(name: str, answer: str) -> Column:
 def _likely(name: str, words: Sequence[str], *, is_clock: bool) -> str:
     """Return what an unknown column most likely is, for the mapping that is proposed."""
     part = _clock_part(words)
-    if part:
-        return f"{part}_mhz"
+    if part or _is_of_gpu_memory(words):
+        return f"{part or 'mem'}_mhz"
     if is_clock:
         parts = [_PARTS[word] for word in words if word in _PARTS]
         return f"{parts[0]}_mhz" if len(parts) == 1 else f"{KNOB_PREFIX}{'_'.join(words)}_mhz"
@@ -310,6 +333,10 @@ def _clock_part(words: Sequence[str]) -> str:
     """Return which part a clock is of, where the words say nothing else."""
     rest = [word for word in words if word not in _SPEED_WORDS]
     return _PARTS.get(rest[0], "") if len(rest) == 1 else ""
+
+
+def _is_of_gpu_memory(words: Sequence[str]) -> bool:
+    return {_PARTS.get(word, word) for word in words if word not in _SPEED_WORDS} == {"gpu", "mem"}
 
 
 def _known_knob(name: str, words: Sequence[str], unit: str, kind: str) -> Column | None:
@@ -361,7 +388,7 @@ def _quantity(name: str, words: Sequence[str], unit: str, kind: str) -> Column |
     return None
 
 
-def _without_lost_measurements(columns: Sequence[Column]) -> list[Column]:
+def _without_lost_measurements(columns: Sequence[Column], *, mapped: Mapping[str, str]) -> list[Column]:
     """Ask about what may be the time, the power or a knob, where no column is that.
 
     Nothing that the table was made for is kept aside in silence.
@@ -369,10 +396,54 @@ def _without_lost_measurements(columns: Sequence[Column]) -> list[Column]:
     own = {column.name for column in columns}
     kept: list[Column] = []
     for column in columns:
-        is_aside = column.role is Role.EXTRA and column.header == column.name
+        is_aside = column.role is Role.EXTRA and column.header == column.name and column.name not in mapped
         answer = _may_be(column.header) if is_aside else ""
         kept.append(column if not answer or answer in own else _asked(column.header, answer))
+    kept = _only_steps(_alone_in_its_unit(kept, mapped))
+    if not any("time_ms" in (column.name, column.answer) for column in kept):
+        for column in kept:
+            if column.header not in mapped and _OF_SAMPLES.search(column.header.lower()):
+                raise _samples_a_second(column.header)
     return kept
+
+
+def _alone_in_its_unit(columns: Sequence[Column], mapped: Mapping[str, str]) -> list[Column]:
+    """Ask about the one column in a unit of time or of power, whatever its language, where none is known."""
+    known = {name for column in columns for name in (column.name, column.answer)}
+    asked = list(columns)
+    for kind, answer in (("time", "time_ms"), ("power", "power_w")):
+        alike = [
+            i
+            for i, column in enumerate(columns)
+            if column.role is Role.EXTRA and column.header not in mapped
+            if UNITS.get(split_unit(column.header)[1], ("",))[0] == kind
+            if not set(split_unit(column.header)[0]) & _NO_STEP and not is_rate(column.header)
+        ]
+        if len(alike) == 1 and answer not in known:
+            asked[alike[0]] = _asked(columns[alike[0]].header, answer)
+    return asked
+
+
+def _only_steps(columns: Sequence[Column]) -> list[Column]:
+    """Ask only about the time of a step, where there are other times that may be meant."""
+    steps = [c for c in columns if c.answer == "time_ms" and set(split_unit(c.header)[0]) & _BATCH_WORDS]
+    if len(steps) != 1:
+        return list(columns)
+    return [
+        Column(header=column.header, name=column.header, role=Role.EXTRA)
+        if column.answer == "time_ms" and column is not steps[0]
+        else column
+        for column in columns
+    ]
+
+
+def _samples_a_second(name: str) -> CsvError:
+    """Return why a number of samples a second is no time of a minibatch."""
+    return CsvError(
+        f"column {name!r} counts samples, and no column has the time of a minibatch: add time_ms, which is "
+        "1000 * samples of a minibatch / samples a second, or keep it aside: "
+        f'--map "{name}=extra:{name}"'
+    )
 
 
 def _may_be(name: str) -> str:
@@ -381,6 +452,8 @@ def _may_be(name: str) -> str:
     has, kind = set(words), UNITS[unit][0] if unit in UNITS else ""
     if has & {"stamp", "start", "end", *_COUNTERS, "std", "sd", "stddev", "var", "variance"}:
         return ""
+    if has & {"power", *_TIMES} and _UNUSABLE.search(name.lower()):
+        raise CsvError(f"column {name!r} has a unit that is not converted: convert it, and name the new unit")
     if "power" in has and kind in ("", "power"):
         return "power_w"
     if has & _TIMES and kind in ("", "time"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
 from powertrain import units
 
-__all__ = ["UNITS", "Convert", "is_unit", "same", "singular", "split_unit"]
+__all__ = ["UNITS", "Convert", "is_rate", "is_unit", "of_a_step", "same", "singular", "split_unit"]
 
 Convert = Callable[[float], float]
 
@@ -38,7 +39,28 @@ UNITS: dict[str, tuple[str, str, Convert]] = {
 }
 """Unit as written -> what it measures, its short form, and what brings a cell to ms, W or MHz."""
 
+_STEP = r"(it|iter|iteration|step|batch|minibatch)(e?s)?"
+_OF_A_STEP = re.compile(rf"(?P<unit>[a-zµ]+?)\s*(/|[ _]per[ _])\s*{_STEP}")
+_STEPS_A_SECOND = re.compile(rf"{_STEP}\s*(/|[ _]per[ _])\s*s(ec(ond)?)?")
+_A_SECOND = re.compile(r"(/|\bper[ _]|_per_)\s*s(ec(ond)?)?\W*$")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]{2,})")
+
 _BRACKETS = re.compile(r"\s*[(\[{]\s*(?P<unit>[^)\]}]*?)\s*[)\]}]\s*$")
+
+
+def of_a_step(name: str) -> tuple[str, Convert] | None:
+    """Return the unit of a name such as `sec/step` or `it/s`, and what makes ms of a cell; or None."""
+    lower = name.strip().lower()
+    if _STEPS_A_SECOND.fullmatch(lower):
+        return "", lambda rate: units.ms_from_per_s(rate) if rate else math.inf
+    found = _OF_A_STEP.fullmatch(lower)
+    kind, short, convert = UNITS.get(singular(found["unit"]) if found else "", ("", "", same))
+    return (short, convert) if kind == "time" else None
+
+
+def is_rate(name: str) -> bool:
+    """Tell whether a name is that of so many a second."""
+    return _A_SECOND.search(name.lower()) is not None
 
 
 def is_unit(text: str) -> bool:
@@ -48,6 +70,7 @@ def is_unit(text: str) -> bool:
 
 def split_unit(name: str) -> tuple[list[str], str]:
     """Return the words of a name in small letters, and its unit (`""` without one), however written."""
+    name = _CAMEL.sub(" ", name)
     brackets = _BRACKETS.search(name)
     rest, unit = (name[: brackets.start()], brackets["unit"].lower()) if brackets else (name, "")
     # A megawatt is no milliwatt, though all other units are read in any case.

@@ -26,8 +26,17 @@ _IF_NOT_MEASURED = "leave the cell empty if it was not measured"
 _WITH_UNIT = re.compile(r"\s*(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[a-zA-Zµ]+)\s*")
 _COMMA = re.compile(r"\s*[-+]?\d*,\d+(?:[eE][-+]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:,\d{3})+\s*")
-_ABSENT = frozenset(["[n/a]", "[not supported]", "[unknown error]", "[insufficient permissions]"])
-"""What nvidia-smi writes where there is nothing to read."""
+_ABSENT = frozenset(
+    (
+        *("[n/a]", "[not supported]", "[unknown error]", "[insufficient permissions]"),
+        *("n/a", "na", "#n/a", "<na>", "none", "null", "-", "--"),
+    )
+)
+"""What nvidia-smi, and others, write where there is nothing to read."""
+_PARTED = re.compile(
+    r"\s*[-+]?\d{1,3}(?:(?:,\d{3})+(?:\.\d*)?|(?:\.\d{3})+,\d*|(?:[ '\u00a0\u202f]\d{3})+)\s*"
+)
+"""A number with its thousands parted."""
 
 
 @final
@@ -183,6 +192,8 @@ class Sheet:
     def _no_number(self, column: Column, cell: str) -> str:
         if self._source.decimal_comma and _THOUSANDS.fullmatch(cell):
             return "and the comma may part decimals or thousands: write it without"
+        if _PARTED.fullmatch(cell):
+            return "and its thousands are parted: write it without that"
         found = _WITH_UNIT.fullmatch(cell)
         if found and column.unit and is_unit(found["unit"]):
             return f"and the unit of the column is {column.unit}: convert it"
@@ -230,10 +241,13 @@ class Sheet:
             return
         names = ", ".join(map(repr, unknown))
         one = len(unknown) == 1
+        without = {c.answer for c in self.of_role(Role.UNKNOWN) if not c.unit}
+        other = {"time_ms": "time_s for seconds", "power_w": "power_mw for milliwatts"}
+        units = "".join(f"; {text}" for answer, text in other.items() if answer in without)
         raise self._place.error(
             f"column{'' if one else 's'} {names} {'is' if one else 'are'} not known: say what "
             f"{'it is' if one else 'they are'}, as in {map_line(unknown)} ({KNOB_PREFIX}NAME is a setting, "
-            f"{EXTRA_PREFIX}NAME is kept aside)",
+            f"{EXTRA_PREFIX}NAME is kept aside{units})",
             self._source.line,
         )
 

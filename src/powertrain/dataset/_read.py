@@ -125,7 +125,9 @@ def read_profiles(
         raise place.error("there is a header and no row: add one row per measured mode")
     sheet.refuse_unknown()
     if not sheet.of_role(Role.KNOB):
-        raise place.error("no column is a knob: add one with its unit, such as gpu_mhz")
+        raise place.error(
+            "no column is a knob: add one with its unit, such as gpu_mhz (for a mode's name, what it sets)"
+        )
     owners = sheet.owners(device=device, workload=workload)
     return _file(path, place, sheet, owners)
 

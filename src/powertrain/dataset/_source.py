@@ -9,9 +9,11 @@ import io
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, final
 
+from powertrain.dataset._heading import MOST_REMARKS, headed, is_remark
 from powertrain.errors import CsvError
 from powertrain.files import CHUNK_BYTES, read_file
 
@@ -90,9 +92,10 @@ def _unpacked(content: bytes, place: Place) -> bytes:
 def csv_source(content: bytes, place: Place) -> Source:
     """Return the table in UTF-8 text with any usual separator; blank rows are left out."""
     _refuse_what_is_no_text(content, place)
-    separator, padded = _dialect(content, place)
-    rows = _rows(content, place, separator, padded=padded)
-    line, header = next(rows)
+    separator, padded = _dialect(content)
+    (line, header), rows = headed(_rows(content, place, separator, padded=padded), place.error)
+    if len(header) == 1 and len(header[0].split()) > 2:
+        raise place.error("no comma, semicolon or tab parts the columns: save it as CSV", line)
     return Source(
         header=header,
         line=line,
@@ -128,18 +131,24 @@ def _refuse_bytes(content: bytes, place: Place) -> None:
         raise place.error(f"byte {content[error.start]:#04x} is not UTF-8: save it as UTF-8", line) from None
 
 
-def _dialect(content: bytes, place: Place) -> tuple[str, bool]:
-    """Return what separates the columns, and whether blanks follow it, by the first row."""
-    best: tuple[str, list[str]] = (",", [])
+def _dialect(content: bytes) -> tuple[str, bool]:
+    """Return what separates the columns, and whether blanks follow it, by the first rows.
+
+    Of the separators that part most rows alike, it is the one that parts the earliest row, and then the one
+    that makes the most cells.
+    """
+    best: tuple[tuple[bool, int, int], str, list[str]] = ((False, -MOST_REMARKS, 1), ",", [])
     for separator in _SEPARATORS:
         try:
-            header = next(filter(_is_filled, _parsed(content, separator)), list[str]())
+            rows = list(islice(filter(_is_filled, _parsed(content, separator)), MOST_REMARKS))
         except csv.Error:
             continue
-        if len(header) > len(best[1]):
-            best = separator, header
+        at = next((i for i, row in enumerate(rows) if not is_remark(row)), None)
+        if at is not None:
+            alike = sum(len(row) == len(rows[at]) for row in rows[at:])
+            best = max(best, ((2 * alike >= len(rows) - at, -at, len(rows[at])), separator, rows[at]))
     # After ", " a quote opens a cell only if the reader is told to skip the blank.
-    return best[0], any(name.startswith(" ") for name in best[1][1:])
+    return best[1], any(name.startswith(" ") for name in best[2][1:])
 
 
 def _rows(content: bytes, place: Place, separator: str, *, padded: bool) -> Generator[tuple[int, list[str]]]:
@@ -151,7 +160,7 @@ def _rows(content: bytes, place: Place, separator: str, *, padded: bool) -> Gene
             if _is_filled(row):
                 if width and len(row) != width:
                     raise place.error(f"the row has {len(row)} cells, the header {width}", begin)
-                width = len(row)
+                width = width or (0 if is_remark(row) else len(row))
                 yield begin, row
             begin = reader.line_num + 1
     except csv.Error as error:

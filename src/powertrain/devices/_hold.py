@@ -170,11 +170,16 @@ class Holder:
 
     @contextmanager
     def reserve(self) -> Generator[None]:
-        """Keep other processes from holding the device, between one mode and the next as well."""
+        """Keep other processes from holding the device, between one mode and the next as well.
+
+        What a dead process left is restored first: whoever looks at the device as it is looks at no leavings.
+        """
         if self.reserved:
             yield
             return
         with self._locked(alone=not self._private), self.settings.reserved():
+            if self.journal is not None:
+                self.restore_locked(self.journal)
             self.reserved = True
             try:
                 yield
@@ -268,7 +273,7 @@ class Held(AbstractContextManager[None]):
         # The order is the promise: lock, restore what a dead process left, save, keep, and only then write.
         if journal is not None:
             self._lock.enter_context(holder.reserve())
-            holder.restore_locked(journal)
+            holder.restore_locked(journal)  # once more, where the device has been reserved for long
         else:
             self._lock.enter_context(holder.share())
         saved = holder.settings.save()

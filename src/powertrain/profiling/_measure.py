@@ -22,7 +22,7 @@ from powertrain.quantities import POWER, TIME, by_column
 from powertrain.records import PowerMode, Profile
 from powertrain.units import ms_from_s
 
-__all__ = ["FLAGS", "Steps", "Subject", "measure"]
+__all__ = ["FLAGS", "Steps", "Stretch", "Subject", "measure"]
 
 Steps = Generator[None, "bool | None", Profile]
 """Measures one mode: yields for each minibatch, and returns the profile."""
@@ -31,7 +31,7 @@ FLAGS: Mapping[str, str] = {
     "throttled": "the device cut its clocks by itself meanwhile",
     "unsteady": "it was begun before times and power were steady, because they would not be",
     "drifting": "times or power kept rising or falling while it was taken",
-    "interrupted": "one minibatch took several times as long as the others, or the clock was set back",
+    "interrupted": "many minibatches took several times as long as the others, or the clock was set back",
     "undone": "something else set the device meanwhile, or it was restored",
     "capped": "a clock ran below what was set, for the firmware or a limit",
     "shared": "another process used the device meanwhile",
@@ -47,6 +47,8 @@ POWER_WINDOW_S = 1.0
 LEAST_READINGS = 4
 OUTLIER = 5.0
 """A minibatch that takes so many times the median was interrupted."""
+MOST_LEFT_OUT = 0.2
+"""Share of the minibatches that may have been interrupted: they are left out, and the others count."""
 LEAST_TO_DRIFT = 8
 """Values of which it can be told whether they drift."""
 
@@ -63,34 +65,88 @@ class Subject:
 
 
 @final
-class _Counted:
-    """The minibatches that count: how long each took, and the spans of time that they fill."""
+@dataclass(kw_only=True)
+class Stretch:
+    """The minibatches since the last pause.
 
-    def __init__(self) -> None:
-        self.times_s: list[float] = []
-        self.spans: list[Span] = []
+    After a pause the first ones are discarded. A loader of one or two minibatches has none to spare.
+    """
+
+    discarded: int
+    minibatches: int = 0
+
+    def was_short(self) -> bool:
+        """Begin anew after a pause; tell whether too few came before it to discard any."""
+        minibatches, self.minibatches = self.minibatches, 0
+        return 0 < minibatches < self.discarded + 2
+
+
+@final
+class _Counted:
+    """The minibatches that count: how long each took, and the spans of time that they fill.
+
+    On a machine that does other work, a minibatch of a few milliseconds takes several times as long as the
+    others now and then. A few such minibatches are left out of times and spans, like pauses.
+    """
+
+    def __init__(self, *, senses_power: bool) -> None:
+        self._senses_power = senses_power
         self.clock_set_back = False
-        self._joined = False
+        self.many_outliers = False
+        """Whether too much was interrupted to leave it out."""
+        self._each: list[tuple[Span, bool]] = []
+        self._follows = False
+        self._most_s = math.inf
+        self._outliers = 0
 
     def add(self, before_s: float, after_s: float) -> None:
-        """Count one; spans without a pause between them are one."""
+        """Count one."""
         if after_s <= before_s:
             self.clock_set_back = True
             self.pause()
             return
-        self.times_s.append(after_s - before_s)
-        start_s = self.spans.pop()[0] if self._joined else before_s
-        self.spans.append((start_s, after_s))
-        self._joined = True
+        self._each.append(((before_s, after_s), self._follows))
+        self._follows = True
+        seconds = [end_s - start_s for (start_s, end_s), _ in self._each]
+        self._most_s = OUTLIER * float(np.median(seconds))
+        outliers = [each_s for each_s in seconds if each_s > self._most_s]
+        self._outliers = len(outliers)
+        # The device rests meanwhile, and a sensor that averages remembers a long rest.
+        rested = self._senses_power and 2 * sum(outliers) > sum(seconds)
+        self.many_outliers = rested or len(outliers) > MOST_LEFT_OUT * len(seconds)
 
     def pause(self) -> None:
-        """End the span."""
-        self._joined = False
+        """End the span; without a pause, two minibatches are one."""
+        self._follows = False
+
+    @property
+    def left_out(self) -> int:
+        """How many are left out; none where there are many."""
+        return 0 if self.many_outliers else self._outliers
+
+    @property
+    def times_s(self) -> list[float]:
+        """How long each of the others took."""
+        return [end_s - start_s for (start_s, end_s), _ in self._each if self._counts(end_s - start_s)]
+
+    @property
+    def spans(self) -> list[Span]:
+        """The time that they fill."""
+        spans, joined = list[Span](), False
+        for (start_s, end_s), follows in self._each:
+            counts = self._counts(end_s - start_s)
+            if counts:
+                spans.append((spans.pop()[0] if joined and follows else start_s, end_s))
+            joined = counts
+        return spans
 
     @property
     def interrupted(self) -> bool:
         """Whether something came between that no mean should hold."""
-        return self.clock_set_back or max(self.times_s) > OUTLIER * float(np.median(self.times_s))
+        return self.clock_set_back or self.many_outliers
+
+    def _counts(self, seconds: float) -> bool:
+        return self.many_outliers or seconds <= self._most_s
 
 
 def measure(
@@ -155,8 +211,7 @@ def _stabilise(
     device: AbstractLiveDevice, subject: Subject, sampler: Sampler, how: Procedure, started_s: float
 ) -> Generator[None, bool | None, bool]:
     """Train until times and power are steady; return whether they are."""
-    clock = device.clock
-    discarded = max(how.discarded, subject.warm_up_minibatches)
+    clock, stretch = device.clock, Stretch(discarded=max(how.discarded, subject.warm_up_minibatches))
     # A published procedure is kept to the letter, also where the sensors are slower than it knew.
     settle_s = max(how.stabilise_s, device.settle_s) if how.tests_steadiness else how.stabilise_s
     least_window_s = np.nanmax([POWER_WINDOW_S, 2 * device.power_window_s])
@@ -164,22 +219,24 @@ def _stabilise(
     while True:
         before_s = clock.now_s()
         if not (yield):
-            times_s.clear()
+            if not stretch.was_short():
+                times_s.clear()
             started_s += clock.now_s() - before_s  # a pause takes nothing of the time to become steady
             continue
         now_s = clock.now_s()
+        stretch.minibatches += 1
         times_s.append(now_s - before_s)
-        if len(times_s) < discarded or now_s < started_s + settle_s:
+        if len(times_s) < stretch.discarded or now_s < started_s + settle_s:
             continue
         # The first minibatches are slow by nature, so the times are compared after them.
-        agree = last_two_agree(times_s[discarded:], tolerance=how.time_tolerance)
+        agree = last_two_agree(times_s[stretch.discarded :], tolerance=how.time_tolerance)
         level = True
         if sampler.reads_power:
             window_s = max(float(least_window_s), times_s[-1])
             level = is_level(sampler.power_w([(now_s - window_s, now_s)]), tolerance=how.power_tolerance)
         if not how.tests_steadiness or (level and agree):
             return True
-        if now_s >= started_s + how.stabilise_limit_s and len(times_s) >= discarded + 2:
+        if now_s >= started_s + how.stabilise_limit_s and len(times_s) >= stretch.discarded + 2:
             # A sensor that gives nothing is not a sign of unsteadiness: that has a flag of its own.
             return agree and sampler.gives_nothing
 
@@ -188,7 +245,8 @@ def _count(
     device: AbstractLiveDevice, subject: Subject, sampler: Sampler, how: Procedure, started_s: float
 ) -> Generator[None, bool | None, _Counted]:
     """Train and count until it is enough."""
-    clock, counted, skipped = device.clock, _Counted(), 0
+    clock, counted, skipped = device.clock, _Counted(senses_power=sampler.reads_power), 0
+    stretch = Stretch(discarded=max(how.discarded, subject.warm_up_minibatches))
     sampler.read()
     while not _enough(counted, sampler, how, clock.now_s() - started_s):
         before_s = clock.now_s()
@@ -197,8 +255,10 @@ def _count(
         if not trained:
             counted.pause()
             started_s += after_s - before_s
-            skipped = max(how.discarded, subject.warm_up_minibatches)
-        elif skipped:
+            skipped = 0 if stretch.was_short() else stretch.discarded
+            continue
+        stretch.minibatches += 1
+        if skipped:
             skipped -= 1
         else:
             counted.add(before_s, after_s)
@@ -207,10 +267,11 @@ def _count(
 
 def _enough(counted: _Counted, sampler: Sampler, how: Procedure, spent_s: float) -> bool:
     """Tell whether what was measured will do."""
-    n = len(counted.times_s)
+    times_s = counted.times_s
+    n = len(times_s)
     if n >= how.most_minibatches or (n >= 2 and spent_s >= how.limit_s):
         return True
-    if n < how.least_minibatches or interval_half_width(counted.times_s) > how.precision:
+    if n < how.least_minibatches or counted.many_outliers or interval_half_width(times_s) > how.precision:
         return False
     if not sampler.reads_power or sampler.gives_nothing:
         return True
@@ -248,6 +309,8 @@ def _extra(
 ) -> dict[str, str]:
     """Return what else a profile says: temperatures, what the power is a sum of, the software."""
     found = {"minibatches": str(len(counted.times_s))}
+    if counted.left_out:
+        found["left_out_minibatches"] = str(counted.left_out)
     if sampler.reads_power:
         found["power_from"] = " + ".join(device.rails)
         found["energy_by"] = "counter" if sampler.counts_energy else "trapezoid"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -82,6 +83,10 @@ class Session(ABC):
         self._turns = Turns(evaluates)
         self.reports = 0
         """Calls of `start` and `step` so far."""
+        self.all_measured = False
+        """Whether no more modes were asked for, before the training ended."""
+        self.unheard = False
+        """Whether a thread trained that does not know of this session, so that nothing of it was measured."""
         self.calls = Drawing()
         """Stands for the loop that calls `powertrain.step`."""
 
@@ -148,9 +153,12 @@ class Session(ABC):
     def active(self) -> Generator[None]:
         """Let `measured` report to this session while the context lasts, then restore the device."""
         token = _ACTIVE.set(self)
+        _OF_PROCESS.append(self)
         try:
             yield
         finally:
+            with suppress(ValueError):  # a process that was forked meanwhile has forgotten it
+                _OF_PROCESS.remove(self)
             with suppress(ValueError):  # a context that was begun elsewhere ends with whoever began it
                 _ACTIVE.reset(token)
             self.close()
@@ -159,6 +167,23 @@ class Session(ABC):
 _ACTIVE: ContextVar[Session | None] = ContextVar("powertrain_session", default=None)
 
 
+_OF_PROCESS: list[Session] = []
+"""The sessions that are active in any thread."""
+
+
+def _forget() -> None:
+    """Let a forked process train unmeasured: the device is its parent's to set and to restore."""
+    _ACTIVE.set(None)
+    _OF_PROCESS.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 def active_session() -> Session | None:
     """Return what a training reports to in this context, None if nothing measures."""
-    return _ACTIVE.get()
+    session = _ACTIVE.get()
+    if session is None:
+        for other in _OF_PROCESS:
+            other.unheard = True
+    return session

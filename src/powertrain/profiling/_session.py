@@ -141,6 +141,7 @@ class LoopSession(Session):
                 wanted = self._run.send(None)
             self._wanted = wanted
         except StopIteration:
+            self.all_measured = True
             self._finish()
         except Exception as error:
             if self._failed is None:

@@ -17,7 +17,7 @@ import numpy as np
 from powertrain.devices import AbstractLiveDevice
 from powertrain.errors import DeviceError
 from powertrain.planning import ModeSource
-from powertrain.profiling._measure import Subject, measure
+from powertrain.profiling._measure import Stretch, Subject, measure
 from powertrain.profiling._options import RunOptions
 from powertrain.profiling._procedure import Procedure
 from powertrain.profiling._run import Prepare, Run, one_mode
@@ -188,14 +188,16 @@ def _glance(
     clock, throttles = device.clock, device.throttle_count()
     times_s: list[float] = []
     spans: list[tuple[float, float]] = []
-    block, minibatches, skipped = 1, 0, subject.warm_up_minibatches
+    stretch = Stretch(discarded=subject.warm_up_minibatches)
+    block, minibatches, skipped = 1, 0, stretch.discarded
     while sum(end_s - start_s for start_s, end_s in spans) < how.glance_s or len(spans) < how.least_blocks:
         before_s = clock.now_s()
         trained = yield block
         after_s = clock.now_s()
         if not trained:
-            skipped, block = subject.warm_up_minibatches, 1
+            skipped, block = 0 if stretch.was_short() else stretch.discarded, 1
             continue
+        stretch.minibatches += block
         each_s = (after_s - before_s) / block
         if skipped > 0 or each_s <= 0:
             skipped -= block

@@ -9,7 +9,7 @@ quantities there are says `powertrain.quantities`.
 from __future__ import annotations
 
 from powertrain.records._choice import Choice, Interval, Limits
-from powertrain.records._frames import new_frame
+from powertrain.records._frames import flat_frame, new_frame
 from powertrain.records._many import Coded, ManyProfiles, Owner
 from powertrain.records._modes import FloatArray, ModeTable, PowerMode
 from powertrain.records._prediction import CENTRAL_90, Z90, Estimate, Prediction, check_risk, quantile
@@ -37,6 +37,7 @@ __all__ = [
     "View",
     "check_risk",
     "distinct_rows",
+    "flat_frame",
     "new_frame",
     "of_one_sum",
     "quantile",

@@ -13,7 +13,7 @@ from powertrain.errors import DataError, MissingExtraError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KNOBS", "columns_of_frame", "new_frame", "numbers_of"]
+__all__ = ["KNOBS", "columns_of_frame", "flat_frame", "new_frame", "numbers_of"]
 
 KNOBS = "powertrain_knobs"
 """Under which a data frame of PowerTrain's keeps which columns are knobs (`DataFrame.attrs`)."""
@@ -43,10 +43,26 @@ def columns_of_frame(frame: Any) -> dict[str, Any]:
     """
     if not hasattr(frame, "columns") or not hasattr(frame, "__getitem__"):
         frame = _interchanged(frame)
-    names = list(frame.columns)
+    names, frame = flat_frame(frame)
     if odd := [name for name in names if not isinstance(name, str)]:
         raise DataError(f"column {odd[0]!r} of the data frame has no name: name every column")
-    return {name: frame[name] for name in names}
+    return {name: frame[key] for name, key in zip(names, frame.columns, strict=True)}
+
+
+def flat_frame(frame: Any) -> tuple[list[Any], Any]:
+    """Return the names of a data frame's columns in one level, and the frame with its named index as columns.
+
+    pandas keeps in the index what rows were grouped by. A column `("time_ms", "mean")` is `mean time_ms`.
+    """
+    index = getattr(frame, "index", None)
+    if index is not None and any(name is not None for name in getattr(index, "names", ())):
+        frame = frame.reset_index()
+    keys: list[Any] = list(frame.columns)
+    return [_joined(key) if isinstance(key, tuple) else key for key in keys], frame
+
+
+def _joined(levels: Any) -> str:
+    return " ".join(map(str, reversed(levels))).strip()
 
 
 def _interchanged(frame: Any) -> Any:

@@ -54,7 +54,7 @@ from powertrain.workflow._race_page import draw_race, race_plot, race_table, wri
 from powertrain.workflow._racing import run_race
 from powertrain.workflow._ranks import rank_here
 from powertrain.workflow._rows import PredictedMode, predicted_modes, shown_quantities
-from powertrain.workflow._script import follow_script, profile_script
+from powertrain.workflow._script import follow_script, how_to_report, profile_script
 from powertrain.workflow._status import DeviceStatus, Hold, device_status, held_elsewhere
 from powertrain.workflow._tune_options import Told, TuneKeywords, TuneOptions
 from powertrain.workflow._tune_report import Saving, Trial, TuneReport, summary_lines
@@ -116,6 +116,7 @@ __all__ = [
     "front_page",
     "held_elsewhere",
     "held_mode",
+    "how_to_report",
     "import_csv",
     "measuring",
     "modes_csv",

@@ -60,6 +60,8 @@ class Profiled:
     """Of those measured, how many carry a flag and are left out of fits."""
     device_s: float
     """Time that the measuring took on the device's clock [s]."""
+    left: int = 0
+    """Modes that are still to be measured, because the training ended before."""
 
 
 @final
@@ -132,14 +134,15 @@ class Record:
                 " + ".join(rails),
             )
 
-    def summary(self) -> Profiled:
-        """Return what the run did so far."""
+    def summary(self, *, cut_short: bool = False) -> Profiled:
+        """Return what the run did so far; one that was `cut_short` had a mode begun."""
         return Profiled(
             workload=self.workload,
             measured=len(self.measured),
             kept=self.kept,
             flagged=sum(bool(profile.flags) for profile in self.measured),
             device_s=float(np.nansum([profile.duration_s for profile in self.measured])),
+            left=self.source.left + 1 if cut_short else 0,
         )
 
 

@@ -8,13 +8,13 @@ from powertrain.dataset import AbstractStore
 from powertrain.devices import AbstractDevice, live
 from powertrain.errors import ProgramError, WorkloadError
 from powertrain.planning import ModeSource
-from powertrain.profiling import RunKeywords, RunOptions
+from powertrain.profiling import RunKeywords, RunOptions, Session
 from powertrain.records import ModeTable
 from powertrain.workflow._profiling import Profiled, Record, following, open_session
 from powertrain.workflow._program import Program
 from powertrain.workflow._ranks import OrdersFile, rank_here
 
-__all__ = ["follow_script", "profile_script"]
+__all__ = ["follow_script", "how_to_report", "profile_script"]
 
 
 def profile_script(
@@ -62,8 +62,8 @@ def profile_script(
     except ProgramError as error:
         raise error.adding(_kept(len(record.measured))) from error
     if not record.measured:
-        raise WorkloadError(_too_early(program, started=session.reports > 0))
-    return record.summary()
+        raise WorkloadError(_too_early(program, session))
+    return record.summary(cut_short=not session.all_measured)
 
 
 def follow_script(program: Program) -> None:
@@ -87,11 +87,17 @@ def _kept(measured: int) -> str:
     return f"the profiles of the {measured:,} mode{'s' * (measured > 1)} measured before are kept"
 
 
-def _too_early(program: Program, *, started: bool) -> str:
-    if started:
+def _too_early(program: Program, session: Session) -> str:
+    if session.reports:
         return f"{program.name} ended before a mode was measured: let it train for longer"
+    return f"{program.name} ended, and nothing in it was measured: {how_to_report(session)}"
+
+
+def how_to_report(session: Session) -> str:
+    """Say what a program has to do so that its minibatches are heard of."""
+    if session.unheard:
+        return "its loop runs in a thread of its own: run it in the main thread"
     return (
-        f"{program.name} ended, and nothing in it was measured: let its loop go over "
-        "powertrain.measured(...), or call powertrain.step() after each minibatch; where a framework builds "
-        "the loader, wrap what it returns"
+        "let its loop go over powertrain.measured(...), or call powertrain.step() after each minibatch, in "
+        "the process of the script itself; where a framework builds the loader, wrap what it returns"
     )

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
+from typing_extensions import override
+
 from powertrain.quantities import POWER, TIME, Quantity
-from powertrain.records import PowerMode, Profile
+from powertrain.records import PowerMode, Profile, Shown, View
 from powertrain.tuning import FRONT, Decision, Goal
 from powertrain.wording import counted, duration
 
@@ -69,8 +71,8 @@ class Saving:
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
-class TuneReport:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TuneReport(Shown):
     """What became of a tuning."""
 
     device: str
@@ -101,6 +103,16 @@ class TuneReport:
     apply: str | None
     """The command that runs another one in the mode that was decided on."""
 
+    @override
+    def _view(self) -> View:
+        mode = self.decision.mode
+        best = "no mode decided on" if mode is None else f"best mode {mode}"
+        return View(
+            title=f"tuning of {self.workload} on {self.device}: {counted(len(self.trials), 'trial')}, {best}",
+            headings=("mode", TIME.column, POWER.column, "remark"),
+            rows=[(str(one.mode), one.time_ms, one.power_w, _remark(one, "").strip()) for one in self.trials],
+        )
+
 
 def keeps(profile: Profile, goal: Goal) -> bool | None:
     """Tell whether what was measured keeps every limit; None where that is not known."""
@@ -128,9 +140,11 @@ def found_line(found: Trial, goal: Goal) -> str:
     return f"as found  {_numbers(found, goal)}{_remark(found, '')}"
 
 
-def trial_line(trial: Trial, goal: Goal, *, number: int, best: bool) -> str:
+def trial_line(trial: Trial, goal: Goal, *, number: int, best: bool, again: bool = False) -> str:
     """Say what was tried, and what came of it; of a front, the best are all that are on it."""
     remark = "" if not best else "on the front so far" if goal.objective == FRONT else "best so far"
+    if again:
+        remark = f"measured again, {remark}" if remark else "measured again"
     return f"trial {number:<3d} {_numbers(trial, goal)}  {trial.mode}{_remark(trial, remark)}"
 
 
@@ -150,23 +164,30 @@ def _told(goal: Goal) -> tuple[Quantity, ...]:
     return tuple(dict.fromkeys((TIME, POWER, goal.quantity, *goal.limits.by_quantity())))
 
 
-def summary_lines(report: TuneReport) -> list[str]:
-    """Say what became of a tuning, for people."""
+def summary_lines(report: TuneReport, *, ended: bool = False) -> list[str]:
+    """Say what became of a tuning, for people; of one that has `ended`, the device is restored."""
     decision, saving, goal = report.decision, report.saving, Goal.from_json(report.goal)
     recalled = sum(trial.recalled for trial in report.trials)
-    before = f", {recalled} of them before this run" if recalled else ""
-    tried = f"{counted(len(report.trials), 'trial')} in {duration(report.tuning_s)}{before}"
+    before = f", {recalled} of them before this run," if recalled else ""
+    tried = f"{counted(len(report.trials), 'trial')}{before} took {duration(report.tuning_s)}"
     if decision.mode is None:
+        trials = [tried] if report.trials else []
         # Where the trials ended by themselves, a line has told why, and how the training goes on.
-        told = report.state in ("as found", "held")
-        return [tried] if told else [f"no mode was decided on: {report.reason}", tried]
+        if report.state in ("as found", "held"):
+            return trials
+        return [f"no mode was decided on: {report.reason}{_unreliable(report)}", *trials]
     best = "fastest mode" if decision.front else "best mode"
-    lines = [f"{best} {kept_line(decision, goal)}", f"{tried}; they cost {duration(report.cost_s)}"]
+    longer = f"{duration(report.cost_s)} more than the same minibatches in the {best}"
+    lines = [f"{best} {kept_line(decision, goal)}", f"{tried}, {longer}"]
     if report.state in ("trying", "failed"):
         lines[0] = f"{report.reason}; the {best} so far is {_named(decision, goal)}"
     lines = [*_front_lines(decision, goal), *lines]
-    if saving is not None:
+    if report.found is not None and report.found.mode == decision.mode and report.found in report.trials:
+        lines.append("the device was found in this mode")
+    elif saving is not None:
         lines.append(_saving_line(saving))
+    if ended:
+        lines.append("the device is restored")
     return [*lines, f"again: {report.apply}"]
 
 
@@ -187,7 +208,16 @@ def _saving_line(saving: Saving) -> str:
         told += [f"{off(saving.power_w, ' W', 'less', 'more')} power"]
         told += [f"{off(saving.energy_pct, ' %', 'less', 'more')} energy"]
     so_far = f"; {duration(saving.so_far_s)} saved so far, trials included" if saving.so_far_s > 0 else ""
-    return f"than as found: {', '.join(told)} a minibatch{so_far}"
+    return f"compared with the device as found: {', '.join(told)} a minibatch{so_far}"
+
+
+def _unreliable(report: TuneReport) -> str:
+    """Say why nothing was decided by what was measured; empty if some of it counts, or the reason says it."""
+    measured = [*report.trials, *([] if report.found is None else [report.found])]
+    flags = sorted({flag for one in measured for flag in one.flags})
+    if report.state != "trying" or not flags or not all(one.flags for one in measured):
+        return ""
+    return f", and no trial could be relied on ({', '.join(flags)})"
 
 
 def _numbers(trial: Trial, goal: Goal) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -166,10 +167,12 @@ class Tuning(Director):
 
     @override
     def tell(self, profile: Profile) -> None:
+        again = any(trial.mode == profile.mode and not trial.recalled for trial in self._trials)
         self._take(profile)
         decision, goal = self._tuner.decision(), self.options.goal
         best = profile.mode in [one.mode for one in decision.front] or decision.mode == profile.mode
-        self._say("trial", trial_line(self._trials[-1], goal, number=len(self._trials), best=best))
+        trial, number = self._trials[-1], len(self._trials)
+        self._say("trial", trial_line(trial, goal, number=number, best=best, again=again))
 
     @override
     def decide(self) -> PowerMode | None:
@@ -460,7 +463,16 @@ class Tuning(Director):
         elif kind == "problem":
             # Where warnings are errors, this one is still none of the training's.
             with suppress(RuntimeWarning):
-                warnings.warn(f"powertrain: {text}", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"powertrain: {text}", RuntimeWarning, stacklevel=_levels_to_program())
+
+
+def _levels_to_program() -> int:
+    """Return how many frames the program is away from the caller, so that a warning names a line of it."""
+    frame, level = inspect.currentframe(), 0
+    package = str(Path(__file__).parents[1])
+    while frame is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def check_sensor(device: AbstractLiveDevice, goal: Goal) -> None:
