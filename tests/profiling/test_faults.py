@@ -152,7 +152,7 @@ def test_a_clock_that_jumps_while_a_mode_is_measured_flags_it(board, moved_s):
     assert any("interrupted" in f or "unsteady" in f for f in flags)
 
 
-@pytest.mark.parametrize(("every", "flagged"), [(15, False), (4, True)])
+@pytest.mark.parametrize(("every", "flagged"), [(25, False), (10, True), (4, True)])
 def test_a_few_minibatches_that_were_interrupted_are_left_out_and_many_flag_the_mode(board, every, flagged):
     def interrupt(step: int) -> None:
         if step % every == 0:

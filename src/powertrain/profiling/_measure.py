@@ -47,8 +47,12 @@ POWER_WINDOW_S = 1.0
 LEAST_READINGS = 4
 OUTLIER = 5.0
 """A minibatch that takes so many times the median was interrupted."""
-MOST_LEFT_OUT = 0.2
-"""Share of the minibatches that may have been interrupted: they are left out, and the others count."""
+MOST_LEFT_OUT = 0.05
+"""Share of the minibatches that may have been interrupted: they are left out, and the others count.
+
+A loader whose workers are too slow hands out bursts, a minibatch from each worker, and stalls between them.
+These stalls are the training's own. With fewer than twenty workers they are more frequent than this.
+"""
 LEAST_TO_DRIFT = 8
 """Values of which it can be told whether they drift."""
 
