@@ -50,11 +50,19 @@ def helper_pid() -> int:
     return int(run("systemctl", "show", "-P", "MainPID", "powertrain-helper.service").stdout)
 
 
+def log() -> list[list[str]]:
+    """Return what the helper has noted: what was asked, and what came of it."""
+    lines = Path("/var/log/powertrain/helper.jsonl").read_text().splitlines()
+    return [[line["what"], line["outcome"]] for line in map(json.loads, lines)]
+
+
 def hold_as_alice(before: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Hold a mode, and return once it is in force."""
+    """Hold a mode, and return once it is in force and the helper has noted that."""
+    held = log().count(["hold", "held"])
     command = [*POWERTRAIN, "apply", "--device", SPEC, "MODE_15W", "--", "sleep", "60"]
     holder = subprocess.Popen(["setpriv", "--reuid", "alice", "--init-groups", "--regid", "alice", *command])
     assert until(lambda: state() != before), "the mode was not held"
+    assert until(lambda: log().count(["hold", "held"]) > held), "the helper notes no hold"
     return holder
 
 
@@ -110,8 +118,7 @@ def use() -> None:
     holder.terminate()
     holder.wait()
     seen["failed units"] = run("systemctl", "--failed", "--plain", "--no-legend").stdout
-    log = Path("/var/log/powertrain/helper.jsonl").read_text().splitlines()
-    seen["log"] = [[line["what"], line["outcome"]] for line in map(json.loads, log)]
+    seen["log"] = log()
 
 
 def metrics() -> str:

@@ -182,7 +182,7 @@ class _LazyGroup(click.Group):
                 raise
             raise (WrongUse if _is_wrong_use(error) else Failure)(_message(error)) from error
         except Exception as error:
-            if not _TERMINATED_BY:
+            if not _TERMINATED_BY or isinstance(error, click.ClickException | click.exceptions.Exit):
                 raise
             # PyTorch's handler raises wherever the workers' death finds us, such as while the run is closed.
             name = signal.Signals(_TERMINATED_BY[-1]).name

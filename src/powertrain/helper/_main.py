@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 
 from powertrain.devices._base import AbstractLiveDevice
+from powertrain.devices._journal import Journal
+from powertrain.devices._locks import file_name
 from powertrain.devices.remote._peers import group_id
 from powertrain.devices.remote._protocol import DEFAULT_GROUP, DEFAULT_SOCKET
 from powertrain.errors import DeviceError, PowerTrainError
@@ -102,10 +104,13 @@ def _run(given: argparse.Namespace) -> int:
     os.umask(0o027)
     passed = inherited(os.environ)
     _forget_environment(given.state)
+    left = Journal().devices()
     device = _device(given.device)
+    # To open a board may mean to try its clocks, and before that it is restored.
+    by_opening = file_name(device.key) in set(left) - set(Journal().devices())
     service = Service(device, audit=Audit(given.audit), lease_s=given.lease)
     # Before anything else is served: a helper that was killed may have left the device in a mode.
-    well = service.restore()
+    well = service.restore(by_opening=by_opening)
     if given.restore:
         return 0 if well else 1
     if passed is None and not given.foreground:

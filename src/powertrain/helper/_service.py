@@ -143,14 +143,17 @@ class Service:
         known_s = [time_s for time_s in times_s if time_s is not None]
         return max(0.0, min(known_s) - self._now_s()) if known_s else None
 
-    def restore(self) -> bool:
-        """Restore what a dead helper, or this one before, could not; return whether all is well now."""
+    def restore(self, *, by_opening: bool = False) -> bool:
+        """Restore what a dead helper, or this one before, could not; return whether all is well now.
+
+        Opening the device may have done so already, which is noted as well.
+        """
         self._retry_s = None
         if self._claim is not None:  # its next hold restores first, and its end comes here again
             self._retry_s = self._now_s() + RETRY_S
             return False
         try:
-            if self._device.restore():
+            if self._device.restore() or by_opening:
                 self._audit.try_to_write("restore", outcome=RESTORED)
         except DeviceBusyError as error:  # somebody else holds it, who restores it
             logger.warning("nothing restored: %s", error)
