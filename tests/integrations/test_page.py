@@ -70,6 +70,11 @@ def browser():
         browser.close()
 
 
+FIRST = "[...document.querySelectorAll('.front-view')].slice(0, 1)"
+DRAWN = f"() => {FIRST}.every((view) => view.powertrainFront)"
+"""The first drawing, which is on the screen or near it, is there a moment after the page is loaded."""
+
+
 @pytest.fixture
 def opened(browser, page_file) -> Generator:
     """Open the page on a screen; afterwards nothing may have gone wrong in it, and nothing was fetched."""
@@ -88,6 +93,8 @@ def opened(browser, page_file) -> Generator:
             "request", lambda request: wrong.append(request.url) if request.url != file.as_uri() else None
         )
         page.goto(file.as_uri())
+        if more.get("java_script_enabled", True):
+            page.wait_for_function(DRAWN)
         return page
 
     yield opened
