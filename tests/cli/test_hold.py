@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from tests.processes import Process
@@ -33,6 +34,17 @@ def board(tmp_path):
 def powertrain(*arguments: object, **more) -> Process:
     command = [sys.executable, "-m", "powertrain", *map(str, arguments)]
     return Process(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+
+def terminated(script: Path, board: str, folder: Path) -> tuple[str, str]:
+    """Profile a script, send SIGTERM once it says `here`, and return what else was printed."""
+    with powertrain("profile", script, "--device", board, "--db", folder / "p.db") as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "here\n"
+        child.send_signal(signal.SIGTERM)
+        printed = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == 128 + signal.SIGTERM, printed
+    return printed
 
 
 def test_a_command_runs_in_the_mode_and_its_exit_code_is_passed_on(tmp_path):
@@ -166,12 +178,7 @@ except KeyboardInterrupt:
     raise RuntimeError("a worker was killed") from None  # as PyTorch does where a worker got the signal, too
 """
     script.write_text(text)
-    with powertrain("profile", script, "--device", board, "--db", tmp_path / "p.db") as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "here\n"
-        child.send_signal(signal.SIGTERM)
-        _, said = child.communicate(timeout=PATIENCE_S)
-    assert child.returncode == 128 + signal.SIGTERM
+    _, said = terminated(script, board, tmp_path)
     assert "RuntimeError: a worker was killed" in said
 
 
@@ -196,12 +203,7 @@ for _ in pt.measured(range(10**9)):
     time.sleep(0.001)
 """
     script.write_text(text)
-    with powertrain("profile", script, "--device", board, "--db", tmp_path / "p.db") as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "here\n"
-        child.send_signal(signal.SIGTERM)
-        _, said = child.communicate(timeout=PATIENCE_S)
-    assert child.returncode == 128 + signal.SIGTERM, said
+    _, said = terminated(script, board, tmp_path)
     assert "Traceback" not in said
 
 
@@ -221,12 +223,7 @@ for _ in pt.measured(range(10**9)):
     time.sleep(0.001)
 """
     script.write_text(text)
-    with powertrain("profile", script, "--device", board, "--db", tmp_path / "p.db") as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "here\n"
-        child.send_signal(signal.SIGTERM)
-        out, _ = child.communicate(timeout=PATIENCE_S)
-    assert child.returncode == 128 + signal.SIGTERM
+    out, _ = terminated(script, board, tmp_path)
     assert out == "the end\n"
 
 
